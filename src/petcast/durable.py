@@ -1,0 +1,168 @@
+"""Writing that survives kill -9 and a full disk: beside, fsync, rename.
+
+A reader never sees half a file. A directory that replaces another one (a checkpoint) goes
+through three names, and `settle` brings any interruption between them to the last whole state::
+
+    last.partial   being written; never read, swept away
+    last.next      whole and on disk, about to become `last`
+    last.previous  the one before, until `last` stands
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from petcast.errors import FormatError
+
+
+def sync_directory(directory: Path) -> None:
+    """Force a directory's entries to disk, where the system knows how to.
+
+    Args:
+        directory: An existing directory.
+    """
+    if os.name == "nt":  # Windows cannot open a directory; its renames are journalled
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def open_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that appears under its name only when it is whole.
+
+    Args:
+        path: The final name. Its folder is created where it is missing.
+
+    Yields:
+        A binary stream on a file beside `path`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file, or none.
+
+    Args:
+        path: The final name.
+        content: What it shall hold.
+    """
+    with open_whole(path) as stream:
+        stream.write(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a whole UTF-8 text file, or none.
+
+    Args:
+        path: The final name.
+        content: What it shall hold.
+    """
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a JSON document, indented and with a final newline; NaN is refused.
+
+    Args:
+        path: The final name.
+        document: Anything `json.dumps` takes.
+    """
+    write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON document, with a clear word where it is missing or damaged.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What the file holds.
+
+    Raises:
+        FormatError: The file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FormatError(f"{path} is missing") from None
+    except ValueError as error:
+        raise FormatError(f"{path} is not whole JSON ({error}); make it again") from error
+
+
+def write_directory(target: Path, fill: Callable[[Path], None]) -> None:
+    """Replace a directory by a new one, so that a whole one can always be recovered.
+
+    Args:
+        target: The directory's final name.
+        fill: Writes the content into the empty directory that it is given.
+    """
+    settle(target)
+    partial, following, _ = _names(target)
+    partial.mkdir(parents=True)
+    try:
+        fill(partial)
+        _sync_tree(partial)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    partial.rename(following)
+    sync_directory(target.parent)
+    settle(target)
+
+
+def settle(target: Path) -> None:
+    """Bring an interrupted `write_directory` to the last whole state; sweep what is partial.
+
+    Args:
+        target: The directory's final name; it need not exist.
+    """
+    partial, following, previous = _names(target)
+    if partial.exists():
+        shutil.rmtree(partial)
+    if following.exists():
+        if target.exists():
+            if previous.exists():
+                shutil.rmtree(previous)
+            target.rename(previous)
+        following.rename(target)
+        sync_directory(target.parent)
+    if previous.exists() and target.exists():
+        shutil.rmtree(previous)
+
+
+def _names(target: Path) -> tuple[Path, Path, Path]:
+    return (
+        target.with_name(f"{target.name}.partial"),
+        target.with_name(f"{target.name}.next"),
+        target.with_name(f"{target.name}.previous"),
+    )
+
+
+def _sync_tree(root: Path) -> None:
+    for path in sorted(root.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+        elif path.is_dir():
+            sync_directory(path)
+    sync_directory(root)

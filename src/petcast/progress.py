@@ -1,0 +1,27 @@
+"""A progress bar with the time left, on standard error, and only where somebody watches."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
+    """Yield the items, showing how far the caller has come.
+
+    Args:
+        items: What is worked through.
+        what: The work, in a few words.
+        total: How many items there are, where `len` cannot tell.
+
+    Yields:
+        Each item. Where standard error is no terminal, nothing is shown.
+    """
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track as rich_track
+
+    yield from rich_track(items, what, total, console=Console(stderr=True), transient=True)
