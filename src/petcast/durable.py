@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from petcast.errors import FormatError
+from petcast.errors import FormatError, UsageError
 
 
 def sync_directory(directory: Path) -> None:
@@ -148,6 +148,34 @@ def settle(target: Path) -> None:
         sync_directory(target.parent)
     if previous.exists() and target.exists():
         shutil.rmtree(previous)
+
+
+@contextmanager
+def exclusive(lock: Path) -> Iterator[None]:
+    """Keep other processes out of a folder; the system lifts the lock when the holder dies.
+
+    Args:
+        lock: A file in the folder, made where it is missing.
+
+    Yields:
+        Nothing; the lock is held inside the block.
+
+    Raises:
+        UsageError: Another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: two processes in one folder are the user's care there
+        yield
+        return
+    with lock.open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(
+                f"another process works in {lock.parent}; wait for it, or give another --out"
+            ) from None
+        yield
 
 
 def _names(target: Path) -> tuple[Path, Path, Path]:

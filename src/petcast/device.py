@@ -1,0 +1,45 @@
+"""Where to compute, and how its memory behaves."""
+
+import ctypes
+import sys
+
+import torch
+
+from petcast.errors import UsageError
+
+
+def choose_device(name: str) -> torch.device:
+    """Say where to compute.
+
+    Args:
+        name: "auto" takes a GPU where there is one; else torch's own name of a device.
+
+    Returns:
+        The device.
+
+    Raises:
+        UsageError: There is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"there is no device {name!r} here; use auto, cpu or cuda") from error
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep the memory of large temporaries for the next step.
+
+    It would hand each back to the system and fault it in anew at every step, which costs more
+    than the arithmetic of a small batch. Elsewhere than on glibc nothing happens.
+    """
+    if sys.platform != "linux":
+        return
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    trim_threshold, mmap_threshold, largest = -1, -3, 1 << 30
+    mallopt(mmap_threshold, largest)
+    mallopt(trim_threshold, largest)
