@@ -1,0 +1,111 @@
+"""Checkpoints: what is saved comes back, and what is damaged is said to be."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from petcast.checkpoint import (
+    CARD_FILE,
+    MODEL_FILE,
+    TRAINING_FILE,
+    Card,
+    load_card,
+    load_synthesizer,
+    load_tensors,
+    optimizer_tensors,
+    restore_optimizer,
+    save_checkpoint,
+)
+from petcast.errors import FormatError, UsageError
+from petcast.recipe import ModelRecipe, Recipe
+
+
+@pytest.fixture
+def card() -> Card:
+    recipe = Recipe(model=ModelRecipe(name="Stage03"))
+    return Card(recipe, 7, {"size": 256, "spacing_mm": 2.0}, "abc", 12, score=30.5, best=31.0)
+
+
+@pytest.fixture
+def weights() -> dict[str, torch.Tensor]:
+    return {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3)}
+
+
+def test_a_saved_checkpoint_comes_back_equal(tmp_path: Path, card: Card, weights) -> None:
+    save_checkpoint(tmp_path / "last", card, weights, {"adam.0.step": torch.tensor(5.0)})
+    loaded = load_card(tmp_path / "last")
+    assert (loaded.recipe, loaded.epoch, loaded.best) == (card.recipe, 7, 31.0)
+    model = load_tensors(tmp_path / "last", MODEL_FILE, loaded)
+    assert model.keys() == weights.keys()
+    assert all(torch.equal(model[name], weights[name]) for name in weights)
+    training = load_tensors(tmp_path / "last", TRAINING_FILE, loaded)
+    assert training["adam.0.step"] == 5
+
+
+def test_a_flipped_bit_in_the_weights_is_found(tmp_path: Path, card: Card, weights) -> None:
+    save_checkpoint(tmp_path / "best", card, weights, None)
+    path = tmp_path / "best" / MODEL_FILE
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match=CARD_FILE):
+        load_tensors(tmp_path / "best", MODEL_FILE, load_card(tmp_path / "best"))
+
+
+def test_truncated_and_missing_weights_are_refused(tmp_path: Path, card: Card, weights) -> None:
+    save_checkpoint(tmp_path / "best", card, weights, None)
+    path = tmp_path / "best" / MODEL_FILE
+    loaded = load_card(tmp_path / "best")
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(FormatError, match="is not the file"):
+        load_tensors(tmp_path / "best", MODEL_FILE, loaded)
+    path.unlink()
+    with pytest.raises(FormatError, match="is missing"):
+        load_tensors(tmp_path / "best", MODEL_FILE, loaded)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1}'])
+def test_a_damaged_card_is_refused(tmp_path: Path, card: Card, weights, content: str) -> None:
+    save_checkpoint(tmp_path / "best", card, weights, None)
+    (tmp_path / "best" / CARD_FILE).write_text(content)
+    with pytest.raises(FormatError):
+        load_card(tmp_path / "best")
+
+
+def test_a_card_of_a_newer_format_asks_for_an_update(tmp_path: Path, card: Card, weights) -> None:
+    save_checkpoint(tmp_path / "best", card, weights, None)
+    path = tmp_path / "best" / CARD_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
+    with pytest.raises(FormatError, match="update petcast"):
+        load_card(tmp_path / "best")
+
+
+def test_a_folder_that_is_no_run_is_called_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no recipe\.toml"):
+        load_synthesizer(tmp_path)
+
+
+def test_an_optimiser_goes_on_as_if_it_had_never_stopped() -> None:
+    def steps(linear: torch.nn.Linear, adam: torch.optim.Adam, number: int) -> None:
+        for i in range(number):
+            torch.manual_seed(i)
+            adam.zero_grad()
+            linear(torch.randn(4, 3)).square().mean().backward()
+            adam.step()
+
+    def pair() -> tuple[torch.nn.Linear, torch.optim.Adam]:
+        torch.manual_seed(0)
+        linear = torch.nn.Linear(3, 2)
+        return linear, torch.optim.Adam(linear.parameters(), lr=0.1, fused=True)
+
+    straight, straight_adam = pair()
+    steps(straight, straight_adam, 3)
+    saved = optimizer_tensors(straight_adam, "adam")
+    resumed, resumed_adam = pair()
+    resumed.load_state_dict(straight.state_dict())
+    restore_optimizer(resumed_adam, {**saved, "other.0.step": torch.tensor(9.0)}, "adam")
+    steps(straight, straight_adam, 3)
+    steps(resumed, resumed_adam, 3)
+    assert torch.equal(straight.weight, resumed.weight)

@@ -1,0 +1,74 @@
+"""The command line: every command helps, wrong use exits 2, bad data 3, never a traceback."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from petcast import cli
+
+COMMANDS = sorted(command.callback.__name__ for command in cli.app.registered_commands)
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from petcast.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_says_units_and_gives_an_example(command: str) -> None:
+    text = CliRunner().invoke(cli.app, [command, "--help"]).stdout
+    assert f"petcast {command}" in text
+    assert "Example:" in text
+    assert any(unit in text for unit in ("SUV", "HU", "mm", "GFLOP", "epochs", "usable")), text
+
+
+def test_help_imports_neither_torch_nor_dicom() -> None:
+    code = (
+        "import sys; from petcast import cli; from typer.testing import CliRunner;"
+        "CliRunner().invoke(cli.app, ['--help']);"
+        "print([m for m in ('torch', 'pydicom', 'SimpleITK', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_wrong_use_exits_2_with_a_word(tmp_path) -> None:
+    for arguments in (
+        ["scan", str(tmp_path / "absent")],
+        ["train", "no-such-recipe", "--data", str(tmp_path), "--out", str(tmp_path / "run")],
+        ["nonsense"],
+    ):
+        done = run(*arguments)
+        assert done.returncode == 2, done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_folder_with_nothing_usable_exits_3(tmp_path) -> None:
+    (tmp_path / "notes.txt").write_text("no image here")
+    done = run("scan", str(tmp_path), "--json")
+    assert done.returncode == 3, done.stderr
+    assert json.loads(done.stdout)["studies"] == []
+    assert "Traceback" not in done.stderr
+
+
+def test_json_is_the_only_thing_on_standard_output() -> None:
+    done = run("models", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert len(document["models"]) == 13
+    assert done.stderr == ""
+
+
+def test_every_command_is_documented(request) -> None:
+    docs = request.config.rootpath / "docs"
+    text = "\n".join(p.read_text(encoding="utf-8") for p in docs.rglob("*.md"))
+    missing = [name for name in COMMANDS if f"petcast {name}" not in text]
+    assert not missing
