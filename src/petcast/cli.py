@@ -65,7 +65,9 @@ def demo(
     patients: Annotated[int, typer.Option(min=3, help="Phantom patients.")] = 10,
     seed: Annotated[int, typer.Option(help="Of the cohort, the split and the training.")] = 0,
 ) -> None:
-    """Walk the whole way on phantom patients: DICOM, pairs, training, PET in SUV, report.
+    """Walk the whole way on phantom patients.
+
+    DICOM, pairs, training, a synthetic PET in SUV, evaluation, report.
 
     Example: petcast demo --out demo
     """
@@ -78,7 +80,9 @@ def demo(
 
 @app.command()
 def models(as_json: Json = False) -> None:
-    """List the generators: stages, parameters, GFLOP per slice of 256 x 256 voxels.
+    """List the generators and their size.
+
+    Stages, parameters, and GFLOP for a slice of 256 x 256 voxels.
 
     Example: petcast models
     """
@@ -99,7 +103,9 @@ def models(as_json: Json = False) -> None:
 
 @app.command()
 def scan(folders: Folders, as_json: Json = False) -> None:
-    """Say of every series and study whether it can be used, and if not, why.
+    """Say what can be used, and of the rest, why not.
+
+    Every series and study, usable or refused with a reason code.
 
     Example: petcast scan /data/petct
     """
@@ -122,7 +128,9 @@ def suv(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print maximum, minimum and median SUV (g/mL) of each PET, and the rules that gave them.
+    """Print the SUV of each PET, and its rules.
+
+    Maximum, minimum and median in g/mL, and which rule gave the time and the factor.
 
     Example: petcast suv /data/petct/PT --mask lesion.nii.gz
     """
@@ -156,7 +164,9 @@ def prepare(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Turn usable studies into aligned slice pairs (CT in HU, PET in SUV) on a 2 mm grid.
+    """Turn usable studies into aligned slice pairs.
+
+    CT in HU and PET in SUV on a grid of 2 mm, divided by patient.
 
     Example: petcast prepare /data/petct --out pairs
     """
@@ -184,7 +194,9 @@ def train(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a generator on pairs; interrupted at any moment, the same call goes on.
+    """Train a generator on pairs, or go on.
+
+    Interrupted at any moment, the same call ends in the same weights. Progress in epochs.
 
     Example: petcast train recipes/tiny.toml --data pairs --out run
     """
@@ -208,7 +220,9 @@ def predict(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Cast a synthetic PET in SUV from a CT in HU, on the CT's own geometry.
+    """Cast a synthetic PET in SUV from a CT in HU.
+
+    The PET comes on the CT's own geometry. Research only.
 
     Example: petcast predict /data/ct --model run --out pet.nii.gz
     """
@@ -234,7 +248,9 @@ def evaluate(
     part: Annotated[str, typer.Option(help="Of pairs: train, validation or test.")] = "test",
     as_json: Json = False,
 ) -> None:
-    """Measure predictions in SUV and on the paper's [0, 1] scale, with intervals over patients.
+    """Measure predictions, with intervals.
+
+    In SUV and on the paper's [0, 1] scale, beside images that know nothing of the CT.
 
     Example: petcast evaluate --truth pairs --predictions run
     """
@@ -255,7 +271,9 @@ def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A trained, evaluated run.")],
     out: Annotated[Path, typer.Option(help="The page to write; it opens without network.")],
 ) -> None:
-    """Write one self-contained HTML page: verdict, table in SUV, curves, pictures, provenance.
+    """Write one self-contained HTML page.
+
+    Verdict, table, curves, pictures in HU and SUV, provenance.
 
     Example: petcast report run --out report.html
     """
@@ -272,7 +290,9 @@ def phantom(
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
     ct_size: Annotated[int, typer.Option(help="Voxels across a CT slice of 500 mm.")] = 512,
 ) -> None:
-    """Write a cohort of synthetic PET/CT patients as DICOM (CT in HU, PET in Bq/mL or counts).
+    """Write synthetic PET/CT patients as DICOM.
+
+    CT in HU, PET in Bq/mL or counts, and the truth beside them.
 
     Example: petcast phantom --out cohort --patients 20
     """
