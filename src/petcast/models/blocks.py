@@ -1,0 +1,83 @@
+"""The three blocks of the paper: encoder (Eq. 2), decoder (Eq. 4), visual block (Eq. 5).
+
+All convolutions are 4×4 with stride 2 and padding 1: an encoder halves the sides, a decoder
+doubles them. A convolution has a bias exactly where no batch normalisation follows it; with
+that rule, and no other, the parameters are those of Table 2.
+"""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+LEAK = 0.2
+"""Slope of the encoders' LeakyReLU below zero; the paper leaves N open, this is pix2pix's."""
+
+
+class Encoder(nn.Sequential):
+    """Eq. 2: E(X) = B(C(N(X))), at half the size.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        normalise: False leaves B out: on encoder 1, and on encoder 8, whose one value per
+            channel has no variance.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, normalise: bool = True) -> None:
+        super().__init__(
+            nn.LeakyReLU(LEAK),                                                      # N
+            nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=not normalise),  # C, Eq. 1
+            *([nn.BatchNorm2d(outputs)] if normalise else []),                       # B
+        )  # fmt: skip
+
+
+class Decoder(nn.Sequential):
+    """Eq. 4: D(X) = Drop_d(B(T(N(X)))), at twice the size.
+
+    Args:
+        inputs: Channels in, the skip's included.
+        outputs: Channels out.
+        dropout: The rate d; 0 leaves Drop out.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, dropout: float = 0.0) -> None:
+        super().__init__(
+            nn.ReLU(),                                                               # N
+            nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False),  # T, Eq. 3
+            nn.BatchNorm2d(outputs),                                                 # B
+            *([nn.Dropout(dropout)] if dropout else []),                             # Drop
+        )  # fmt: skip
+
+
+class VisualBlock(nn.Sequential):
+    """Eq. 5: V(X) = T(N(X)) with N = tanh, BEFORE the convolution: the output is unbounded.
+
+    Args:
+        inputs: Channels in, the skip's included.
+        outputs: Channels of the image.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(
+            nn.Tanh(),                                                   # N
+            nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1),  # T, Eq. 3
+        )  # fmt: skip
+
+
+def require_multiple(x: Float[Tensor, "b c y x"], multiple: int) -> None:
+    """Refuse images that cannot be halved often enough.
+
+    Args:
+        x: Images.
+        multiple: What both sides must be a multiple of.
+
+    Raises:
+        GeometryError: They are not.
+    """
+    from petcast.errors import GeometryError
+
+    height, width = x.shape[-2:]
+    if height % multiple or width % multiple:
+        raise GeometryError(
+            f"slices of {height} × {width} voxels: both sides must be a multiple of {multiple}; "
+            "set preparation.size"
+        )
