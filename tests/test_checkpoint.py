@@ -102,7 +102,8 @@ def test_an_optimiser_goes_on_as_if_it_had_never_stopped() -> None:
 
     straight, straight_adam = pair()
     steps(straight, straight_adam, 3)
-    saved = optimizer_tensors(straight_adam, "adam")
+    state = optimizer_tensors(straight_adam, "adam")
+    saved = {name: value.clone() for name, value in state.items()}  # as a file would
     resumed, resumed_adam = pair()
     resumed.load_state_dict(straight.state_dict())
     restore_optimizer(resumed_adam, {**saved, "other.0.step": torch.tensor(9.0)}, "adam")

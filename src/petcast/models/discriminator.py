@@ -12,7 +12,7 @@ from petcast.models.blocks import LEAK
 NAME = "PatchGAN 70×70"
 
 
-class Discriminator(nn.Sequential):
+class Discriminator(nn.Module):
     """Says of each patch of 70×70 voxels whether the PET is real, given the CT.
 
     2,768,705 parameters at the default width.
@@ -22,7 +22,8 @@ class Discriminator(nn.Sequential):
     """
 
     def __init__(self, width: int = 64) -> None:
-        super().__init__(
+        super().__init__()
+        self.layers = nn.Sequential(
             nn.Conv2d(6, width, 4, stride=2, padding=1),
             nn.LeakyReLU(LEAK),
             *_block(width, 2 * width, stride=2),
@@ -31,7 +32,7 @@ class Discriminator(nn.Sequential):
             nn.Conv2d(8 * width, 1, 4, stride=1, padding=1),
         )
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, ct: Float[Tensor, "b 3 y x"], pet: Float[Tensor, "b 3 y x"]
     ) -> Float[Tensor, "b 1 rows columns"]:
         """Judge images.
@@ -43,7 +44,7 @@ class Discriminator(nn.Sequential):
         Returns:
             A logit a patch, positive for real.
         """
-        return torch.as_tensor(super().forward(torch.cat([ct, pet], dim=1)))
+        return torch.as_tensor(self.layers(torch.cat([ct, pet], dim=1)))
 
 
 def _block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:

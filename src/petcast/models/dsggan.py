@@ -54,7 +54,7 @@ class DeepPerceptualSkip(nn.Module):
         size = own.shape[-2:]
         grown = [interpolate(level, size=size, mode="nearest") for level in deeper]
         refined = self.refine(self.fuse(torch.cat([own, *grown], dim=1)))
-        return own + refined * self.select(refined)
+        return torch.as_tensor(own + refined * self.select(refined))
 
 
 class DualStageGenerator(UNet):

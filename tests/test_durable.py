@@ -1,0 +1,80 @@
+"""Writing survives death at any step."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from petcast import durable
+from petcast.errors import FormatError, UsageError
+
+
+class Death(BaseException):
+    """What kill -9 looks like from inside: nothing after it runs."""
+
+
+def write(target: Path, content: str) -> None:
+    durable.write_directory(target, lambda d: durable.write_text(d / "file", content))
+
+
+@pytest.mark.parametrize("step", range(3))
+def test_a_directory_is_old_or_new_after_death_at_any_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    target = tmp_path / "last"
+    write(target, "old")
+    renames = iter(range(10))
+    rename = Path.rename
+
+    def dying(self: Path, to: Path) -> Path:
+        if self.parent == tmp_path and next(renames) == step:
+            raise Death
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", dying)
+    with pytest.raises(Death):
+        write(target, "new")
+    monkeypatch.undo()
+    durable.settle(target)
+    assert (target / "file").read_text() == ("old" if step == 0 else "new")
+    assert [p.name for p in tmp_path.iterdir()] == ["last"]
+
+
+def test_a_partial_directory_is_swept_and_never_read(tmp_path: Path) -> None:
+    (tmp_path / "last.partial").mkdir()
+    durable.settle(tmp_path / "last")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    durable.write_text(path, "old")
+
+    def fail_halfway() -> None:
+        with durable.open_whole(path) as stream:
+            stream.write(b"half")
+            raise OSError(errno.ENOSPC, "disk full")
+
+    with pytest.raises(OSError, match="full"):
+        fail_halfway()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_damaged_and_missing_json_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="is missing"):
+        durable.read_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text('{"half')
+    with pytest.raises(FormatError, match="not whole JSON"):
+        durable.read_json(tmp_path / "a.json")
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
+    with (
+        durable.exclusive(tmp_path / ".lock"),
+        pytest.raises(UsageError, match="another process"),
+        durable.exclusive(tmp_path / ".lock"),
+    ):
+        pass
+    with durable.exclusive(tmp_path / ".lock"):
+        pass

@@ -1,0 +1,47 @@
+"""Recipes: what is written is read back, what is wrong is named."""
+
+import tomllib
+
+import pytest
+
+from petcast.errors import RecipeError
+from petcast.recipe import Recipe, builtin_recipes, load_recipe
+
+
+@pytest.mark.parametrize("name", builtin_recipes())
+def test_every_built_in_recipe_survives_a_round_trip(name: str) -> None:
+    recipe = load_recipe(name)
+    assert Recipe.from_mapping(tomllib.loads(recipe.to_toml()), name) == recipe
+
+
+def test_published_says_what_the_paper_says() -> None:
+    recipe = load_recipe("published")
+    assert recipe.optimizer.learning_rate == 0.001
+    assert recipe.training.epochs == 200
+    assert recipe.loss.mse > 0
+    assert recipe.loss.adversarial > 0
+
+
+def test_a_setting_overrides_one_knob() -> None:
+    recipe = load_recipe("tiny", ["model.name=Stage07", "training.epochs=3"])
+    assert (recipe.model.name, recipe.training.epochs) == ("Stage07", 3)
+
+
+@pytest.mark.parametrize(
+    ("setting", "word"),
+    [
+        ("training.epoch=3", "training.epoch"),
+        ("training.epochs=0", "training.epochs"),
+        ("model.name=Stage11", "model.name"),
+        ("model.suv_window=[5, 1]", "suv_window"),
+        ("epochs=3", "table.key=value"),
+    ],
+)
+def test_a_wrong_knob_is_named(setting: str, word: str) -> None:
+    with pytest.raises(RecipeError, match=word.replace(".", r"\.")):
+        load_recipe("tiny", [setting])
+
+
+def test_a_recipe_with_nothing_to_minimise_is_refused() -> None:
+    with pytest.raises(RecipeError, match="nothing to minimise"):
+        load_recipe("tiny", ["loss.mse=0", "loss.adversarial=0"])
