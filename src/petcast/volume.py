@@ -8,11 +8,14 @@ The one place that knows axes and patient coordinates. Conventions:
 - `unit` says what a voxel's value means; nobody guesses it.
 """
 
+import gzip
+import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -331,12 +334,52 @@ class Volume:
         if note.startswith(_UNIT_NOTE) and note.removeprefix(_UNIT_NOTE) != unit:
             raise UnitError(f"{path} holds {note.removeprefix(_UNIT_NOTE)}, expected {unit}")
         volume = cls.from_image(image, unit)
-        if not np.isfinite(volume.voxels).all():
+        if _stores_nan(path) or not np.isfinite(volume.voxels).all():
             raise FormatError(f"{path} holds NaN or infinite values; mend it where it was made")
         return volume
 
 
 _UNIT_NOTE = "petcast unit="
+
+
+def _stores_nan(path: Path) -> bool:
+    """Whether a NIfTI file holds NaN or infinite values, which ITK's reader turns into 0."""
+    with path.open("rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if zipped else path.open("rb") as stream:
+            return _finds_nan(stream)  # type: ignore[arg-type] # GzipFile reads as a BinaryIO
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FormatError(f"{path} ends early or is damaged; copy it again") from error
+
+
+def _finds_nan(stream: BinaryIO) -> bool:
+    header = stream.read(540)
+    for order in "<>":
+        layout = _NIFTI_LAYOUTS.get(struct.unpack_from(f"{order}i", header)[0])
+        if layout is not None:
+            break
+    else:
+        return False  # not NIfTI
+    (code_at, offset_kind, offset_at) = layout
+    [code] = struct.unpack_from(f"{order}h", header, code_at)
+    [offset] = struct.unpack_from(f"{order}{offset_kind}", header, offset_at)
+    if code not in _NIFTI_FLOATS:
+        return False
+    stream.seek(int(offset))
+    dtype = np.dtype(f"{order}{_NIFTI_FLOATS[code]}")
+    while chunk := stream.read(1 << 24):
+        whole = len(chunk) // dtype.itemsize * dtype.itemsize
+        if not np.isfinite(np.frombuffer(chunk[:whole], dtype)).all():
+            return True
+    return False
+
+
+_NIFTI_LAYOUTS = {348: (70, "f", 108), 540: (12, "q", 168)}
+"""By size of the header (NIfTI-1, NIfTI-2): where the type stands, and how and where the offset."""
+
+_NIFTI_FLOATS = {16: "f4", 64: "f8"}
+"""NIfTI's codes of the types that can hold NaN."""
 
 
 def _corner_indices(shape: Sequence[int]) -> NDArray[np.float64]:
