@@ -64,9 +64,30 @@ def ssim_map(
         Wang et al., Image quality assessment: from error visibility to structural similarity,
         IEEE Trans. Image Process. 13(4), 2004, Eq. 13.
     """
+    return similarity_maps(prediction, truth, data_range=data_range)[0]
+
+
+def similarity_maps(
+    prediction: Float[Tensor, "n y x"], truth: Float[Tensor, "n y x"], *, data_range: float
+) -> tuple[Float[Tensor, "n y x"], Float[Tensor, "n y x"]]:
+    """Give the structural similarity around every voxel, and its part without luminance.
+
+    Args:
+        prediction: Slices on the scale of `data_range`.
+        truth: What they should be.
+        data_range: Width of the scale.
+
+    Returns:
+        The map of `ssim_map`, and the product of its factors for contrast and structure, which
+        saves `ms_ssim` its costliest scale.
+
+    Raises:
+        GeometryError: The shapes differ, or a side has fewer than 6 voxels.
+        UsageError: `data_range` is not positive.
+    """
     _check(prediction, truth, data_range)
-    parts = [_similarity(p, t, data_range)[0] for p, t in _chunks(prediction, truth)]
-    return torch.cat(parts)
+    parts = [_similarity(p, t, data_range) for p, t in _chunks(prediction, truth)]
+    return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
 
 def ssim(
@@ -101,7 +122,11 @@ def ssim(
 
 
 def ms_ssim(
-    prediction: Float[Tensor, "n y x"], truth: Float[Tensor, "n y x"], *, data_range: float
+    prediction: Float[Tensor, "n y x"],
+    truth: Float[Tensor, "n y x"],
+    *,
+    data_range: float,
+    structure: Float[Tensor, "n y x"] | None = None,
 ) -> Float[Tensor, " n"]:
     """Give each slice's structural similarity over five scales, each half as fine as the last.
 
@@ -112,6 +137,7 @@ def ms_ssim(
         prediction: Slices on the scale of `data_range`.
         truth: What they should be.
         data_range: Width of the scale.
+        structure: The second of `similarity_maps`, where it is at hand.
 
     Returns:
         A value a slice, from 0 to 1.
@@ -131,7 +157,10 @@ def ms_ssim(
             f"MS-SSIM needs more than {MS_SSIM_SIDE - 1} voxels a side, these slices have {x} × "
             f"{y}; use SSIM, or finer slices"
         )
-    return torch.cat([_multiscale(p, t, data_range) for p, t in _chunks(prediction, truth)])
+    if structure is None:
+        _, structure = similarity_maps(prediction, truth, data_range=data_range)
+    chunks = zip(_chunks(prediction, truth), torch.split(structure, SLICES_AT_ONCE), strict=True)
+    return torch.cat([_multiscale(p, t, first, data_range) for (p, t), first in chunks])
 
 
 def mse(
@@ -368,14 +397,16 @@ def _blur(images: Float[Tensor, "n y x"]) -> Float[Tensor, "n y x"]:
     return F.conv2d(along_x, kernel.transpose(2, 3), groups=n)[0]
 
 
-def _multiscale(prediction: Tensor, truth: Tensor, data_range: float) -> Tensor:
-    result = torch.ones(len(truth), dtype=torch.float64, device=truth.device)
+def _multiscale(prediction: Tensor, truth: Tensor, structure: Tensor, data_range: float) -> Tensor:
     inside = slice(RADIUS, -RADIUS)
-    for scale, weight in enumerate(SCALE_WEIGHTS, start=1):
+    result = _factor(structure[:, inside, inside], SCALE_WEIGHTS[0])
+    for weight in SCALE_WEIGHTS[1:]:
+        prediction, truth = (F.avg_pool2d(image, 2) for image in (prediction, truth))
         whole, structure = _similarity(prediction, truth, data_range)
-        last = scale == len(SCALE_WEIGHTS)
-        factor = masked_mean(whole if last else structure[:, inside, inside])
-        result = result * factor.clamp(min=0) ** weight
-        if not last:
-            prediction, truth = (F.avg_pool2d(image, 2) for image in (prediction, truth))
+        last = weight == SCALE_WEIGHTS[-1]
+        result = result * _factor(whole if last else structure[:, inside, inside], weight)
     return result
+
+
+def _factor(similarity: Tensor, weight: float) -> Tensor:
+    return masked_mean(similarity).clamp(min=0) ** weight
