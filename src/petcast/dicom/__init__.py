@@ -1,6 +1,0 @@
-"""Hospital DICOM in: files to series to studies, slices to volumes, Bq/mL to SUV.
-
-The way of the data: `unpack` opens folders and zips, `header` reads one file's header, `stack`
-lays slices on each other, `check` judges a series, `pairing` chooses CT and PET of a study,
-`scan` does all of that for folders; `read` then turns a series into voxels and `suv` into SUV.
-"""
