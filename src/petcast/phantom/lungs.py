@@ -1,0 +1,204 @@
+"""The lungs: where they are, their parenchyma, and the trees that branch through them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petcast.phantom.frame import Frame
+from petcast.phantom.shapes import Bounds, Field, Point, Slab, Tissue, capsule, coverage
+from petcast.phantom.tissues import TRACHEAL_AIR, Tissues
+
+HILA = {-1: Point(-40, 10, -18), 1: Point(46, 16, -16)}
+MURRAY = 2.7
+"""Where a vessel divides, its radius to this power is the sum of its branches'."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A branching tree as straight tapered pieces.
+
+    Attributes:
+        starts: Where each begins, (n, 3).
+        ends: Where each ends, (n, 3).
+        radii_mm: Radius of each at both ends, (n, 2).
+    """
+
+    starts: NDArray[np.float64]
+    ends: NDArray[np.float64]
+    radii_mm: NDArray[np.float64]
+
+
+def lung_distance(frame: Frame, cavity: Field, x: Field, y: Field, z: Field) -> Field:
+    """Distance to the lungs' surface.
+
+    Args:
+        frame: The patient's shape.
+        cavity: Distance to the rib cage's inner surface.
+        x: Places to the left.
+        y: Places to the back.
+        z: Places to the head, with breathing.
+
+    Returns:
+        Distance in mm, negative in the lungs.
+    """
+    front = np.clip((y + 72) / 55, 0, 1)
+    upper = np.clip((z - 15) / 40, 0, 1)
+    width = 7 + 3 * upper + (21 + 2 * upper) * front * front * (3 - 2 * front)
+    medial = width + 4 * np.cos(y / 19 + 1.3) * np.cos(z / 23) - np.abs(x)
+    floor = frame.above_diaphragm(x, y, z) * np.float32(-0.8)
+    distance: Field = np.maximum(np.maximum(cavity + np.float32(1.5), medial), floor)
+    return distance
+
+
+def paint_parenchyma(slab: Slab, frame: Frame, cavity: Field, tissues: Tissues) -> None:
+    """Paint lung tissue, denser towards the back, and its fissures.
+
+    Args:
+        slab: The voxels, with breathing.
+        frame: The patient's shape.
+        cavity: Distance to the rib cage's inner surface, (z, y, x).
+        tissues: What lung looks like.
+    """
+    part = slab.window(Bounds(Point(-150, -120, -230), Point(150, 110, 120)))
+    if part is None:
+        return
+    lung = lung_distance(frame, cavity[part.box], part.x, part.y, part.z)
+    backwards = part.y / np.float32(160)
+    if part.quantity == "hu":
+        value = tissues.lung.hu + tissues.lung_gradient_hu * backwards
+    else:
+        value = tissues.lung.suv * (1 + np.float32(0.5) * backwards)
+    share = coverage(lung, part.edge_mm)
+    part.blend(share, value)
+    if part.quantity == "hu":
+        _paint_fissures(part, share, value)
+
+
+def _paint_fissures(part: Slab, lung: Field, value: Field) -> None:
+    """The oblique fissures and the right lung's horizontal one, as thin sheets."""
+    ripple = 3 * np.cos(part.x / 31) + 2 * np.cos(part.y / 23)
+    oblique = (part.z + 12 - 0.95 * (part.y - 10) - ripple) * np.float32(0.72)
+    level = np.where((part.x < -20) & (oblique > 0), part.z + 24 + ripple, np.float32(99))
+    near = np.minimum(np.abs(oblique), np.abs(level))
+    sheet = np.clip(1 - near / np.float32(1.6), 0, 1)
+    sheet *= lung
+    part.blend(sheet, value + np.float32(110))
+
+
+def grow_trees(rng: np.random.Generator, frame: Frame, leaves: int = 130) -> dict[str, list[Tree]]:
+    """Grow arteries, veins and bronchi through both lungs.
+
+    Args:
+        rng: The patient's stream.
+        frame: The patient's shape.
+        leaves: Ends of each tree.
+
+    Returns:
+        Trees by kind: "vessels" and "bronchi".
+    """
+    vessels, bronchi = [], []
+    for side, hilum in HILA.items():
+        ends = _places_in_lung(rng, frame, side, 2 * leaves + 40)
+        vein = Point(hilum.x * 0.95, hilum.y, -46)
+        vessels.append(_grow(rng, hilum, ends[:leaves], 0.75))
+        vessels.append(_grow(rng, vein, ends[leaves : 2 * leaves], 0.75))
+        airway = Point(side * 48, 28, -40)
+        bronchi.append(_grow(rng, airway, ends[2 * leaves :], 0.9))
+    return {"vessels": vessels, "bronchi": bronchi}
+
+
+def _places_in_lung(
+    rng: np.random.Generator, frame: Frame, side: int, count: int
+) -> NDArray[np.float64]:
+    """Evenly random places inside one lung, at least 6 mm from its surface, (count, 3)."""
+    tried = rng.uniform((8, -110, -200), (130, 105, 112), size=(count * 12, 3))
+    tried[:, 0] *= side
+    inside = tried[in_lung(frame, tried, 6)]
+    return inside[:count]
+
+
+def in_lung(frame: Frame, places: NDArray[np.float64], margin_mm: float) -> NDArray[np.bool_]:
+    """Which places lie in the lungs, at least a margin from their surface.
+
+    Args:
+        frame: The patient's shape.
+        places: Places in the reference body at expiration, (n, 3).
+        margin_mm: The margin.
+
+    Returns:
+        A truth value for each, (n,).
+    """
+    x, y, z = places.astype(np.float32).T
+    cavity = frame.cavity.distance(x, y, z)
+    return np.asarray(lung_distance(frame, cavity, x, y, z) < -margin_mm)
+
+
+def _grow(
+    rng: np.random.Generator, root: Point, leaves: NDArray[np.float64], leaf_radius_mm: float
+) -> Tree:
+    """Attach each leaf where it lengthens the tree and its own way to the root least.
+
+    Reference:
+        Cuntz et al., One rule to grow them all, PLoS Comput Biol 6(8), 2010.
+    """
+    order = np.argsort(np.linalg.norm(leaves - root, axis=1))
+    nodes, parents, paths = [np.array(root, dtype=float)], [-1], [0.0]
+    for leaf in leaves[order]:
+        known = np.array(nodes)
+        reach = np.linalg.norm(known - leaf, axis=1)
+        parent = int(np.argmin(reach + 0.55 * np.array(paths)))
+        pieces = max(1, round(float(reach[parent]) / 13))
+        for piece in range(1, pieces + 1):
+            place = known[parent] + (leaf - known[parent]) * piece / pieces
+            place = place + (rng.normal(0, 1.3, 3) if piece < pieces else 0)
+            before = parent if piece == 1 else len(nodes) - 1
+            paths.append(paths[before] + float(np.linalg.norm(place - nodes[before])))
+            parents.append(before)
+            nodes.append(place)
+    return _with_radii(np.array(nodes), np.array(parents), leaf_radius_mm)
+
+
+def _with_radii(
+    nodes: NDArray[np.float64], parents: NDArray[np.int64], leaf_radius_mm: float
+) -> Tree:
+    """Give each piece its radius by Murray's law, from the leaves to the root."""
+    flow = np.zeros(len(nodes))
+    flow[np.setdiff1d(np.arange(len(nodes)), parents)] = leaf_radius_mm**MURRAY
+    for node in range(len(nodes) - 1, 0, -1):
+        flow[parents[node]] += flow[node]
+    radius = flow ** (1 / MURRAY)
+    before = parents[1:]
+    radii = np.stack([np.minimum(radius[before], 1.25 * radius[1:]), radius[1:]], axis=1)
+    return Tree(nodes[before], nodes[1:], radii)
+
+
+def paint_trees(slab: Slab, trees: dict[str, list[Tree]], tissues: Tissues) -> None:
+    """Paint vessels and bronchi.
+
+    Args:
+        slab: The voxels, with breathing.
+        trees: From `grow_trees`.
+        tissues: Blood and walls.
+    """
+    for tree in trees["bronchi"]:
+        _paint_tree(slab, tree, tissues.vessel_wall, wider_mm=0.9, thinnest_mm=1.7)
+        _paint_tree(slab, tree, TRACHEAL_AIR, wider_mm=0.0, thinnest_mm=1.7)
+    for tree in trees["vessels"]:
+        _paint_tree(slab, tree, tissues.lung_blood)
+
+
+def _paint_tree(
+    slab: Slab, tree: Tree, tissue: Tissue, wider_mm: float = 0.0, thinnest_mm: float = 0.0
+) -> None:
+    low, high = slab.z[0, 0, 0] - slab.thickness_mm, slab.z[-1, 0, 0] + slab.thickness_mm
+    z = np.stack([tree.starts[:, 2], tree.ends[:, 2]])
+    radius = tree.radii_mm.max(axis=1) + wider_mm
+    met = (z.min(axis=0) - radius < high) & (z.max(axis=0) + radius > low)
+    met &= tree.radii_mm[:, 1] >= thinnest_mm
+    for index in np.flatnonzero(met):
+        start, end = Point(*tree.starts[index].tolist()), Point(*tree.ends[index].tolist())
+        part = slab.window(Bounds.around([start, end], float(radius[index])))
+        if part is not None:
+            r0, r1 = (float(r) + wider_mm for r in tree.radii_mm[index])
+            part.paint(capsule(part, start, end, (r0, r1)), tissue)
