@@ -1,0 +1,186 @@
+"""To which moment a PET's values are decay-corrected, and how long after the injection that is.
+
+QIBA, IBSI and PS3.3 are the references of petcast.dicom.scale.
+"""
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from petcast.dicom.facts import Slice
+from petcast.dicom.petheader import PetHeader
+from petcast.dicom.tracer import F18_HALF_LIFE_S
+from petcast.refusal import Reason, RefusedError
+
+LONGEST_HALF_LIVES = 10.0
+"""After so many half-lives nothing is left to be seen; the times must be wrong."""
+ROUNDING = timedelta(seconds=1)
+"""Times that differ by less are the same: some writers drop the fraction of a second."""
+NEVER = datetime.max.replace(tzinfo=UTC)
+ONE_DAY = timedelta(days=1)
+
+
+class TimeRule(StrEnum):
+    """Which moment the decay was counted to."""
+
+    SERIES_TIME = "series-time"
+    GE_SCAN_TIME = "ge-private-scan-time"
+    SIEMENS_SCAN_TIME = "siemens-private-scan-time"
+    FRAME_REFERENCE = "frame-reference-time"
+    ADMINISTRATION = "administration-time"
+    FRAME_AVERAGE = "frame-average-time"
+    NOT_NEEDED = "not-needed"
+
+
+def decay_times_s(
+    pet: PetHeader, slices: Sequence[Slice], half_life_s: float, notes: list[str]
+) -> tuple[TimeRule, tuple[float, ...]]:
+    """Find, for each slice, the time from injection to the moment of its decay correction.
+
+    Args:
+        pet: The series' header; its DecayCorrection is START, ADMIN or NONE.
+        slices: Its slices.
+        half_life_s: Of the radionuclide, in seconds.
+        notes: Receives what was assumed.
+
+    Returns:
+        The rule, and seconds for each slice.
+
+    Raises:
+        RefusedError: NO-TIME or UPTAKE-TIME.
+
+    Reference:
+        PS3.3 C.8.9.1.1.5 (DecayCorrection); QIBA, computation of the decayed dose.
+    """
+    if pet.decay_correction == "ADMIN":
+        return TimeRule.ADMINISTRATION, (0.0,) * len(slices)
+    if pet.decay_correction == "NONE":
+        moments = [_average_moment(place, half_life_s) for place in slices]
+        injected = _injected(pet, min(moments), half_life_s, notes)
+        spans = tuple((moment - injected).total_seconds() for moment in moments)
+        return TimeRule.FRAME_AVERAGE, spans
+    rule, start = scan_start(pet, slices, half_life_s)
+    injected = _injected(pet, start, half_life_s, notes)
+    return rule, ((start - injected).total_seconds(),) * len(slices)
+
+
+def scan_start(
+    pet: PetHeader, slices: Sequence[Slice], half_life_s: float
+) -> tuple[TimeRule, datetime]:
+    """Find when the scan began, to which DecayCorrection START refers.
+
+    SeriesTime counts where it is not after the earliest acquisition; a later one was stamped by
+    a reconstruction. Then come the vendors' own times, then the frames'.
+
+    Args:
+        pet: The header.
+        slices: Its slices.
+        half_life_s: Of the radionuclide, in seconds.
+
+    Returns:
+        The rule and the moment.
+
+    Raises:
+        RefusedError: NO-TIME.
+
+    Reference:
+        QIBA; IBSI, DRO_3_2 (frames) and DRO_3_3 (GE).
+    """
+    first = _earliest(slices)
+    start = pet.series_start
+    if start is not None and first.acquired is not None and start <= first.acquired + ROUNDING:
+        return TimeRule.SERIES_TIME, start
+    if pet.ge_scan_start is not None:
+        return TimeRule.GE_SCAN_TIME, pet.ge_scan_start
+    if pet.siemens_scan_start is not None:
+        return TimeRule.SIEMENS_SCAN_TIME, pet.siemens_scan_start
+    if first.reference_s is None:
+        raise RefusedError(
+            Reason.NO_TIME,
+            "SeriesTime is missing or after the acquisition, and neither the vendor's scan time "
+            "nor FrameReferenceTime is there.",
+        )
+    average = _average_moment(first, half_life_s)
+    return TimeRule.FRAME_REFERENCE, average - timedelta(seconds=first.reference_s)
+
+
+def average_count_rate_s(duration_s: float, half_life_s: float) -> float:
+    """When, inside a frame, the activity equals the frame's mean.
+
+    Args:
+        duration_s: Of the frame.
+        half_life_s: Of the radionuclide.
+
+    Returns:
+        Seconds from the frame's start; half the frame where it is short.
+
+    Reference:
+        QIBA; PS3.3 C.8.9.4.1.5: T = ln(λd / (1 − exp(−λd))) / λ.
+
+    Example:
+        >>> round(average_count_rate_s(600, 6586.2), 1)
+        298.4
+    """
+    decay = math.log(2) / half_life_s * duration_s
+    if decay < 1e-9:
+        return duration_s / 2
+    return duration_s / decay * math.log(decay / -math.expm1(-decay))
+
+
+def uptake_minutes(pet: PetHeader, slices: Sequence[Slice]) -> float | None:
+    """Say how long after the injection the scan began.
+
+    Args:
+        pet: The header.
+        slices: Its slices.
+
+    Returns:
+        Minutes, or None where the header does not say.
+    """
+    half_life_s = pet.half_life_s or F18_HALF_LIFE_S
+    try:
+        _, start = scan_start(pet, slices, half_life_s)
+        injected = _injected(pet, start, half_life_s, [])
+    except RefusedError:
+        return None
+    return (start - injected).total_seconds() / 60
+
+
+def _earliest(slices: Sequence[Slice]) -> Slice:
+    return min(slices, key=lambda place: place.acquired or NEVER)
+
+
+def _average_moment(place: Slice, half_life_s: float) -> datetime:
+    if place.acquired is None or place.duration_s is None or place.duration_s < 0:
+        raise RefusedError(
+            Reason.NO_TIME, "AcquisitionTime or ActualFrameDuration is missing or negative."
+        )
+    return place.acquired + timedelta(seconds=average_count_rate_s(place.duration_s, half_life_s))
+
+
+def _injected(pet: PetHeader, scan: datetime, half_life_s: float, notes: list[str]) -> datetime:
+    """Take StartDateTime where it is plausible, else StartTime (QIBA)."""
+    if pet.injected is not None and _plausible(scan - pet.injected, half_life_s):
+        return pet.injected
+    injected = _last_before(scan, pet.injected_time) if pet.injected_time is not None else None
+    if injected is not None and _plausible(scan - injected, half_life_s):
+        if pet.injected is not None:
+            notes.append("The injection's date does not fit the scan; its time alone was taken.")
+        return injected
+    if pet.injected is None and pet.injected_time is None:
+        raise RefusedError(Reason.NO_TIME, "The time of injection is missing.")
+    raise RefusedError(
+        Reason.UPTAKE_TIME,
+        "The injection is after the scan, or more than ten half-lives before it.",
+    )
+
+
+def _last_before(scan: datetime, time: timedelta) -> datetime:
+    """A time of day alone belongs to the scan's day, or to the day before (IBSI, DRO_4_2)."""
+    moment = scan.replace(hour=0, minute=0, second=0, microsecond=0) + time
+    return moment - ONE_DAY if moment > scan + ROUNDING else moment
+
+
+def _plausible(uptake: timedelta, half_life_s: float) -> bool:
+    return -ROUNDING.total_seconds() <= uptake.total_seconds() <= LONGEST_HALF_LIVES * half_life_s

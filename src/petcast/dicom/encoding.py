@@ -1,0 +1,235 @@
+"""How a file encodes its data set and its pixels, checked before anything is decoded.
+
+A hostile or damaged file is found out by its first bytes and by arithmetic: nothing is inflated,
+no length is believed that the file cannot hold.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from pydicom import uid
+
+from petcast.refusal import Reason, RefusedError
+
+MAGIC_OFFSET = 128
+LONG_FORM = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UN", b"UT", b"UC", b"UR")
+"""Value representations whose length takes four bytes after two reserved ones (PS3.5 7.1.2)."""
+
+UNDEFINED_LENGTH = 0xFFFFFFFF
+PIXEL_DATA = (0x7FE0, 0x0010)
+FLOAT_PIXEL_DATA = ((0x7FE0, 0x0008), (0x7FE0, 0x0009))
+ITEM = (0xFFFE, 0xE000)
+SEQUENCE_END = (0xFFFE, 0xE0DD)
+
+MAX_SIDE = 8192
+"""No CT or PET has more rows or columns."""
+MAX_PIXELS = 2**31
+"""Pixels of one file, all frames together: 4 GiB of 16 bits."""
+BITS = (8, 16, 32)
+
+NATIVE = {str(uid.ImplicitVRLittleEndian), str(uid.ExplicitVRLittleEndian)}
+BIG_ENDIAN = str(uid.ExplicitVRBigEndian)
+DEFLATED = str(uid.DeflatedExplicitVRLittleEndian)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the pixels of a file are laid out.
+
+    Attributes:
+        rows: Pixels along y.
+        columns: Pixels along x.
+        frames: Images in the file.
+        samples: Values a pixel: 1 for grey, 3 for colour.
+        bits: Bits a value takes in the file.
+        photometric: PhotometricInterpretation.
+        signed: Whether values are signed.
+    """
+
+    rows: int
+    columns: int
+    frames: int
+    samples: int
+    bits: int
+    photometric: str
+    signed: bool
+
+    @property
+    def length(self) -> int:
+        """Bytes of the pixels, uncompressed."""
+        return self.rows * self.columns * self.frames * self.samples * self.bits // 8
+
+
+def require_magic(stream: BinaryIO) -> None:
+    """Refuse a file that does not call itself DICOM.
+
+    Args:
+        stream: The file, at its start; left behind the mark.
+
+    Raises:
+        RefusedError: NOT-DICOM.
+    """
+    head = stream.read(MAGIC_OFFSET + 4)
+    if not head:
+        raise RefusedError(Reason.NOT_DICOM, "The file is empty.")
+    if head[MAGIC_OFFSET:] != b"DICM":
+        raise RefusedError(Reason.NOT_DICOM, "The file does not carry DICOM's mark.")
+
+
+def transfer_syntax(stream: BinaryIO) -> str:
+    """Read the transfer syntax, and nothing else, from the file meta information.
+
+    Args:
+        stream: The file, behind DICOM's mark.
+
+    Returns:
+        Its UID; empty where it is not given.
+
+    Reference:
+        DICOM PS3.10 section 7.1: the meta information is always explicit VR little endian.
+    """
+    while len(head := stream.read(8)) == 8:
+        group, element, vr, length = struct.unpack("<HH2sH", head)
+        if group != 0x0002:
+            break
+        if vr in LONG_FORM:
+            length = int.from_bytes(stream.read(4), "little")
+        if element == 0x0010:
+            return stream.read(min(length, 64)).decode("latin-1").strip(" \0")
+        stream.seek(length, 1)
+    return ""
+
+
+def require_decodable(syntax: str) -> None:
+    """Refuse a transfer syntax whose pixels could not be read here.
+
+    Args:
+        syntax: The UID.
+
+    Raises:
+        RefusedError: DAMAGED, DEFLATED or CODEC.
+    """
+    if syntax in NATIVE or syntax == BIG_ENDIAN:
+        return
+    if not syntax:
+        raise RefusedError(Reason.DAMAGED, "The transfer syntax is missing.")
+    if syntax == DEFLATED:
+        raise RefusedError(Reason.DEFLATED, "The transfer syntax is Deflated Explicit VR.")
+    if not _has_decoder(syntax):
+        raise RefusedError(Reason.CODEC, f"The pixels are compressed as {_syntax_name(syntax)}.")
+
+
+def require_layout(layout: Layout) -> None:
+    """Refuse images that no CT or PET scanner makes.
+
+    Args:
+        layout: As the header declares it.
+
+    Raises:
+        RefusedError: DIMENSIONS or PIXEL-FORMAT.
+    """
+    sides = (layout.rows, layout.columns)
+    size = f"{layout.rows} × {layout.columns} pixels in {layout.frames} frames"
+    if not all(0 < side <= MAX_SIDE for side in sides) or layout.frames < 1:
+        raise RefusedError(Reason.DIMENSIONS, f"The header declares {size}.")
+    if layout.rows * layout.columns * layout.frames > MAX_PIXELS:
+        raise RefusedError(Reason.DIMENSIONS, f"The header declares {size}.")
+    if layout.samples != 1 or layout.photometric != "MONOCHROME2":
+        raise RefusedError(
+            Reason.PIXEL_FORMAT,
+            f"Expected one grey value a pixel (MONOCHROME2), found {layout.samples} values or "
+            "another interpretation.",
+        )
+    if layout.bits not in BITS:
+        raise RefusedError(Reason.PIXEL_FORMAT, f"A value takes {layout.bits} bits.")
+
+
+def require_pixels(stream: BinaryIO, syntax: str, layout: Layout, size: int) -> None:
+    """Compare what the pixels' element declares with the image and with the file.
+
+    Args:
+        stream: The file, at the pixels' element.
+        syntax: The transfer syntax.
+        layout: As the header declares it.
+        size: Bytes of the whole file.
+
+    Raises:
+        RefusedError: NO-PIXELS, PIXEL-FORMAT, PIXEL-LENGTH or TRUNCATED.
+    """
+    tag, length = _element_head(stream, syntax)
+    if tag in FLOAT_PIXEL_DATA:
+        raise RefusedError(Reason.PIXEL_FORMAT, "The pixels are floating-point numbers.")
+    if tag != PIXEL_DATA:
+        raise RefusedError(Reason.NO_PIXELS, "The header ends without pixels.")
+    rest = size - stream.tell()
+    if syntax in NATIVE or syntax == BIG_ENDIAN:
+        _require_native(length, rest, layout)
+    elif length != UNDEFINED_LENGTH:
+        raise RefusedError(Reason.PIXEL_LENGTH, "Compressed pixels lack their fragments.")
+    else:
+        _require_fragments(stream, size, layout.frames)
+
+
+def _require_native(length: int, rest: int, layout: Layout) -> None:
+    expected = layout.length
+    if length == UNDEFINED_LENGTH or length < expected or length > max(expected + 2, rest):
+        raise RefusedError(
+            Reason.PIXEL_LENGTH if rest >= expected else Reason.TRUNCATED,
+            f"The image needs {expected} bytes of pixels, the file declares {length} "
+            f"and holds {rest}.",
+        )
+    if rest < expected:
+        raise RefusedError(
+            Reason.TRUNCATED,
+            f"The image needs {expected} bytes of pixels, the file holds {rest}.",
+        )
+
+
+def _require_fragments(stream: BinaryIO, size: int, frames: int) -> None:
+    """Walk the fragments of encapsulated pixels by their heads (PS3.5 A.4)."""
+    found = -1  # the first item is the offset table
+    while len(head := stream.read(8)) == 8:
+        group, element, length = struct.unpack("<HHI", head)
+        if (group, element) == SEQUENCE_END:
+            if found < frames:
+                raise RefusedError(
+                    Reason.PIXEL_LENGTH, f"{frames} images are declared, {found} fragments found."
+                )
+            return
+        if (group, element) != ITEM or length == UNDEFINED_LENGTH:
+            raise RefusedError(Reason.PIXEL_LENGTH, "The fragments of the pixels are damaged.")
+        if stream.seek(length, 1) > size:
+            break
+        found += 1
+    raise RefusedError(Reason.TRUNCATED, "The file ends inside its compressed pixels.")
+
+
+def _element_head(stream: BinaryIO, syntax: str) -> tuple[tuple[int, int] | None, int]:
+    """Tag and declared length of the element at the stream's place."""
+    order = ">" if syntax == BIG_ENDIAN else "<"
+    head = stream.read(8)
+    if len(head) < 8:
+        return None, 0
+    group, element = struct.unpack(f"{order}HH", head[:4])
+    if syntax == str(uid.ImplicitVRLittleEndian):
+        length = head[4:]
+    elif head[4:6] in LONG_FORM:
+        length = stream.read(4)
+    else:
+        length = head[6:]
+    return (group, element), int.from_bytes(length, "big" if order == ">" else "little")
+
+
+def _has_decoder(syntax: str) -> bool:
+    from pydicom.pixels.decoders.base import get_decoder
+
+    try:
+        return bool(get_decoder(uid.UID(syntax)).is_available)
+    except NotImplementedError:
+        return False
+
+
+def _syntax_name(syntax: str) -> str:
+    known = uid.UID(syntax)
+    return known.name if known.is_transfer_syntax and not known.is_private else "something private"

@@ -1,0 +1,244 @@
+"""What a data set says about its images: where and when, how stored, how labelled.
+
+Nothing is judged here but that numbers are numbers; `header` does that.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from math import isfinite
+from typing import Literal, NamedTuple
+
+from pydicom.dataset import Dataset
+
+from petcast.dicom import tags
+from petcast.dicom.encoding import Layout
+from petcast.dicom.petheader import PetHeader, read_pet_header
+from petcast.refusal import Reason, RefusedError
+
+Kind = Literal["CT", "PT", ""]
+Role = Literal["image", "scout", "projection"]
+Position = tuple[float, float, float]
+
+CT_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.2": 1,
+    "1.2.840.10008.5.1.4.1.1.2.1": 0,  # Enhanced
+    "1.2.840.10008.5.1.4.1.1.2.2": 0,  # Legacy Converted Enhanced
+}
+PET_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.128": 1,
+    "1.2.840.10008.5.1.4.1.1.128.1": 0,
+    "1.2.840.10008.5.1.4.1.1.130": 0,
+}
+"""SOP classes that hold CT and PET (PS3.4 B.5), and how many frames a file has; 0 for many."""
+
+MODALITIES = {"CT", "PT", "MR", "NM", "SC", "OT", "SR", "SEG", "RTSTRUCT", "PR", "KO", "REG", "US"}
+"""Modalities that may be repeated in messages; anything else could be a planted text."""
+
+
+class Slice(NamedTuple):
+    """One slice: its place, its scale and its time.
+
+    Attributes:
+        position_mm: ImagePositionPatient: centre of the first pixel, LPS.
+        slope: RescaleSlope.
+        intercept: RescaleIntercept.
+        acquisition: AcquisitionNumber, or the empty text.
+        acquired: When its acquisition began, on the scanner's clock.
+        reference_s: FrameReferenceTime, in seconds.
+        duration_s: ActualFrameDuration, in seconds.
+    """
+
+    position_mm: Position
+    slope: float
+    intercept: float
+    acquisition: str
+    acquired: datetime | None
+    reference_s: float | None
+    duration_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the slices of one series should have in common.
+
+    Attributes:
+        study_uid: StudyInstanceUID.
+        series_uid: SeriesInstanceUID.
+        patient_id: PatientID; it never leaves this package unhashed.
+        issuer: IssuerOfPatientID.
+        frame_uid: FrameOfReferenceUID.
+        kind: "CT" or "PT" by SOP class; empty for everything else.
+        modality: As labelled, where it is a known one; else "OTHER".
+        role: An image, or a scout or projection among the images.
+        original: ImageType begins with ORIGINAL.
+        layout: Of the pixels.
+        spacing_mm: Distance of pixel centres along (x, y).
+        orientation: Direction of x, then of y, in LPS.
+        tilt_deg: GantryDetectorTilt.
+        kernel: ConvolutionKernel.
+        thickness_mm: SliceThickness.
+        padding: PixelPaddingValue and its range limit, as stored values.
+        rescale_type: RescaleType.
+        lossy: LossyImageCompression is 01.
+        syntax: Transfer syntax.
+        pet: What only PET has.
+    """
+
+    study_uid: str
+    series_uid: str
+    patient_id: str
+    issuer: str
+    frame_uid: str
+    kind: Kind
+    modality: str
+    role: Role
+    original: bool
+    layout: Layout
+    spacing_mm: tuple[float, float]
+    orientation: tuple[float, ...]
+    tilt_deg: float
+    kernel: str
+    thickness_mm: float | None
+    padding: tuple[int, int] | None
+    rescale_type: str
+    lossy: bool
+    syntax: str
+    pet: PetHeader | None
+
+
+def read_shared(dataset: Dataset, sop_class: str, syntax: str) -> Shared:
+    """Collect what a file should have in common with its series.
+
+    Args:
+        dataset: The header.
+        sop_class: Its SOP class UID.
+        syntax: Its transfer syntax UID.
+
+    Returns:
+        The facts, unjudged.
+    """
+    kind = _kind(sop_class)
+    modality = tags.text(dataset, "Modality").upper()
+    image_type = tags.texts(dataset, "ImageType")
+    spacing = tags.numbers(dataset, "PixelSpacing")
+    return Shared(
+        study_uid=tags.text(dataset, "StudyInstanceUID"),
+        series_uid=tags.text(dataset, "SeriesInstanceUID"),
+        patient_id=_patient_id(dataset),
+        issuer=tags.text(dataset, "IssuerOfPatientID"),
+        frame_uid=tags.text(dataset, "FrameOfReferenceUID"),
+        kind=kind,
+        modality=modality if modality in MODALITIES else "OTHER",
+        role=_role(image_type),
+        original=image_type[:1] == ("ORIGINAL",),
+        layout=_layout(dataset),
+        spacing_mm=(spacing[1], spacing[0]) if len(spacing) == 2 else (0.0, 0.0),
+        orientation=tags.numbers(dataset, "ImageOrientationPatient"),
+        tilt_deg=tags.number(dataset, "GantryDetectorTilt") or 0.0,
+        kernel=tags.text(dataset, "ConvolutionKernel"),
+        thickness_mm=tags.number(dataset, "SliceThickness"),
+        padding=_padding(dataset),
+        rescale_type=tags.text(dataset, "RescaleType").upper(),
+        lossy=tags.text(dataset, "LossyImageCompression") == "01",
+        syntax=syntax,
+        pet=read_pet_header(dataset) if kind == "PT" else None,
+    )
+
+
+def _kind(sop_class: str) -> Kind:
+    if sop_class in CT_CLASSES:
+        return "CT"
+    return "PT" if sop_class in PET_CLASSES else ""
+
+
+def _role(image_type: tuple[str, ...]) -> Role:
+    if "LOCALIZER" in image_type:
+        return "scout"
+    words = {word for value in image_type for word in value.replace("_", " ").split()}
+    return "projection" if words & {"MIP", "MINIP", "PROJECTION", "VRT", "RENDERING"} else "image"
+
+
+def _patient_id(dataset: Dataset) -> str:
+    """The hospital's number; letters beyond ASCII in the file's own character set."""
+    raw = tags.text(dataset, "PatientID")
+    return raw if raw.isascii() else str(dataset.get("PatientID", raw)).strip()
+
+
+def _layout(dataset: Dataset) -> Layout:
+    frames = tags.whole(dataset, "NumberOfFrames")
+    samples = tags.whole(dataset, "SamplesPerPixel")
+    return Layout(
+        rows=tags.whole(dataset, "Rows") or 0,
+        columns=tags.whole(dataset, "Columns") or 0,
+        frames=1 if frames is None else frames,
+        samples=1 if samples is None else samples,
+        bits=tags.whole(dataset, "BitsAllocated") or 0,
+        photometric=tags.text(dataset, "PhotometricInterpretation"),
+        signed=tags.whole(dataset, "PixelRepresentation") == 1,
+    )
+
+
+def _padding(dataset: Dataset) -> tuple[int, int] | None:
+    value = tags.whole(dataset, "PixelPaddingValue")
+    if value is None:
+        return None
+    limit = tags.whole(dataset, "PixelPaddingRangeLimit")
+    return value, value if limit is None else limit
+
+
+def read_slices(dataset: Dataset, shared: Shared, sop_class: str) -> tuple[Slice, ...]:
+    """Collect the slices of a file.
+
+    Args:
+        dataset: The header.
+        shared: What `read_shared` made of it.
+        sop_class: Its SOP class UID, one of CT or PET.
+
+    Returns:
+        One slice, or one a frame.
+
+    Raises:
+        RefusedError: NO-POSITION, RESCALE or MULTI-FRAME.
+    """
+    frames_a_file = (CT_CLASSES | PET_CLASSES)[sop_class]
+    if frames_a_file == 1 and shared.layout.frames == 1:
+        return (_slice(dataset),)
+    raise RefusedError(Reason.MULTI_FRAME, f"The file holds {shared.layout.frames} frames.")
+
+
+def _slice(dataset: Dataset) -> Slice:
+    position = tags.numbers(dataset, "ImagePositionPatient")
+    if len(position) != 3 or not all(map(isfinite, position)):
+        raise RefusedError(Reason.NO_POSITION, "ImagePositionPatient is missing or no number.")
+    return Slice(
+        (position[0], position[1], position[2]),
+        _rescale(dataset, "RescaleSlope"),
+        _rescale(dataset, "RescaleIntercept"),
+        tags.text(dataset, "AcquisitionNumber"),
+        _acquired(dataset),
+        _seconds(dataset, "FrameReferenceTime"),
+        _seconds(dataset, "ActualFrameDuration"),
+    )
+
+
+def _rescale(dataset: Dataset, keyword: str) -> float:
+    value = tags.number(dataset, keyword)
+    if value is None:
+        raise RefusedError(Reason.RESCALE, f"{keyword} is missing or not finite.")
+    if keyword == "RescaleSlope" and value <= 0:
+        raise RefusedError(Reason.RESCALE, f"RescaleSlope is {value:g}; it must be above zero.")
+    return value
+
+
+def _acquired(dataset: Dataset) -> datetime | None:
+    date = tags.text(dataset, "AcquisitionDate") or tags.text(dataset, "SeriesDate")
+    moment = tags.parse_moment(date, tags.text(dataset, "AcquisitionTime"))
+    if moment is not None:
+        return moment
+    clock = tags.text(dataset, "TimezoneOffsetFromUTC")
+    return tags.parse_datetime(tags.text(dataset, "AcquisitionDateTime"), clock)
+
+
+def _seconds(dataset: Dataset, keyword: str) -> float | None:
+    milliseconds = tags.number(dataset, keyword)
+    return None if milliseconds is None else milliseconds / 1000

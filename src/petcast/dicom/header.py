@@ -1,0 +1,198 @@
+"""One file's header: what it is, where its slices lie, and whether it can be used at all.
+
+`read_header` never raises and never lets a warning through: whatever is wrong with a file becomes
+the header's `refusal`. Values that all slices of a series share are kept once.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from petcast.dicom import encoding, tags
+from petcast.dicom.facts import Shared, Slice, read_shared, read_slices
+from petcast.refusal import Reason, Refusal, RefusedError
+
+DEFER_BYTES = 65536
+"""Longer elements are stepped over unread: no header value of ours is so long, and a declared
+length of 4 GB then costs nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """One file.
+
+    Attributes:
+        path: Where it lies.
+        refusal: Why it cannot be used, or None.
+        sop_uid: SOPInstanceUID.
+        shared: What it should have in common with its series; None where that is unreadable.
+        slices: One, or one a frame; empty where refused.
+    """
+
+    path: Path
+    refusal: Refusal | None
+    sop_uid: str = ""
+    shared: Shared | None = None
+    slices: tuple[Slice, ...] = ()
+
+
+def read_header(path: Path) -> Header:
+    """Read one file's header without its pixels.
+
+    Args:
+        path: Any file.
+
+    Returns:
+        What it says; `refusal` is set where it cannot be used.
+    """
+    try:
+        with hostile(), _opened(path) as stream:
+            syntax = _checked_syntax(stream)
+            dataset = dcmread(stream, stop_before_pixels=True, defer_size=DEFER_BYTES)
+            return _judge(path, dataset, syntax, stream)
+    except RefusedError as error:
+        return Header(path, error.refusal)
+
+
+def header_of(path: Path, dataset: Dataset) -> Header:
+    """Build the header of a data set that was read whole.
+
+    Args:
+        path: Where it comes from.
+        dataset: With its file meta information.
+
+    Returns:
+        The same as `read_header`, without the checks on the file's length.
+    """
+    syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", ""))
+    try:
+        with hostile():
+            return _judge(path, dataset, syntax, None)
+    except RefusedError as error:
+        return Header(path, error.refusal)
+
+
+@contextmanager
+def hostile() -> Iterator[None]:
+    """Turn whatever a damaged file provokes in a DICOM library into a refusal.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        RefusedError: UNREADABLE, NESTED or DAMAGED.
+    """
+    try:
+        with tags.silence():
+            yield
+    except RefusedError:
+        raise
+    except RecursionError:
+        raise RefusedError(Reason.NESTED, "Its sequences nest without end.") from None
+    except OSError as error:
+        raise RefusedError(Reason.UNREADABLE, f"{error.strerror or 'It cannot be read'}.") from None
+    except Exception as error:  # noqa: BLE001  libraries raise nearly anything on damaged bytes
+        detail = f"The file cannot be parsed ({type(error).__name__})."
+        raise RefusedError(Reason.DAMAGED, detail) from None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file; a pipe would wait for ever."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise RefusedError(Reason.UNREADABLE, "It is no regular file.")
+    with path.open("rb") as stream:
+        yield stream
+
+
+def _checked_syntax(stream: BinaryIO) -> str:
+    encoding.require_magic(stream)
+    syntax = encoding.transfer_syntax(stream)
+    if syntax == encoding.DEFLATED:  # it must not even be opened: that inflates it
+        encoding.require_decodable(syntax)
+    stream.seek(0)
+    return syntax
+
+
+def _judge(path: Path, dataset: Dataset, syntax: str, stream: BinaryIO | None) -> Header:
+    """Build the header, and refuse it by the first thing that is wrong with it."""
+    sop_class = tags.text(dataset, "SOPClassUID") or tags.text(
+        dataset.file_meta, "MediaStorageSOPClassUID"
+    )
+    sop_uid = tags.text(dataset, "SOPInstanceUID")
+    if not sop_class and not sop_uid:
+        raise RefusedError(Reason.DAMAGED, "The header ends before it says what it is.")
+    shared = read_shared(dataset, sop_class, syntax)
+    try:
+        _require_image(shared, sop_class)
+        _require_uids(shared, sop_uid)
+        if stream is not None:
+            _require_end(stream, shared)
+        encoding.require_decodable(syntax)
+        encoding.require_layout(shared.layout)
+        if stream is not None:
+            size = os.fstat(stream.fileno()).st_size
+            encoding.require_pixels(stream, syntax, shared.layout, size)
+        slices = read_slices(dataset, shared, sop_class)
+        _require_place(shared, slices)
+    except RefusedError as error:
+        return Header(path, error.refusal, sop_uid, shared)
+    return Header(path, None, sop_uid, shared, slices)
+
+
+def _require_uids(shared: Shared, sop_uid: str) -> None:
+    needed = {
+        "StudyInstanceUID": shared.study_uid,
+        "SeriesInstanceUID": shared.series_uid,
+        "SOPInstanceUID": sop_uid,
+    }
+    missing = [keyword for keyword, value in needed.items() if not value]
+    if missing:
+        raise RefusedError(Reason.NO_UID, f"Missing: {', '.join(missing)}.")
+
+
+def _require_end(stream: BinaryIO, shared: Shared) -> None:
+    """Tell a file that was cut off inside its header from one that never had pixels."""
+    at_end = stream.tell() >= os.fstat(stream.fileno()).st_size
+    if at_end and 0 in (shared.layout.rows, shared.layout.columns, shared.layout.bits):
+        raise RefusedError(Reason.TRUNCATED, "The file ends inside its header.")
+
+
+def _require_image(shared: Shared, sop_class: str) -> None:
+    labelled = shared.modality in ("CT", "PT") or bool(shared.kind)
+    if shared.layout.samples != 1 and labelled:
+        raise RefusedError(
+            Reason.RGB_CAPTURE,
+            f"Labelled {shared.modality}, but each pixel has {shared.layout.samples} values "
+            f"({_class_name(sop_class)}).",
+        )
+    if not shared.kind:
+        raise RefusedError(
+            Reason.SOP_CLASS,
+            f"Expected CT or PET Image Storage, found {_class_name(sop_class)}, "
+            f"labelled {shared.modality}.",
+        )
+
+
+def _class_name(sop_class: str) -> str:
+    name = UID(sop_class).name if sop_class else ""
+    return name if name and name != sop_class else "an unknown class"
+
+
+def _require_place(shared: Shared, slices: tuple[Slice, ...]) -> None:
+    if not all(isfinite(mm) and mm > 0 for mm in shared.spacing_mm):
+        raise RefusedError(Reason.SPACING, "PixelSpacing is missing, not finite or not above zero.")
+    cosines = shared.orientation
+    if len(cosines) != 6 or not all(map(isfinite, cosines)):
+        raise RefusedError(Reason.NO_POSITION, "ImageOrientationPatient is missing or no number.")
+    if shared.kind == "PT" and any(place.intercept != 0 for place in slices):
+        raise RefusedError(Reason.RESCALE, "A PET's RescaleIntercept must be 0.")

@@ -1,0 +1,172 @@
+"""One CT and one PET of each study.
+
+A PET is paired only inside its own study and its own frame of reference, never by slice number.
+Where several would do, the rules below decide, in this order; the study's notes say so.
+
+- PET: original before derived; the longer one; the one with more slices.
+- CT: the one that covers more of the PET's length (to 5 %); the wider field of view (to 50 mm,
+  up to 500 mm), because a narrow one cuts the body off; soft kernel before unknown before sharp;
+  thinner slices, down to 1 mm.
+
+What is left equal is decided by the pseudonym, so that the choice never depends on file order.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from petcast.dicom.series import Geometry, Series, Span, Study
+from petcast.refusal import Reason, Refusal, RefusedError
+
+SHARED_MM = 100.0
+"""CT and PET must share this length of the body, or nine tenths of the PET where it is shorter."""
+SHARED_OF_PET = 0.9
+WIDEST_MM = 500.0
+"""A field of view beyond this is no better: it covers any body."""
+THINNEST_MM = 1.0
+KERNEL_ORDER = {"soft": 0, "": 1, "sharp": 2}
+
+
+def pair(series: Sequence[Series]) -> list[Study]:
+    """Choose CT and PET of each study, or say why there is no pair.
+
+    Args:
+        series: Of any number of studies.
+
+    Returns:
+        Every study, in the order of its id.
+    """
+    studies: dict[str, list[Series]] = defaultdict(list)
+    for one in series:
+        studies[one.study_id].append(one)
+    elsewhere = _patients_of(series, "CT")
+    found = []
+    for study_id, members in sorted(studies.items()):
+        patient_id = members[0].patient_id
+        try:
+            _require_one_patient(members)
+            ct, pet, notes = _choose(members, len(elsewhere.get(patient_id, set()) - {study_id}))
+            found.append(Study(study_id, patient_id, ct, pet, None, notes))
+        except RefusedError as error:
+            found.append(Study(study_id, patient_id, None, None, error.refusal))
+    return found
+
+
+def _patients_of(series: Sequence[Series], modality: str) -> dict[str, set[str]]:
+    """In which studies each patient has a usable series of a modality."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for one in series:
+        if one.modality == modality and one.refusal is None:
+            found[one.patient_id].add(one.study_id)
+    return found
+
+
+def _require_one_patient(members: Sequence[Series]) -> None:
+    if len({one.patient_id for one in members}) > 1:
+        raise RefusedError(Reason.MIXED_PATIENT, "The study's series name several patients.")
+
+
+def _choose(
+    members: Sequence[Series], cts_elsewhere: int
+) -> tuple[Series, Series, tuple[str, ...]]:
+    pets = _usable(members, "PT", Reason.NO_PET, "The study has no PET series.")
+    measured = [pet for pet in pets if not pet.synthetic]
+    if not measured:
+        raise RefusedError(Reason.SYNTHETIC_PET, "It is the only PET of the study.")
+    if cts_elsewhere and not any(one.modality == "CT" for one in members):
+        raise RefusedError(
+            Reason.OTHER_STUDY,
+            f"This study has a PET and no CT; {cts_elsewhere} other studies of the patient have.",
+        )
+    cts = _usable(members, "CT", Reason.NO_CT, "The study has no CT series.")
+    pet = min(measured, key=_pet_rank)
+    ct = min(_matching(cts, pet), key=lambda one: _ct_rank(one, pet))
+    return ct, pet, tuple(_remarks(ct, pet, len(cts), len(measured)))
+
+
+def _usable(members: Sequence[Series], modality: str, absent: Reason, text: str) -> list[Series]:
+    """The usable series of a modality; where all were refused, the largest one says why."""
+    labelled = [one for one in members if one.modality == modality]
+    usable = [one for one in labelled if one.refusal is None]
+    if usable:
+        return usable
+    if not labelled:
+        raise RefusedError(absent, text)
+    largest = max(labelled, key=lambda one: (len(one.files), one.id))
+    refusal = largest.refusal or Refusal(absent, text)
+    name = "PET" if modality == "PT" else modality
+    raise RefusedError(refusal.reason, f"The study's {name}: {refusal.detail}")
+
+
+def _matching(cts: Sequence[Series], pet: Series) -> list[Series]:
+    """CTs in the PET's own frame of reference that cover enough of it."""
+    if not pet.frame_id or not any(ct.frame_id for ct in cts):
+        raise RefusedError(Reason.NO_FRAME, "FrameOfReferenceUID is missing in the CT or the PET.")
+    framed = [ct for ct in cts if ct.frame_id == pet.frame_id]
+    if not framed:
+        raise RefusedError(
+            Reason.OTHER_FRAME, f"None of {len(cts)} CT series has the PET's FrameOfReferenceUID."
+        )
+    covering = [ct for ct in framed if _covers(_lying(ct), _lying(pet))]
+    if not covering:
+        longest = max(_overlap_mm(_lying(ct).z_mm, _lying(pet).z_mm) for ct in framed)
+        raise RefusedError(
+            Reason.COVERAGE,
+            f"They share {longest:.0f} mm of the PET's {_length(_lying(pet).z_mm):.0f} mm; "
+            f"at least {_needed_mm(_lying(pet)):.0f} mm are needed.",
+        )
+    return covering
+
+
+def _covers(ct: Geometry, pet: Geometry) -> bool:
+    sideways = min(_overlap_mm(ct.x_mm, pet.x_mm), _overlap_mm(ct.y_mm, pet.y_mm))
+    return _overlap_mm(ct.z_mm, pet.z_mm) >= _needed_mm(pet) and sideways > 0
+
+
+def _needed_mm(pet: Geometry) -> float:
+    return min(SHARED_MM, SHARED_OF_PET * _length(pet.z_mm))
+
+
+def _pet_rank(pet: Series) -> tuple[object, ...]:
+    lying = _lying(pet)
+    return (not pet.original, -round(_length(lying.z_mm)), -lying.slices, pet.id)
+
+
+def _ct_rank(ct: Series, pet: Series) -> tuple[object, ...]:
+    lying = _lying(ct)
+    width = min(WIDEST_MM, _length(lying.x_mm), _length(lying.y_mm))
+    return (
+        -round(_share(lying, _lying(pet)) * 20),
+        -round(width / 50),
+        KERNEL_ORDER[ct.kernel],
+        max(THINNEST_MM, round(lying.spacing_mm[2], 1)),
+        ct.id,
+    )
+
+
+def _remarks(ct: Series, pet: Series, cts: int, pets: int) -> list[str]:
+    remarks = []
+    if pets > 1:
+        remarks.append(f"Series {pet.id} was taken of {pets} PET series.")
+    if cts > 1:
+        remarks.append(f"Series {ct.id} was taken of {cts} CT series.")
+    share = _share(_lying(ct), _lying(pet))
+    if share < 0.95:
+        remarks.append(f"The CT covers {share:.0%} of the PET's length; only that can be used.")
+    return remarks
+
+
+def _share(ct: Geometry, pet: Geometry) -> float:
+    return _overlap_mm(ct.z_mm, pet.z_mm) / _length(pet.z_mm)
+
+
+def _overlap_mm(first: Span, second: Span) -> float:
+    return max(0.0, min(first[1], second[1]) - max(first[0], second[0]))
+
+
+def _length(span: Span) -> float:
+    return span[1] - span[0]
+
+
+def _lying(series: Series) -> Geometry:
+    assert series.geometry is not None  # noqa: S101  every usable series has one
+    return series.geometry

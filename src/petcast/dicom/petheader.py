@@ -1,0 +1,133 @@
+"""What a PET header says about the scan, the patient and the injection; nothing judged yet."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pydicom.dataset import Dataset
+
+from petcast.dicom import tags
+from petcast.dicom.tracer import nuclide_of, tracer_of
+
+GE_CREATOR = "GEMS_PETD_01"
+SIEMENS_CREATOR = "SIEMENS MED PT"
+PHILIPS_CREATOR = "Philips PET Private Group"
+
+SYNTHETIC_MARK = "SYNTHETIC PET"
+"""How the description of a PET that a program made begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class PetHeader:
+    """Facts of a PET series; None or empty where the header is silent.
+
+    Attributes:
+        units: Units (0054,1001).
+        suv_type: SUVType (0054,1006).
+        decay_correction: DecayCorrection (0054,1102).
+        corrected: CorrectedImage (0028,0051).
+        series_type: The first value of SeriesType (0054,1000).
+        weight: PatientWeight as written, meant in kg.
+        height_m: PatientSize in metres.
+        sex: "M", "F", "O" or empty.
+        dose: RadionuclideTotalDose as written, meant in Bq.
+        half_life_s: RadionuclideHalfLife in seconds.
+        tracer: "FDG", another tracer's word, or empty.
+        nuclide: "F18", "other" or empty.
+        injected: RadiopharmaceuticalStartDateTime (0018,1078).
+        injected_time: RadiopharmaceuticalStartTime (0018,1072), since midnight.
+        series_start: SeriesDate and SeriesTime.
+        ge_scan_start: GE's private scan time (0009,100D).
+        siemens_scan_start: Siemens' private scan time (0071,1022).
+        philips_suv_factor: (7053,1000).
+        philips_activity_factor: (7053,1009).
+        synthetic: The series calls itself synthetic.
+    """
+
+    units: str
+    suv_type: str
+    decay_correction: str
+    corrected: tuple[str, ...]
+    series_type: str
+    weight: float | None
+    height_m: float | None
+    sex: str
+    dose: float | None
+    half_life_s: float | None
+    tracer: str
+    nuclide: str
+    injected: datetime | None
+    injected_time: timedelta | None
+    series_start: datetime | None
+    ge_scan_start: datetime | None
+    siemens_scan_start: datetime | None
+    philips_suv_factor: float | None
+    philips_activity_factor: float | None
+    synthetic: bool
+
+
+def read_pet_header(header: Dataset) -> PetHeader:
+    """Collect what a PET slice says.
+
+    Args:
+        header: Of one PET slice.
+
+    Returns:
+        Its facts.
+    """
+    found = tags.items(header, "RadiopharmaceuticalInformationSequence")
+    injection = found[0] if found else None
+    half_life_s = tags.number(injection, "RadionuclideHalfLife") if injection else None
+    clock = tags.text(header, "TimezoneOffsetFromUTC")
+    return PetHeader(
+        units=tags.text(header, "Units").upper(),
+        suv_type=tags.text(header, "SUVType").upper(),
+        decay_correction=tags.text(header, "DecayCorrection").upper(),
+        corrected=tags.texts(header, "CorrectedImage"),
+        series_type=(tags.texts(header, "SeriesType") or ("",))[0],
+        weight=tags.number(header, "PatientWeight"),
+        height_m=tags.number(header, "PatientSize"),
+        sex=tags.text(header, "PatientSex").upper(),
+        dose=tags.number(injection, "RadionuclideTotalDose") if injection else None,
+        half_life_s=half_life_s,
+        tracer=tracer_of(header, injection),
+        nuclide=nuclide_of(injection, half_life_s),
+        injected=_injected(injection, clock),
+        injected_time=_injected_time(injection),
+        series_start=_series_start(header),
+        ge_scan_start=_private_moment(header, 0x0009, GE_CREATOR, 0x0D),
+        siemens_scan_start=_private_moment(header, 0x0071, SIEMENS_CREATOR, 0x22),
+        philips_suv_factor=_private_number(header, 0x00),
+        philips_activity_factor=_private_number(header, 0x09),
+        synthetic=tags.text(header, "SeriesDescription").upper().startswith(SYNTHETIC_MARK),
+    )
+
+
+def _injected(injection: Dataset | None, clock: str) -> datetime | None:
+    if injection is None:
+        return None
+    return tags.parse_datetime(tags.text(injection, "RadiopharmaceuticalStartDateTime"), clock)
+
+
+def _injected_time(injection: Dataset | None) -> timedelta | None:
+    if injection is None:
+        return None
+    return tags.parse_time(tags.text(injection, "RadiopharmaceuticalStartTime"))
+
+
+def _series_start(header: Dataset) -> datetime | None:
+    date = tags.text(header, "SeriesDate") or tags.text(header, "StudyDate")
+    return tags.parse_moment(date, tags.text(header, "SeriesTime"))
+
+
+def _private_moment(header: Dataset, group: int, creator: str, offset: int) -> datetime | None:
+    return tags.parse_datetime(tags.private_text(header, group, creator, offset))
+
+
+def _private_number(header: Dataset, offset: int) -> float | None:
+    """A positive factor of Philips' private group; 0 there means "not given"."""
+    written = tags.private_text(header, 0x7053, PHILIPS_CREATOR, offset)
+    try:
+        value = float(written)
+    except ValueError:
+        return None
+    return value if 0 < value < float("inf") else None

@@ -1,0 +1,113 @@
+"""What may leave the hospital: keyed hashes in the place of identities.
+
+docs/decisions/0001-identities.md says why the key belongs to the user and not to the data.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from petcast.errors import UsageError
+
+SALT_VARIABLE = "PETCAST_SALT"
+"""The environment variable that overrides the user's own key."""
+
+PSEUDONYM_DIGITS = 12
+"""48 bits: among 100,000 series, two share an id once in 57,000 cohorts."""
+
+
+def pseudonym(kind: str, value: str, salt: str) -> str:
+    """Hash an identity so that only the holder of the key can find it again.
+
+    Args:
+        kind: What is named: "patient", "study", "series", "frame" or "file".
+        value: The identity.
+        salt: The user's key.
+
+    Returns:
+        Hexadecimal digits, always the same for the same arguments.
+
+    Example:
+        >>> pseudonym("patient", "4711", "a key") == pseudonym("patient", "4711", "a key")
+        True
+        >>> pseudonym("patient", "4711", "a key") == pseudonym("study", "4711", "a key")
+        False
+    """
+    digest = hmac.new(salt.encode(), f"{kind}\0{value}".encode(), hashlib.sha256)
+    return digest.hexdigest()[:PSEUDONYM_DIGITS]
+
+
+def patient_identity(patient_id: str, issuer: str = "") -> str:
+    """Name a patient so that equal numbers of two hospitals stay two patients.
+
+    Args:
+        patient_id: PatientID (0010,0020).
+        issuer: IssuerOfPatientID (0010,0021), where there is one.
+
+    Returns:
+        What `pseudonym("patient", …)` is to be given; the number itself where no issuer is named.
+
+    Example:
+        >>> patient_identity("4711"), patient_identity("4711", "St Mary")
+        ('4711', '4711 of St Mary')
+    """
+    return f"{patient_id} of {issuer}" if issuer else patient_id
+
+
+def user_salt() -> str:
+    """Give the user's secret key; it is made on first use.
+
+    Returns:
+        `PETCAST_SALT` where it is set, else the content of the user's key file.
+
+    Raises:
+        UsageError: The key file can be neither read nor made.
+    """
+    given = os.environ.get(SALT_VARIABLE, "")
+    if given:
+        return given
+    path = _salt_path()
+    try:
+        if not path.exists():
+            _make_salt(path)
+        salt = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeError) as error:
+        raise UsageError(
+            f"the key for pseudonyms cannot be kept in {path} ({type(error).__name__}); "
+            f"set {SALT_VARIABLE} to a secret of your own"
+        ) from error
+    if not salt:
+        raise UsageError(f"{path} is empty; delete it, or set {SALT_VARIABLE}")
+    return salt
+
+
+def _salt_path() -> Path:
+    if sys.platform == "win32":
+        base = Path(os.environ.get("APPDATA", Path.home() / "AppData" / "Roaming"))
+    else:
+        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return base / "petcast" / "salt"
+
+
+def _make_salt(path: Path) -> None:
+    """Make the key file whole, readable by its owner alone; the first of two processes wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as stream:
+            stream.write(secrets.token_hex(32))
+            stream.flush()
+            os.fsync(stream.fileno())
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without hard links
+            if not path.exists():
+                partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

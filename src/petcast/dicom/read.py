@@ -1,0 +1,210 @@
+"""A series' slices → a Volume: CT in HU, PET in Bq/mL and in SUV.
+
+Each slice is scaled by its own slope. Pixels are decoded one file at a time into the volume, so
+that memory holds the result and one slice.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petcast.dicom.decay import TimeRule
+from petcast.dicom.facts import Shared
+from petcast.dicom.header import Header, read_header
+from petcast.dicom.pixels import stored_pixels
+from petcast.dicom.scale import FactorRule, suv_scale
+from petcast.dicom.scan import scan
+from petcast.dicom.series import Series
+from petcast.dicom.stack import Place, Stack, stack
+from petcast.dicom.unpack import open_folder
+from petcast.errors import UsageError
+from petcast.refusal import Reason, RefusedError
+from petcast.volume import Unit, Volume
+
+AIR_HU = -1024
+"""What stands outside the scanner's circle, whatever the scanner wrote there."""
+HIGHEST_HU = 3071
+"""The top of a 12-bit CT; metal beyond it tells nothing."""
+
+Scaling = Callable[[NDArray[Any], Place], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class PetReading:
+    """A PET series as volumes.
+
+    Attributes:
+        suv: SUV of body weight, g/mL, float32.
+        activity: Bq/mL, float32; None where the scanner wrote SUV itself.
+        factor_rule: Which rule turned stored values into SUV.
+        time_rule: Which rule gave the time of the decay correction.
+        uptake_minutes: From injection to scan, where the header says.
+        notes: What was repaired or assumed, in sentences.
+    """
+
+    suv: Volume
+    activity: Volume | None
+    factor_rule: FactorRule
+    time_rule: TimeRule
+    uptake_minutes: float | None
+    notes: tuple[str, ...]
+
+
+def read_ct(series: Series) -> Volume:
+    """Read a CT series.
+
+    Args:
+        series: Usable, of modality CT.
+
+    Returns:
+        int16 HU from -1024 to 3071, slices from the feet up; padding is air.
+
+    Raises:
+        RefusedError: The series was refused, or its pixels cannot be read.
+    """
+    lying = stack(_headers(_sound_files(series, "CT")))
+    voxels = _filled(lying, np.dtype(np.int16), _hounsfield)
+    return Volume(voxels, lying.affine, Unit.HU)
+
+
+def read_pet(series: Series) -> PetReading:
+    """Read a PET series.
+
+    Args:
+        series: Usable, of modality PT.
+
+    Returns:
+        SUV and, where the scanner measured it, activity.
+
+    Raises:
+        RefusedError: The series was refused, has no way to SUV, or cannot be read.
+    """
+    return read_pet_files(_sound_files(series, "PT"))
+
+
+def read_pet_files(files: Sequence[Path]) -> PetReading:
+    """Read the files of one PET series, also of one that is unfit for pairing.
+
+    Args:
+        files: All its files, in any order.
+
+    Returns:
+        SUV and, where the scanner measured it, activity.
+
+    Raises:
+        RefusedError: No way to SUV, no regular stack, or unreadable pixels.
+    """
+    lying = stack(_headers(files))
+    pet = lying.shared.pet
+    if pet is None:
+        raise RefusedError(Reason.SOP_CLASS, "Expected a PET series.")
+    scale = suv_scale(pet, lying.slices)
+    slopes = _filled(lying, np.dtype(np.float32), _by_slope)
+    factors = np.array(scale.factors, dtype=np.float32)[:, np.newaxis, np.newaxis]
+    activity = None
+    if scale.activity is not None:
+        values = slopes * np.float32(scale.activity)
+        activity = Volume(values, lying.affine, Unit.BQ_PER_ML)
+    suv = Volume(slopes * factors, lying.affine, Unit.SUV)
+    notes = (*lying.notes, *scale.notes)
+    minutes = scale.uptake_minutes
+    return PetReading(suv, activity, scale.factor_rule, scale.time_rule, minutes, notes)
+
+
+def load_ct(path: Path) -> Volume:
+    """Read the one CT in a folder or zip of DICOM.
+
+    Args:
+        path: A folder, a zip, or a multi-frame file.
+
+    Returns:
+        int16 HU.
+
+    Raises:
+        RefusedError: There is no usable CT, and why.
+        UsageError: There are several, and how to choose.
+    """
+    with open_folder(path) as folder:
+        found = scan([folder], salt=_LOCAL_SALT).series
+        series = [one for one in found if one.modality == "CT"]
+        usable = [one for one in series if one.refusal is None]
+        if len(usable) > 1:
+            raise UsageError(_several(path, usable))
+        if not usable:
+            raise _no_ct(path, series)
+        return read_ct(usable[0])
+
+
+_LOCAL_SALT = "one CT"
+"""`load_ct` gives no pseudonym away, so it needs no secret."""
+
+
+def _several(path: Path, usable: Sequence[Series]) -> str:
+    lying = [one.geometry for one in usable if one.geometry is not None]
+    each = "; ".join(f"{g.slices} slices {g.spacing_mm[2]:.2f} mm apart" for g in lying)
+    return f"{path} holds {len(usable)} CT series ({each}); give the folder of one of them"
+
+
+def _no_ct(path: Path, series: Sequence[Series]) -> RefusedError:
+    if not series:
+        return RefusedError(Reason.NO_CT, f"{path} holds no DICOM CT.")
+    largest = max(series, key=lambda one: len(one.files))
+    if largest.refusal is None:
+        raise ValueError("a usable CT is no reason to refuse")
+    return RefusedError(largest.refusal.reason, f"The CT in {path}: {largest.refusal.detail}")
+
+
+def _sound_files(series: Series, modality: str) -> tuple[Path, ...]:
+    if series.refusal is not None:
+        raise RefusedError(series.refusal.reason, series.refusal.detail)
+    if series.modality != modality:
+        raise RefusedError(
+            Reason.SOP_CLASS, f"Expected a {modality} series, found {series.modality}."
+        )
+    return series.files
+
+
+def _headers(files: Sequence[Path]) -> list[Header]:
+    """Read the headers again; what changed on disk since the scan must not slip through."""
+    headers = [read_header(path) for path in files]
+    for header in headers:
+        if header.refusal is not None:
+            raise RefusedError(header.refusal.reason, header.refusal.detail)
+    return headers
+
+
+def _filled(lying: Stack, kind: np.dtype[Any], scaled: Scaling) -> NDArray[Any]:
+    """Decode each file once and put its frames in their places."""
+    voxels = np.empty(lying.shape, kind)
+    frames: NDArray[Any] | None = None
+    decoded: Header | None = None
+    for z, place in enumerate(lying.places):
+        if frames is None or place.header is not decoded:
+            frames, decoded = stored_pixels(place.header), place.header
+        voxels[z] = scaled(frames[place.frame], place)
+    return voxels
+
+
+def _hounsfield(stored: NDArray[Any], place: Place) -> NDArray[Any]:
+    values = stored * np.float64(place.slice.slope) + place.slice.intercept
+    hu = np.rint(np.clip(values, AIR_HU, HIGHEST_HU))
+    shared = place.header.shared
+    if shared is not None and shared.padding is not None:
+        hu[_is_padding(stored, shared)] = AIR_HU
+    return hu
+
+
+def _is_padding(stored: NDArray[Any], shared: Shared) -> NDArray[np.bool_]:
+    """Where the scanner wrote padding; a negative one may stand in the header as unsigned."""
+    limits = shared.padding or (0, 0)
+    wrap = 1 << shared.layout.bits if shared.layout.signed else 0
+    low, high = sorted(limit - wrap if limit >= wrap // 2 else limit for limit in limits)
+    return np.asarray((stored >= low) & (stored <= high))
+
+
+def _by_slope(stored: NDArray[Any], place: Place) -> NDArray[Any]:
+    return np.asarray(stored * np.float64(place.slice.slope))

@@ -1,0 +1,213 @@
+"""What a scan found: series, studies, files, and why each refusal. No identity is kept here."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from petcast.refusal import Refusal
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where a sound series lies.
+
+    Attributes:
+        slices: How many.
+        spacing_mm: Along (x, y, z).
+        x_mm: From edge to edge in LPS.
+        y_mm: Likewise.
+        z_mm: Likewise.
+    """
+
+    slices: int
+    spacing_mm: tuple[float, float, float]
+    x_mm: Span
+    y_mm: Span
+    z_mm: Span
+
+
+@dataclass(frozen=True)
+class Series:
+    """Files that belong together, usable or refused.
+
+    Attributes:
+        id: Pseudonym.
+        modality: "CT" or "PT" by SOP class; what the label says for everything else.
+        files: The files; of a usable series, those that hold its slices.
+        refusal: Why it cannot be used; None where it can.
+        study_id: Pseudonym of its study.
+        patient_id: Pseudonym of its patient.
+        frame_id: Pseudonym of its frame of reference; empty where it names none.
+        notes: What was repaired or assumed, in sentences.
+        left_out: Files that were not needed, such as equal duplicates.
+        geometry: Where it lies; None where it is refused.
+        kernel: "soft", "sharp" or empty: the CT's reconstruction kernel.
+        original: ImageType begins with ORIGINAL.
+        synthetic: A PET that a program made.
+    """
+
+    id: str
+    modality: str
+    files: tuple[Path, ...]
+    refusal: Refusal | None
+    study_id: str
+    patient_id: str
+    frame_id: str = ""
+    notes: tuple[str, ...] = ()
+    left_out: tuple[Path, ...] = ()
+    geometry: Geometry | None = None
+    kernel: str = ""
+    original: bool = False
+    synthetic: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Lay the series out for `petcast scan --json`.
+
+        Returns:
+            Its row.
+        """
+        return {
+            "id": self.id,
+            "study": self.study_id,
+            "patient": self.patient_id,
+            "modality": self.modality,
+            "files": len(self.files),
+            "left_out": len(self.left_out),
+            **_status(self.refusal),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class Study:
+    """One visit: its CT and PET, or why it cannot be used.
+
+    Attributes:
+        id: Pseudonym.
+        patient_id: Pseudonym of its patient.
+        ct: The CT to be used, where the study is usable.
+        pet: The PET to be used, where the study is usable.
+        refusal: Why it cannot be used; None where it can.
+        notes: Which series were preferred to which, and other remarks.
+    """
+
+    id: str
+    patient_id: str
+    ct: Series | None
+    pet: Series | None
+    refusal: Refusal | None
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Lay the study out for `petcast scan --json`.
+
+        Returns:
+            Its row.
+        """
+        return {
+            "id": self.id,
+            "patient": self.patient_id,
+            "ct": self.ct.id if self.ct else None,
+            "pet": self.pet.id if self.pet else None,
+            **_status(self.refusal),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class RefusedFile:
+    """A file that belongs to no series.
+
+    Attributes:
+        id: Pseudonym of its path; the path itself may name a patient.
+        path: Where it lies.
+        refusal: Why it cannot be used.
+    """
+
+    id: str
+    path: Path
+    refusal: Refusal
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Everything that was found in some folders.
+
+    Each file stands exactly once in a series' `files` or `left_out`, or in `files` here.
+
+    Attributes:
+        studies: Usable and refused ones.
+        series: Likewise.
+        files: Refused files that belong to no series.
+        unpacked: What keeps unpacked archives on disk as long as the scan is in use.
+    """
+
+    studies: tuple[Study, ...]
+    series: tuple[Series, ...]
+    files: tuple[RefusedFile, ...] = ()
+    unpacked: tuple[object, ...] = field(default=(), repr=False, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Lay everything out for `petcast scan --json`; free of paths and identities.
+
+        Returns:
+            `studies`, `series`, and `files`: refused files without a series, counted by reason.
+        """
+        return {
+            "studies": [study.to_json() for study in self.studies],
+            "series": [series.to_json() for series in self.series],
+            "files": [
+                {"files": count, **_status(refusal)}
+                for refusal, count in _counted([file.refusal for file in self.files])
+            ],
+        }
+
+    def refusals(self) -> list[dict[str, Any]]:
+        """List every refusal as pairs.json does.
+
+        Returns:
+            Rows of `level` ("study", "series" or "file"), `id`, `modality`, `files`, `reason` and
+            `detail`.
+        """
+        rows = [
+            _row("study", study.id, "", 0, study.refusal)
+            for study in self.studies
+            if study.refusal is not None
+        ]
+        rows += [
+            _row("series", series.id, series.modality, len(series.files), series.refusal)
+            for series in self.series
+            if series.refusal is not None
+        ]
+        counted = _counted([file.refusal for file in self.files])
+        return rows + [_row("file", "", "", count, refusal) for refusal, count in counted]
+
+
+def _counted(refusals: Sequence[Refusal]) -> list[tuple[Refusal, int]]:
+    return sorted(Counter(refusals).items(), key=lambda pair: (pair[0].reason, pair[0].detail))
+
+
+def _status(refusal: Refusal | None) -> dict[str, Any]:
+    if refusal is None:
+        return {"status": "usable", "reason": None, "detail": None, "remedy": None}
+    return {
+        "status": "refused",
+        "reason": str(refusal.reason),
+        "detail": f"{refusal.reason.meaning} {refusal.detail}",
+        "remedy": refusal.reason.remedy,
+    }
+
+
+def _row(level: str, id_: str, modality: str, files: int, refusal: Refusal) -> dict[str, Any]:
+    return {
+        "level": level,
+        "id": id_,
+        "modality": modality,
+        "files": files,
+        "reason": str(refusal.reason),
+        "detail": refusal.detail,
+    }

@@ -1,0 +1,89 @@
+"""`petcast suv`: the SUV of every PET in a folder, and the rules that gave it.
+
+The rules themselves stand in `scale` (units and factors), `decay` (times) and `bodysize` (masses),
+each citing its clause.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petcast.dicom.read import read_pet_files
+from petcast.dicom.scan import scan
+from petcast.dicom.series import Series
+from petcast.dicom.unpack import open_folder
+from petcast.errors import GeometryError, UsageError
+from petcast.refusal import Reason, Refusal, RefusedError
+from petcast.volume import Unit, Volume
+
+MASK_TOLERANCE_MM = 0.1
+"""A mask drawn on the PET's grid may have lost some digits of it."""
+
+
+def measure_suv(folder: Path, mask: Path | None = None) -> dict[str, Any]:
+    """Measure the SUV of each PET series, also of those that are unfit for pairing.
+
+    Args:
+        folder: A folder or zip of DICOM, searched to any depth.
+        mask: A NIfTI file; voxels where it is not 0 are counted. It is brought to the PET's grid
+            by nearest neighbours where it has another one.
+
+    Returns:
+        `{"series": [{"path", "max", "min", "median", "factor_rule", "time_rule", …}]}`; numbers
+        are null and `reason` and `detail` are set where there is no way to SUV.
+
+    Raises:
+        RefusedError: No PET is there, and why.
+        DataError: The mask cannot be used.
+    """
+    with open_folder(folder) as opened:
+        found = scan([opened]).series
+        pets = [series for series in found if series.modality == "PT"]
+        if not pets:
+            raise RefusedError(Reason.NO_PET, f"{folder} holds no DICOM PET.")
+        region = Volume.load(mask, Unit.LABEL) if mask is not None else None
+        if region is not None and not region.voxels.any():
+            raise UsageError(f"the mask {mask} is empty")
+        return {"series": [_measured(series, folder, opened, region) for series in pets]}
+
+
+def _measured(series: Series, folder: Path, opened: Path, region: Volume | None) -> dict[str, Any]:
+    place = series.files[0].parent
+    path = folder / place.relative_to(opened) if place.is_relative_to(opened) else folder
+    row: dict[str, Any] = {"path": str(path), "id": series.id, "voxels": 0}
+    row |= dict.fromkeys(("max", "min", "median", "factor_rule", "time_rule", "uptake_minutes"))
+    try:
+        reading = read_pet_files(series.files)
+        values = _inside(reading.suv, region)
+    except RefusedError as error:
+        return row | _refusal(error.refusal)
+    return row | {
+        "max": float(values.max()),
+        "min": float(values.min()),
+        "median": float(np.median(values)),
+        "voxels": int(values.size),
+        "factor_rule": str(reading.factor_rule),
+        "time_rule": str(reading.time_rule),
+        "uptake_minutes": reading.uptake_minutes,
+        "notes": list(reading.notes),
+        **_refusal(series.refusal),
+    }
+
+
+def _refusal(refusal: Refusal | None) -> dict[str, str | None]:
+    if refusal is None:
+        return {"reason": None, "detail": None}
+    return {"reason": str(refusal.reason), "detail": refusal.detail}
+
+
+def _inside(suv: Volume, region: Volume | None) -> NDArray[np.float32]:
+    if region is None:
+        return suv.voxels
+    if not region.grid.matches(suv.grid, MASK_TOLERANCE_MM):
+        region = region.resampled(suv.grid, outside=0, interpolation="nearest", antialias=False)
+    inside: NDArray[np.float32] = suv.voxels[region.voxels != 0]
+    if inside.size == 0:
+        raise GeometryError("the mask does not touch the PET; was it drawn on this one?")
+    return inside

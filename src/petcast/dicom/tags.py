@@ -1,0 +1,325 @@
+"""Values out of a header that nobody has checked yet.
+
+Reading goes through the raw bytes of an element, never through pydicom's conversion: that one
+warns and raises on damaged values, quotes them in its messages (an identity leak), and is the
+slowest part of reading a header. Here, whatever cannot be read is absent.
+"""
+
+import math
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+
+BINARY_SIZES = (2, 4)
+BINARY_FLOATS = {"FD": ("d", 8), "FL": ("f", 4)}
+
+
+@cache
+def tag_of(keyword: str) -> int:
+    """Look a DICOM keyword up.
+
+    Args:
+        keyword: As in the standard, such as "PixelSpacing".
+
+    Returns:
+        Its tag.
+    """
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        raise KeyError(keyword)
+    return tag
+
+
+def _raw(header: Dataset, tag: int) -> Any:
+    """An element as it stands in the file, or as pydicom has already converted it."""
+    return header.get_item(tag, keep_deferred=True)
+
+
+def raw_value(header: Dataset, tag: int) -> Any:
+    """Take an element's value without converting it.
+
+    Args:
+        header: Any data set.
+        tag: The element.
+
+    Returns:
+        Bytes as they stand in the file, or what pydicom has already made of them; None where the
+        element is absent or was too long to be read.
+    """
+    element = _raw(header, tag)
+    return None if element is None else element.value
+
+
+def text_at(header: Dataset, tag: int) -> str:
+    """Read an element of text by its tag.
+
+    Args:
+        header: Any data set.
+        tag: The element.
+
+    Returns:
+        Its text without padding; values are separated by backslashes. Empty where absent.
+    """
+    value = raw_value(header, tag)
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return value.decode("latin-1").strip(" \0\r\n\t")
+    if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
+        return "\\".join(map(str, value)).strip()
+    return str(value).strip()
+
+
+def text(header: Dataset, keyword: str) -> str:
+    """Read an element of text.
+
+    Args:
+        header: Any data set.
+        keyword: As in the standard.
+
+    Returns:
+        Its text, empty where absent.
+    """
+    return text_at(header, tag_of(keyword))
+
+
+def texts(header: Dataset, keyword: str) -> tuple[str, ...]:
+    """Read an element with several texts.
+
+    Args:
+        header: Any data set.
+        keyword: As in the standard.
+
+    Returns:
+        Each value, stripped, upper case.
+    """
+    value = text(header, keyword)
+    return tuple(part.strip().upper() for part in value.split("\\")) if value else ()
+
+
+def numbers(header: Dataset, keyword: str) -> tuple[float, ...]:
+    """Read an element with decimal numbers; NaN stays NaN, for the caller to judge.
+
+    Args:
+        header: Any data set.
+        keyword: As in the standard.
+
+    Returns:
+        The numbers; empty where absent or where one of them is no number.
+    """
+    element = _raw(header, tag_of(keyword))
+    if element is None or element.value is None or element.value == b"":
+        return ()
+    value: Any = element.value
+    if isinstance(element, RawDataElement) and element.VR in BINARY_FLOATS:
+        order = "<" if element.is_little_endian else ">"
+        count, rest = divmod(len(value), BINARY_FLOATS[element.VR][1])
+        return () if rest else struct.unpack(f"{order}{count}{BINARY_FLOATS[element.VR][0]}", value)
+    if isinstance(value, bytes):
+        value = value.strip(b" \0").split(b"\\")
+    elif isinstance(value, str) or not hasattr(value, "__iter__"):
+        value = [value]
+    try:
+        return tuple(float(part) for part in value)
+    except (TypeError, ValueError, OverflowError):
+        return ()
+
+
+def number(header: Dataset, keyword: str) -> float | None:
+    """Read one finite number.
+
+    Args:
+        header: Any data set.
+        keyword: As in the standard.
+
+    Returns:
+        The number; None where it is absent, several or not finite.
+    """
+    found = numbers(header, keyword)
+    return found[0] if len(found) == 1 and math.isfinite(found[0]) else None
+
+
+def whole(header: Dataset, keyword: str) -> int | None:
+    """Read one whole number, binary (US, UL) or written out (IS).
+
+    Args:
+        header: Any data set.
+        keyword: As in the standard.
+
+    Returns:
+        The number, not negative for binary ones; None where absent or unreadable.
+    """
+    element = _raw(header, tag_of(keyword))
+    if element is None or element.value is None:
+        return None
+    value = element.value
+    if isinstance(element, RawDataElement) and isinstance(value, bytes):
+        if len(value) in BINARY_SIZES and element.VR not in ("IS", "DS"):
+            return int.from_bytes(value, "little" if element.is_little_endian else "big")
+        value = value.decode("latin-1").strip(" \0")
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def items(header: Dataset, keyword: str) -> list[Dataset]:
+    """Read a sequence.
+
+    Args:
+        header: Any data set.
+        keyword: As in the standard.
+
+    Returns:
+        Its items; empty where absent or unreadable.
+    """
+    tag = tag_of(keyword)
+    if tag not in header:
+        return []
+    with silence():
+        try:
+            value = header[tag].value
+        except Exception:  # noqa: BLE001  pydicom raises nearly anything on damaged sequences
+            return []
+    return [item for item in value or [] if isinstance(item, Dataset)]
+
+
+def private_text(header: Dataset, group: int, creator: str, offset: int) -> str:
+    """Read an element of a vendor's private block.
+
+    Args:
+        header: Any data set.
+        group: The odd group.
+        creator: Who reserved the block; the first block is taken where nobody is named.
+        offset: The element inside the block, 0x00 to 0xFF.
+
+    Returns:
+        Its text, empty where absent.
+    """
+    named = False
+    for block in range(0x10, 0x20):
+        owner = text_at(header, (group << 16) | block)
+        if owner == creator:
+            return text_at(header, (group << 16) | (block << 8) | offset)
+        named = named or bool(owner)
+    return "" if named else text_at(header, (group << 16) | 0x1000 | offset)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Keep pydicom's warnings away: they quote header values, and a value may name a patient.
+
+    Yields:
+        Nothing.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def parse_date(value: str) -> datetime | None:
+    """Read DICOM's DA, also in the old form with dots.
+
+    Args:
+        value: Such as "20010629".
+
+    Returns:
+        Midnight of that day on the scanner's clock (labelled UTC), or None.
+
+    Example:
+        >>> parse_date("20010629").isoformat()
+        '2001-06-29T00:00:00+00:00'
+    """
+    digits = value.replace(".", "").replace("-", "")
+    if len(digits) != 8 or not digits.isdecimal():
+        return None
+    try:
+        return datetime(int(digits[:4]), int(digits[4:6]), int(digits[6:]), tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def parse_time(value: str) -> timedelta | None:
+    """Read DICOM's TM: hours, then minutes, seconds and their fraction as far as given.
+
+    Args:
+        value: Such as "143626.25", or "14:36:26" in the old form.
+
+    Returns:
+        The time since midnight, or None.
+
+    Example:
+        >>> parse_time("143626.25").total_seconds()
+        52586.25
+    """
+    digits, _, fraction = value.replace(":", "").partition(".")
+    if len(digits) not in (2, 4, 6) or not digits.isdecimal():
+        return None
+    if fraction and not fraction.isdecimal():
+        return None
+    hours, minutes, seconds = (int(digits[i : i + 2] or 0) for i in (0, 2, 4))
+    if hours > 23 or minutes > 59 or seconds > 60:
+        return None
+    whole_time = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    return whole_time + timedelta(seconds=float(f"0.{fraction or 0}"))
+
+
+def parse_moment(date: str, time: str) -> datetime | None:
+    """Join a date and a time.
+
+    Args:
+        date: DA.
+        time: TM.
+
+    Returns:
+        The moment on the scanner's clock (labelled UTC), or None where either is missing.
+    """
+    day, since_midnight = parse_date(date), parse_time(time)
+    return None if day is None or since_midnight is None else _shifted(day, since_midnight)
+
+
+def parse_datetime(value: str, clock: str = "") -> datetime | None:
+    """Read DICOM's DT down to the second.
+
+    Args:
+        value: Such as "20010629143626.25+0100".
+        clock: TimezoneOffsetFromUTC of the data set: what its other times are meant in.
+
+    Returns:
+        The moment on the scanner's clock (labelled UTC), or None.
+
+    Example:
+        >>> parse_datetime("20010629143626+0200", clock="+0100").isoformat()
+        '2001-06-29T13:36:26+00:00'
+    """
+    moment = parse_moment(value[:8], _without_zone(value[8:]))
+    zone, own = _zone(value[-5:]), _zone(clock)
+    if moment is None or zone is None or own is None or len(value) < 13:
+        return moment
+    return _shifted(moment, own - zone)
+
+
+def _without_zone(time: str) -> str:
+    return time[:-5] if _zone(time[-5:]) is not None else time
+
+
+def _zone(value: str) -> timedelta | None:
+    if len(value) != 5 or value[0] not in "+-" or not value[1:].isdecimal():
+        return None
+    offset = timedelta(hours=int(value[1:3]), minutes=int(value[3:]))
+    return -offset if value[0] == "-" else offset
+
+
+def _shifted(moment: datetime, by: timedelta) -> datetime | None:
+    try:
+        return moment + by
+    except OverflowError:
+        return None

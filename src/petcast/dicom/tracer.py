@@ -1,0 +1,100 @@
+"""Which tracer a PET shows, from codes and words; nothing of the text itself is passed on."""
+
+import re
+from typing import Literal
+
+from pydicom.dataset import Dataset
+
+from petcast.dicom import tags
+
+FDG = "FDG"
+UNNAMED = ""
+"""The header names no tracer that we know."""
+
+FDG_CODES = frozenset({"C-B1031", "Y-X1743", "35321007"})
+"""Fluorodeoxyglucose F-18 in SNOMED RT, in GE's scheme and in SNOMED CT (PS3.16 CID 4021)."""
+F18_CODES = frozenset({"C-111A1", "77004003"})
+"""Fluorine-18 in SNOMED RT and in SNOMED CT (PS3.16 CID 4020)."""
+
+FDG_WORDS = re.compile(r"\bF?-?(18)?-?F?-?FDG|FLU\w*DEOXY\w*GLUCOSE|\bGLUCOSE\b", re.IGNORECASE)
+OTHER_WORDS = re.compile(
+    r"(?<![A-Z])(FLT|PSMA|DOTA(?:TATE|TOC|NOC)?|FMISO|FAZA|NAF|FET|F?DOPA|FES|FAPI|FLUCICLOVINE|"
+    r"CHOLINE|FCH|METHIONINE|ACETATE|AMYVID|FLORBETA\w*|FLUTEMETAMOL|FLORTAUCIPIR|RUBIDIUM|"
+    r"AMMONIA|FLURPIRIDAZ|EXENDIN|PENTIXAFOR|THYMIDINE|TYROSINE|MISONIDAZOLE|FLUORIDE)(?![A-Z])",
+    re.IGNORECASE,
+)
+"""Tracers that are not FDG; only such a word is ever quoted in a message."""
+
+FREE_TEXTS = (
+    "SeriesDescription",
+    "StudyDescription",
+    "ProtocolName",
+    "AttenuationCorrectionMethod",
+)
+TRIAL_PROJECT = 0x00131010
+"""Where TCIA's de-identification keeps the collection's name (creator CTP)."""
+
+F18_HALF_LIFE_S = 6586.2
+HALF_LIFE_TOLERANCE_S = 30.0
+
+
+def tracer_of(header: Dataset, injection: Dataset | None) -> str:
+    """Name the tracer.
+
+    The radiopharmaceutical's own code and name decide. Where they are silent, descriptions are
+    searched for the word of another tracer: a header that says nothing formal but calls itself
+    an FLT study is one.
+
+    Args:
+        header: Of a PET slice.
+        injection: The item of its RadiopharmaceuticalInformationSequence.
+
+    Returns:
+        "FDG", another tracer's word in capitals, or "" where nothing is said.
+    """
+    formal = _formal_words(injection) if injection is not None else ""
+    if _codes(injection, "RadiopharmaceuticalCodeSequence") & FDG_CODES:
+        return FDG
+    for words in (formal, _free_words(header)):
+        if FDG_WORDS.search(words):
+            return FDG
+        other = OTHER_WORDS.search(words)
+        if other:
+            return other[1].upper()
+    return UNNAMED
+
+
+def nuclide_of(injection: Dataset | None, half_life_s: float | None) -> Literal["F18", "other", ""]:
+    """Name the radionuclide as far as it matters.
+
+    Args:
+        injection: The item of the RadiopharmaceuticalInformationSequence.
+        half_life_s: As the header states it, in seconds.
+
+    Returns:
+        "F18", "other", or "" where nothing is said.
+    """
+    codes = _codes(injection, "RadionuclideCodeSequence")
+    if codes & F18_CODES:
+        return "F18"
+    if half_life_s is None:
+        return ""
+    return "F18" if abs(half_life_s - F18_HALF_LIFE_S) <= HALF_LIFE_TOLERANCE_S else "other"
+
+
+def _formal_words(injection: Dataset) -> str:
+    words = [tags.text(injection, "Radiopharmaceutical")]
+    codes = tags.items(injection, "RadiopharmaceuticalCodeSequence")
+    words += [tags.text(code, "CodeMeaning") for code in codes]
+    return " ".join(words)
+
+
+def _free_words(header: Dataset) -> str:
+    words = [tags.text(header, keyword) for keyword in FREE_TEXTS]
+    return " ".join([*words, tags.text_at(header, TRIAL_PROJECT)])
+
+
+def _codes(injection: Dataset | None, keyword: str) -> set[str]:
+    if injection is None:
+        return set()
+    return {tags.text(code, "CodeValue") for code in tags.items(injection, keyword)}
