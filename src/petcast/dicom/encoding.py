@@ -6,7 +6,8 @@ no length is believed that the file cannot hold.
 
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO
+from functools import cache
+from typing import BinaryIO, NamedTuple
 
 from pydicom import uid
 
@@ -16,6 +17,11 @@ MAGIC_OFFSET = 128
 LONG_FORM = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UN", b"UT", b"UC", b"UR")
 """Value representations whose length takes four bytes after two reserved ones (PS3.5 7.1.2)."""
 
+META_GROUP = 0x0002
+MEDIA_CLASS = 0x0002
+TRANSFER_SYNTAX = 0x0010
+LONGEST_UID = 64
+PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 UNDEFINED_LENGTH = 0xFFFFFFFF
 PIXEL_DATA = (0x7FE0, 0x0010)
 FLOAT_PIXEL_DATA = ((0x7FE0, 0x0008), (0x7FE0, 0x0009))
@@ -28,9 +34,22 @@ MAX_PIXELS = 2**31
 """Pixels of one file, all frames together: 4 GiB of 16 bits."""
 BITS = (8, 16, 32)
 
-NATIVE = {str(uid.ImplicitVRLittleEndian), str(uid.ExplicitVRLittleEndian)}
+IMPLICIT = str(uid.ImplicitVRLittleEndian)
+NATIVE = {IMPLICIT, str(uid.ExplicitVRLittleEndian)}
 BIG_ENDIAN = str(uid.ExplicitVRBigEndian)
 DEFLATED = str(uid.DeflatedExplicitVRLittleEndian)
+
+
+class Meta(NamedTuple):
+    """What the file meta information says.
+
+    Attributes:
+        syntax: Transfer syntax UID.
+        sop_class: Media storage SOP class UID.
+    """
+
+    syntax: str
+    sop_class: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,46 +96,72 @@ def require_magic(stream: BinaryIO) -> None:
         raise RefusedError(Reason.NOT_DICOM, "The file does not carry DICOM's mark.")
 
 
-def transfer_syntax(stream: BinaryIO) -> str:
-    """Read the transfer syntax, and nothing else, from the file meta information.
+def read_meta(stream: BinaryIO) -> Meta:
+    """Read the file meta information and stop where the data set begins.
 
     Args:
         stream: The file, behind DICOM's mark.
 
     Returns:
-        Its UID; empty where it is not given.
+        What it says; texts are empty where it is silent.
 
     Reference:
         DICOM PS3.10 section 7.1: the meta information is always explicit VR little endian.
     """
+    found = {}
     while len(head := stream.read(8)) == 8:
         group, element, vr, length = struct.unpack("<HH2sH", head)
-        if group != 0x0002:
+        if group != META_GROUP:
             break
         if vr in LONG_FORM:
             length = int.from_bytes(stream.read(4), "little")
-        if element == 0x0010:
-            return stream.read(min(length, 64)).decode("latin-1").strip(" \0")
-        stream.seek(length, 1)
-    return ""
+        if element in (MEDIA_CLASS, TRANSFER_SYNTAX) and length <= LONGEST_UID:
+            found[element] = stream.read(length).decode("latin-1").strip(" \0")
+        else:
+            stream.seek(length, 1)
+    stream.seek(-len(head), 1)
+    return Meta(found.get(TRANSFER_SYNTAX, ""), found.get(MEDIA_CLASS, ""))
 
 
-def require_decodable(syntax: str) -> None:
-    """Refuse a transfer syntax whose pixels could not be read here.
+def stands_at_pixels(tag: int, vr: str | None, length: int) -> bool:  # noqa: ARG001
+    """Say where the reading of a header is to stop; pydicom asks for every element.
+
+    Args:
+        tag: The element ahead.
+        vr: Its value representation.
+        length: Its declared length.
+
+    Returns:
+        True at the pixels.
+    """
+    return tag in PIXEL_TAGS
+
+
+def require_readable(syntax: str) -> None:
+    """Refuse a transfer syntax whose header could not be read, or only at a risk.
 
     Args:
         syntax: The UID.
 
     Raises:
-        RefusedError: DAMAGED, DEFLATED or CODEC.
+        RefusedError: DAMAGED or DEFLATED.
     """
-    if syntax in NATIVE or syntax == BIG_ENDIAN:
-        return
     if not syntax:
         raise RefusedError(Reason.DAMAGED, "The transfer syntax is missing.")
     if syntax == DEFLATED:
         raise RefusedError(Reason.DEFLATED, "The transfer syntax is Deflated Explicit VR.")
-    if not _has_decoder(syntax):
+
+
+def require_decodable(syntax: str) -> None:
+    """Refuse a transfer syntax whose pixels could not be decoded here.
+
+    Args:
+        syntax: The UID.
+
+    Raises:
+        RefusedError: CODEC.
+    """
+    if syntax not in NATIVE and syntax != BIG_ENDIAN and not _has_decoder(syntax):
         raise RefusedError(Reason.CODEC, f"The pixels are compressed as {_syntax_name(syntax)}.")
 
 
@@ -212,7 +257,7 @@ def _element_head(stream: BinaryIO, syntax: str) -> tuple[tuple[int, int] | None
     if len(head) < 8:
         return None, 0
     group, element = struct.unpack(f"{order}HH", head[:4])
-    if syntax == str(uid.ImplicitVRLittleEndian):
+    if syntax == IMPLICIT:
         length = head[4:]
     elif head[4:6] in LONG_FORM:
         length = stream.read(4)
@@ -221,6 +266,7 @@ def _element_head(stream: BinaryIO, syntax: str) -> tuple[tuple[int, int] | None
     return (group, element), int.from_bytes(length, "big" if order == ">" else "little")
 
 
+@cache
 def _has_decoder(syntax: str) -> bool:
     from pydicom.pixels.decoders.base import get_decoder
 

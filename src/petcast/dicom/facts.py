@@ -6,13 +6,12 @@ Nothing is judged here but that numbers are numbers; `header` does that.
 from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
-from typing import Literal, NamedTuple
-
-from pydicom.dataset import Dataset
+from typing import Any, Literal, NamedTuple
 
 from petcast.dicom import tags
 from petcast.dicom.encoding import Layout
-from petcast.dicom.petheader import PetHeader, read_pet_header
+from petcast.dicom.petheader import PetHeader, PrivateTexts, read_pet_header, read_private
+from petcast.dicom.tracer import TRIAL_PROJECT
 from petcast.refusal import Reason, RefusedError
 
 Kind = Literal["CT", "PT", ""]
@@ -106,13 +105,66 @@ class Shared:
     pet: PetHeader | None
 
 
-def read_shared(dataset: Dataset, sop_class: str, syntax: str) -> Shared:
+SHARED_KEYWORDS = (
+    "SpecificCharacterSet", "StudyInstanceUID", "SeriesInstanceUID", "PatientID",
+    "IssuerOfPatientID", "FrameOfReferenceUID", "Modality", "ImageType", "PixelSpacing",
+    "ImageOrientationPatient", "GantryDetectorTilt", "ConvolutionKernel", "SliceThickness",
+    "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleType", "LossyImageCompression",
+    "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns", "BitsAllocated",
+    "PhotometricInterpretation", "PixelRepresentation",
+)  # fmt: skip
+PET_KEYWORDS = (
+    "RadiopharmaceuticalInformationSequence", "TimezoneOffsetFromUTC", "Units", "SUVType",
+    "DecayCorrection", "CorrectedImage", "SeriesType", "PatientWeight", "PatientSize",
+    "PatientSex", "SeriesDescription", "SeriesDate", "StudyDate", "SeriesTime",
+    "StudyDescription", "ProtocolName", "AttenuationCorrectionMethod",
+)  # fmt: skip
+CT_TAGS = tuple(map(tags.tag_of, SHARED_KEYWORDS))
+PET_TAGS = (*CT_TAGS, *map(tags.tag_of, PET_KEYWORDS), TRIAL_PROJECT)
+"""Elements that `read_shared` looks at; a test watches that it looks at no other."""
+
+CACHE_SIZE = 10_000
+
+
+class SharedReader:
+    """Reads what a series has in common, once for all files in which it is the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], Shared] = {}
+
+    def read(self, header: tags.Elements, sop_class: str, syntax: str) -> Shared:
+        """Read it, or find it again by the raw values of its elements.
+
+        Args:
+            header: Of one file.
+            sop_class: Its SOP class UID.
+            syntax: Its transfer syntax UID.
+
+        Returns:
+            What the file should have in common with its series.
+        """
+        is_pet = _kind(sop_class) == "PT"
+        private = read_private(header) if is_pet else None
+        wanted = PET_TAGS if is_pet else CT_TAGS
+        key = (sop_class, syntax, private, tags.fingerprint(header, wanted))
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= CACHE_SIZE:
+                self._known.clear()
+            found = self._known[key] = read_shared(header, sop_class, syntax, private)
+        return found
+
+
+def read_shared(
+    dataset: tags.Elements, sop_class: str, syntax: str, private: PrivateTexts | None
+) -> Shared:
     """Collect what a file should have in common with its series.
 
     Args:
         dataset: The header.
         sop_class: Its SOP class UID.
         syntax: Its transfer syntax UID.
+        private: A PET's private elements.
 
     Returns:
         The facts, unjudged.
@@ -124,7 +176,7 @@ def read_shared(dataset: Dataset, sop_class: str, syntax: str) -> Shared:
     return Shared(
         study_uid=tags.text(dataset, "StudyInstanceUID"),
         series_uid=tags.text(dataset, "SeriesInstanceUID"),
-        patient_id=_patient_id(dataset),
+        patient_id=tags.text_decoded(dataset, "PatientID"),
         issuer=tags.text(dataset, "IssuerOfPatientID"),
         frame_uid=tags.text(dataset, "FrameOfReferenceUID"),
         kind=kind,
@@ -141,7 +193,7 @@ def read_shared(dataset: Dataset, sop_class: str, syntax: str) -> Shared:
         rescale_type=tags.text(dataset, "RescaleType").upper(),
         lossy=tags.text(dataset, "LossyImageCompression") == "01",
         syntax=syntax,
-        pet=read_pet_header(dataset) if kind == "PT" else None,
+        pet=read_pet_header(dataset, private) if private is not None else None,
     )
 
 
@@ -158,13 +210,7 @@ def _role(image_type: tuple[str, ...]) -> Role:
     return "projection" if words & {"MIP", "MINIP", "PROJECTION", "VRT", "RENDERING"} else "image"
 
 
-def _patient_id(dataset: Dataset) -> str:
-    """The hospital's number; letters beyond ASCII in the file's own character set."""
-    raw = tags.text(dataset, "PatientID")
-    return raw if raw.isascii() else str(dataset.get("PatientID", raw)).strip()
-
-
-def _layout(dataset: Dataset) -> Layout:
+def _layout(dataset: tags.Elements) -> Layout:
     frames = tags.whole(dataset, "NumberOfFrames")
     samples = tags.whole(dataset, "SamplesPerPixel")
     return Layout(
@@ -178,7 +224,7 @@ def _layout(dataset: Dataset) -> Layout:
     )
 
 
-def _padding(dataset: Dataset) -> tuple[int, int] | None:
+def _padding(dataset: tags.Elements) -> tuple[int, int] | None:
     value = tags.whole(dataset, "PixelPaddingValue")
     if value is None:
         return None
@@ -186,7 +232,7 @@ def _padding(dataset: Dataset) -> tuple[int, int] | None:
     return value, value if limit is None else limit
 
 
-def read_slices(dataset: Dataset, shared: Shared, sop_class: str) -> tuple[Slice, ...]:
+def read_slices(dataset: tags.Elements, shared: Shared, sop_class: str) -> tuple[Slice, ...]:
     """Collect the slices of a file.
 
     Args:
@@ -206,7 +252,7 @@ def read_slices(dataset: Dataset, shared: Shared, sop_class: str) -> tuple[Slice
     raise RefusedError(Reason.MULTI_FRAME, f"The file holds {shared.layout.frames} frames.")
 
 
-def _slice(dataset: Dataset) -> Slice:
+def _slice(dataset: tags.Elements) -> Slice:
     position = tags.numbers(dataset, "ImagePositionPatient")
     if len(position) != 3 or not all(map(isfinite, position)):
         raise RefusedError(Reason.NO_POSITION, "ImagePositionPatient is missing or no number.")
@@ -221,7 +267,7 @@ def _slice(dataset: Dataset) -> Slice:
     )
 
 
-def _rescale(dataset: Dataset, keyword: str) -> float:
+def _rescale(dataset: tags.Elements, keyword: str) -> float:
     value = tags.number(dataset, keyword)
     if value is None:
         raise RefusedError(Reason.RESCALE, f"{keyword} is missing or not finite.")
@@ -230,7 +276,7 @@ def _rescale(dataset: Dataset, keyword: str) -> float:
     return value
 
 
-def _acquired(dataset: Dataset) -> datetime | None:
+def _acquired(dataset: tags.Elements) -> datetime | None:
     date = tags.text(dataset, "AcquisitionDate") or tags.text(dataset, "SeriesDate")
     moment = tags.parse_moment(date, tags.text(dataset, "AcquisitionTime"))
     if moment is not None:
@@ -239,6 +285,6 @@ def _acquired(dataset: Dataset) -> datetime | None:
     return tags.parse_datetime(tags.text(dataset, "AcquisitionDateTime"), clock)
 
 
-def _seconds(dataset: Dataset, keyword: str) -> float | None:
+def _seconds(dataset: tags.Elements, keyword: str) -> float | None:
     milliseconds = tags.number(dataset, keyword)
     return None if milliseconds is None else milliseconds / 1000

@@ -13,17 +13,19 @@ from math import isfinite
 from pathlib import Path
 from typing import BinaryIO
 
-from pydicom import dcmread
-from pydicom.dataset import Dataset
+from pydicom.filereader import data_element_generator
 from pydicom.uid import UID
 
 from petcast.dicom import encoding, tags
-from petcast.dicom.facts import Shared, Slice, read_shared, read_slices
+from petcast.dicom.facts import Shared, SharedReader, Slice, read_slices
 from petcast.refusal import Reason, Refusal, RefusedError
 
 DEFER_BYTES = 65536
 """Longer elements are stepped over unread: no header value of ours is so long, and a declared
 length of 4 GB then costs nothing."""
+
+
+_SHARED = SharedReader()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +58,10 @@ def read_header(path: Path) -> Header:
     """
     try:
         with hostile(), _opened(path) as stream:
-            syntax = _checked_syntax(stream)
-            dataset = dcmread(stream, stop_before_pixels=True, defer_size=DEFER_BYTES)
-            return _judge(path, dataset, syntax, stream)
-    except RefusedError as error:
-        return Header(path, error.refusal)
-
-
-def header_of(path: Path, dataset: Dataset) -> Header:
-    """Build the header of a data set that was read whole.
-
-    Args:
-        path: Where it comes from.
-        dataset: With its file meta information.
-
-    Returns:
-        The same as `read_header`, without the checks on the file's length.
-    """
-    syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", ""))
-    try:
-        with hostile():
-            return _judge(path, dataset, syntax, None)
+            encoding.require_magic(stream)
+            meta = encoding.read_meta(stream)
+            encoding.require_readable(meta.syntax)
+            return _judge(path, _elements(stream, meta.syntax), meta, stream)
     except RefusedError as error:
         return Header(path, error.refusal)
 
@@ -114,35 +99,34 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _checked_syntax(stream: BinaryIO) -> str:
-    encoding.require_magic(stream)
-    syntax = encoding.transfer_syntax(stream)
-    if syntax == encoding.DEFLATED:  # it must not even be opened: that inflates it
-        encoding.require_decodable(syntax)
-    stream.seek(0)
-    return syntax
-
-
-def _judge(path: Path, dataset: Dataset, syntax: str, stream: BinaryIO | None) -> Header:
-    """Build the header, and refuse it by the first thing that is wrong with it."""
-    sop_class = tags.text(dataset, "SOPClassUID") or tags.text(
-        dataset.file_meta, "MediaStorageSOPClassUID"
+def _elements(stream: BinaryIO, syntax: str) -> tags.Elements:
+    """The data set up to its pixels."""
+    found = data_element_generator(
+        stream,
+        is_implicit_VR=syntax == encoding.IMPLICIT,
+        is_little_endian=syntax != encoding.BIG_ENDIAN,
+        stop_when=encoding.stands_at_pixels,
+        defer_size=DEFER_BYTES,
     )
-    sop_uid = tags.text(dataset, "SOPInstanceUID")
+    return {int(element.tag): element for element in found}
+
+
+def _judge(path: Path, header: tags.Elements, meta: encoding.Meta, stream: BinaryIO) -> Header:
+    """Build the header, and refuse it by the first thing that is wrong with it."""
+    sop_class = tags.text(header, "SOPClassUID") or meta.sop_class
+    sop_uid = tags.text(header, "SOPInstanceUID")
     if not sop_class and not sop_uid:
         raise RefusedError(Reason.DAMAGED, "The header ends before it says what it is.")
-    shared = read_shared(dataset, sop_class, syntax)
+    shared = _SHARED.read(header, sop_class, meta.syntax)
     try:
         _require_image(shared, sop_class)
+        size = os.fstat(stream.fileno()).st_size
+        _require_end(shared, stream.tell(), size)
         _require_uids(shared, sop_uid)
-        if stream is not None:
-            _require_end(stream, shared)
-        encoding.require_decodable(syntax)
+        encoding.require_decodable(meta.syntax)
         encoding.require_layout(shared.layout)
-        if stream is not None:
-            size = os.fstat(stream.fileno()).st_size
-            encoding.require_pixels(stream, syntax, shared.layout, size)
-        slices = read_slices(dataset, shared, sop_class)
+        encoding.require_pixels(stream, meta.syntax, shared.layout, size)
+        slices = read_slices(header, shared, sop_class)
         _require_place(shared, slices)
     except RefusedError as error:
         return Header(path, error.refusal, sop_uid, shared)
@@ -160,10 +144,10 @@ def _require_uids(shared: Shared, sop_uid: str) -> None:
         raise RefusedError(Reason.NO_UID, f"Missing: {', '.join(missing)}.")
 
 
-def _require_end(stream: BinaryIO, shared: Shared) -> None:
+def _require_end(shared: Shared, place: int, size: int) -> None:
     """Tell a file that was cut off inside its header from one that never had pixels."""
-    at_end = stream.tell() >= os.fstat(stream.fileno()).st_size
-    if at_end and 0 in (shared.layout.rows, shared.layout.columns, shared.layout.bits):
+    layout = shared.layout
+    if place >= size and 0 in (layout.rows, layout.columns, layout.bits):
         raise RefusedError(Reason.TRUNCATED, "The file ends inside its header.")
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
@@ -65,11 +66,45 @@ class PetHeader:
     synthetic: bool
 
 
-def read_pet_header(header: Dataset) -> PetHeader:
+class PrivateTexts(NamedTuple):
+    """What vendors write in private elements, as text.
+
+    Attributes:
+        ge_scan_start: (0009,100D).
+        siemens_scan_start: (0071,1022).
+        philips_suv_factor: (7053,1000).
+        philips_activity_factor: (7053,1009).
+    """
+
+    ge_scan_start: str
+    siemens_scan_start: str
+    philips_suv_factor: str
+    philips_activity_factor: str
+
+
+def read_private(header: tags.Elements | Dataset) -> PrivateTexts:
+    """Read the vendors' private elements.
+
+    Args:
+        header: Of one PET slice.
+
+    Returns:
+        Their texts, empty where absent.
+    """
+    return PrivateTexts(
+        tags.private_text(header, 0x0009, GE_CREATOR, 0x0D),
+        tags.private_text(header, 0x0071, SIEMENS_CREATOR, 0x22),
+        tags.private_text(header, 0x7053, PHILIPS_CREATOR, 0x00),
+        tags.private_text(header, 0x7053, PHILIPS_CREATOR, 0x09),
+    )
+
+
+def read_pet_header(header: tags.Elements | Dataset, private: PrivateTexts) -> PetHeader:
     """Collect what a PET slice says.
 
     Args:
         header: Of one PET slice.
+        private: Its vendor's private elements.
 
     Returns:
         Its facts.
@@ -94,10 +129,10 @@ def read_pet_header(header: Dataset) -> PetHeader:
         injected=_injected(injection, clock),
         injected_time=_injected_time(injection),
         series_start=_series_start(header),
-        ge_scan_start=_private_moment(header, 0x0009, GE_CREATOR, 0x0D),
-        siemens_scan_start=_private_moment(header, 0x0071, SIEMENS_CREATOR, 0x22),
-        philips_suv_factor=_private_number(header, 0x00),
-        philips_activity_factor=_private_number(header, 0x09),
+        ge_scan_start=tags.parse_datetime(private.ge_scan_start),
+        siemens_scan_start=tags.parse_datetime(private.siemens_scan_start),
+        philips_suv_factor=_factor(private.philips_suv_factor),
+        philips_activity_factor=_factor(private.philips_activity_factor),
         synthetic=tags.text(header, "SeriesDescription").upper().startswith(SYNTHETIC_MARK),
     )
 
@@ -114,18 +149,13 @@ def _injected_time(injection: Dataset | None) -> timedelta | None:
     return tags.parse_time(tags.text(injection, "RadiopharmaceuticalStartTime"))
 
 
-def _series_start(header: Dataset) -> datetime | None:
+def _series_start(header: tags.Elements | Dataset) -> datetime | None:
     date = tags.text(header, "SeriesDate") or tags.text(header, "StudyDate")
     return tags.parse_moment(date, tags.text(header, "SeriesTime"))
 
 
-def _private_moment(header: Dataset, group: int, creator: str, offset: int) -> datetime | None:
-    return tags.parse_datetime(tags.private_text(header, group, creator, offset))
-
-
-def _private_number(header: Dataset, offset: int) -> float | None:
+def _factor(written: str) -> float | None:
     """A positive factor of Philips' private group; 0 there means "not given"."""
-    written = tags.private_text(header, 0x7053, PHILIPS_CREATOR, offset)
     try:
         value = float(written)
     except ValueError:

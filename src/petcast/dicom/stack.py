@@ -207,9 +207,7 @@ def _clash(first: Place, second: Place) -> ClashError:
         return ClashError(
             Reason.ACQUISITIONS, "Slices of several acquisitions lie in the same place."
         )
-    return ClashError(
-        Reason.DUPLICATE, "Two slices in the same place hold different pixels; which one is right?"
-    )
+    return ClashError(Reason.DUPLICATE, "Two slices in the same place hold different pixels.")
 
 
 def _require_unique_uids(kept: Sequence[Place]) -> None:

@@ -8,15 +8,21 @@ slowest part of reading a header. Here, whatever cannot be read is absent.
 import math
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
+from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.values import convert_SQ
+
+Elements = dict[int, Any]
+"""A header as it was read: tag → element, nothing converted."""
 
 BINARY_SIZES = (2, 4)
 BINARY_FLOATS = {"FD": ("d", 8), "FL": ("f", 4)}
@@ -38,16 +44,18 @@ def tag_of(keyword: str) -> int:
     return tag
 
 
-def _raw(header: Dataset, tag: int) -> Any:
+def _raw(header: Elements | Dataset, tag: int) -> Any:
     """An element as it stands in the file, or as pydicom has already converted it."""
+    if isinstance(header, dict):
+        return header.get(tag)
     return header.get_item(tag, keep_deferred=True)
 
 
-def raw_value(header: Dataset, tag: int) -> Any:
+def raw_value(header: Elements | Dataset, tag: int) -> Any:
     """Take an element's value without converting it.
 
     Args:
-        header: Any data set.
+        header: Any header.
         tag: The element.
 
     Returns:
@@ -58,11 +66,11 @@ def raw_value(header: Dataset, tag: int) -> Any:
     return None if element is None else element.value
 
 
-def text_at(header: Dataset, tag: int) -> str:
+def text_at(header: Elements | Dataset, tag: int) -> str:
     """Read an element of text by its tag.
 
     Args:
-        header: Any data set.
+        header: Any header.
         tag: The element.
 
     Returns:
@@ -78,11 +86,11 @@ def text_at(header: Dataset, tag: int) -> str:
     return str(value).strip()
 
 
-def text(header: Dataset, keyword: str) -> str:
+def text(header: Elements | Dataset, keyword: str) -> str:
     """Read an element of text.
 
     Args:
-        header: Any data set.
+        header: Any header.
         keyword: As in the standard.
 
     Returns:
@@ -91,11 +99,29 @@ def text(header: Dataset, keyword: str) -> str:
     return text_at(header, tag_of(keyword))
 
 
-def texts(header: Dataset, keyword: str) -> tuple[str, ...]:
+def text_decoded(header: Elements | Dataset, keyword: str) -> str:
+    """Read an element of text that may use letters beyond ASCII.
+
+    Args:
+        header: Any header.
+        keyword: As in the standard.
+
+    Returns:
+        Its text by the header's own SpecificCharacterSet.
+    """
+    plain = text(header, keyword)
+    if plain.isascii():
+        return plain
+    sets = text(header, "SpecificCharacterSet").split("\\")
+    with silence():
+        return str(decode_bytes(plain.encode("latin-1"), convert_encodings(sets), set())).strip()
+
+
+def texts(header: Elements | Dataset, keyword: str) -> tuple[str, ...]:
     """Read an element with several texts.
 
     Args:
-        header: Any data set.
+        header: Any header.
         keyword: As in the standard.
 
     Returns:
@@ -105,11 +131,11 @@ def texts(header: Dataset, keyword: str) -> tuple[str, ...]:
     return tuple(part.strip().upper() for part in value.split("\\")) if value else ()
 
 
-def numbers(header: Dataset, keyword: str) -> tuple[float, ...]:
+def numbers(header: Elements | Dataset, keyword: str) -> tuple[float, ...]:
     """Read an element with decimal numbers; NaN stays NaN, for the caller to judge.
 
     Args:
-        header: Any data set.
+        header: Any header.
         keyword: As in the standard.
 
     Returns:
@@ -133,11 +159,11 @@ def numbers(header: Dataset, keyword: str) -> tuple[float, ...]:
         return ()
 
 
-def number(header: Dataset, keyword: str) -> float | None:
+def number(header: Elements | Dataset, keyword: str) -> float | None:
     """Read one finite number.
 
     Args:
-        header: Any data set.
+        header: Any header.
         keyword: As in the standard.
 
     Returns:
@@ -147,11 +173,11 @@ def number(header: Dataset, keyword: str) -> float | None:
     return found[0] if len(found) == 1 and math.isfinite(found[0]) else None
 
 
-def whole(header: Dataset, keyword: str) -> int | None:
+def whole(header: Elements | Dataset, keyword: str) -> int | None:
     """Read one whole number, binary (US, UL) or written out (IS).
 
     Args:
-        header: Any data set.
+        header: Any header.
         keyword: As in the standard.
 
     Returns:
@@ -171,32 +197,62 @@ def whole(header: Dataset, keyword: str) -> int | None:
         return None
 
 
-def items(header: Dataset, keyword: str) -> list[Dataset]:
+def items(header: Elements | Dataset, keyword: str) -> list[Dataset]:
     """Read a sequence.
 
     Args:
-        header: Any data set.
+        header: Any header.
         keyword: As in the standard.
 
     Returns:
         Its items; empty where absent or unreadable.
     """
-    tag = tag_of(keyword)
-    if tag not in header:
+    element = _raw(header, tag_of(keyword))
+    if element is None or not element.value:
         return []
     with silence():
         try:
-            value = header[tag].value
+            value = _sequence(element)
         except Exception:  # noqa: BLE001  pydicom raises nearly anything on damaged sequences
             return []
-    return [item for item in value or [] if isinstance(item, Dataset)]
+    return [item for item in value if isinstance(item, Dataset)]
 
 
-def private_text(header: Dataset, group: int, creator: str, offset: int) -> str:
+def _sequence(element: Any) -> Iterable[Any]:
+    if not isinstance(element, RawDataElement):
+        return element.value if isinstance(element.value, Sequence) else ()
+    unknown = element.VR == "UN"  # PS3.5 6.2.2: an unknown sequence is written as implicit VR
+    implicit = element.is_implicit_VR or unknown
+    return convert_SQ(element.value or b"", implicit, element.is_little_endian or unknown)
+
+
+def fingerprint(header: Elements | Dataset, wanted: Iterable[int]) -> tuple[Any, ...]:
+    """Make a key of the raw values of some elements: equal keys, equal values.
+
+    Args:
+        header: Any header.
+        wanted: The elements.
+
+    Returns:
+        A hashable key.
+    """
+    return tuple(_print(_raw(header, tag)) for tag in wanted)
+
+
+def _print(element: Any) -> Any:
+    if element is None:
+        return None
+    value = element.value
+    if isinstance(value, Sequence):
+        return tuple(tuple((e.tag, _print(e)) for e in item.values()) for item in value)
+    return (element.VR, value if isinstance(value, bytes) else str(value))
+
+
+def private_text(header: Elements | Dataset, group: int, creator: str, offset: int) -> str:
     """Read an element of a vendor's private block.
 
     Args:
-        header: Any data set.
+        header: Any header.
         group: The odd group.
         creator: Who reserved the block; the first block is taken where nobody is named.
         offset: The element inside the block, 0x00 to 0xFF.

@@ -38,7 +38,7 @@ F18_HALF_LIFE_S = 6586.2
 HALF_LIFE_TOLERANCE_S = 30.0
 
 
-def tracer_of(header: Dataset, injection: Dataset | None) -> str:
+def tracer_of(header: tags.Elements | Dataset, injection: Dataset | None) -> str:
     """Name the tracer.
 
     The radiopharmaceutical's own code and name decide. Where they are silent, descriptions are
@@ -89,7 +89,7 @@ def _formal_words(injection: Dataset) -> str:
     return " ".join(words)
 
 
-def _free_words(header: Dataset) -> str:
+def _free_words(header: tags.Elements | Dataset) -> str:
     words = [tags.text(header, keyword) for keyword in FREE_TEXTS]
     return " ".join([*words, tags.text_at(header, TRIAL_PROJECT)])
 

@@ -1,0 +1,166 @@
+"""A tiny hospital export: one patient, one visit, a CT and a PET of twelve slices each."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from petcast.dicom.series import Scan
+
+CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
+PET_CLASS = "1.2.840.10008.5.1.4.1.1.128"
+SLICES = 12
+STEP_MM = 4.0
+
+
+def uid(name: str) -> str:
+    """The same UID for the same name."""
+    return generate_uid(entropy_srcs=[name])
+
+
+def image(kind: str, sop_class: str, number: int, size: int, spacing_mm: float) -> FileDataset:
+    """One slice, sound in every respect."""
+    sop_uid = uid(f"{kind} {number}")
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = sop_class
+    meta.MediaStorageSOPInstanceUID = sop_uid
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    slice_ = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    slice_.SOPClassUID, slice_.SOPInstanceUID = sop_class, sop_uid
+    slice_.Modality = kind
+    slice_.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    slice_.StudyInstanceUID, slice_.SeriesInstanceUID = uid("study"), uid(f"series {kind}")
+    slice_.FrameOfReferenceUID = uid("frame")
+    slice_.PatientID, slice_.PatientName = "4711", "Doe^Jane"
+    slice_.StudyDate = slice_.SeriesDate = slice_.AcquisitionDate = "20200102"
+    slice_.StudyTime = slice_.SeriesTime = slice_.AcquisitionTime = "110000"
+    slice_.AcquisitionNumber, slice_.InstanceNumber = 1, number + 1
+    edge_mm = -size * spacing_mm / 2 + spacing_mm / 2
+    slice_.ImagePositionPatient = [edge_mm, edge_mm, number * STEP_MM]
+    slice_.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    slice_.PixelSpacing = [spacing_mm, spacing_mm]
+    slice_.SliceThickness = STEP_MM
+    slice_.Rows = slice_.Columns = size
+    slice_.SamplesPerPixel, slice_.PhotometricInterpretation = 1, "MONOCHROME2"
+    slice_.BitsAllocated = slice_.BitsStored = 16
+    slice_.HighBit, slice_.PixelRepresentation = 15, 1
+    slice_.RescaleSlope, slice_.RescaleIntercept = 1, 0
+    return slice_
+
+
+def ct_slice(number: int) -> FileDataset:
+    """Air around a square of water that grows by 10 HU a slice."""
+    slice_ = image("CT", CT_CLASS, number, 16, 30.0)
+    slice_.RescaleIntercept = -1024
+    slice_.ConvolutionKernel = "STANDARD"
+    slice_.GantryDetectorTilt = 0
+    stored = np.zeros((16, 16), np.int16)
+    stored[4:12, 4:12] = 1024 + 10 * number
+    slice_.PixelData = stored.tobytes()
+    return slice_
+
+
+def pet_slice(number: int) -> FileDataset:
+    """A hot square; the slope differs on every slice."""
+    slice_ = image("PT", PET_CLASS, number, 8, 60.0)
+    slice_.Units, slice_.DecayCorrection = "BQML", "START"
+    slice_.CorrectedImage = ["NORM", "ATTN", "SCAT", "DECY"]
+    slice_.SeriesType = ["WHOLE BODY", "IMAGE"]
+    slice_.PatientWeight, slice_.PatientSize, slice_.PatientSex = 70, 1.75, "F"
+    slice_.FrameReferenceTime, slice_.ActualFrameDuration = 60_000, 120_000
+    slice_.RescaleSlope = 1 + number / 10
+    injection = Dataset()
+    injection.Radiopharmaceutical = "FDG"
+    injection.RadionuclideTotalDose = 350e6
+    injection.RadionuclideHalfLife = 6586.2
+    injection.RadiopharmaceuticalStartTime = "100000"
+    injection.RadiopharmaceuticalStartDateTime = "20200102100000"
+    slice_.RadiopharmaceuticalInformationSequence = [injection]
+    stored = np.zeros((8, 8), np.int16)
+    stored[2:6, 2:6] = 1000
+    slice_.PixelData = stored.tobytes()
+    return slice_
+
+
+@dataclass
+class Export:
+    """Slices that a test may damage before they are written.
+
+    Attributes:
+        folder: Where they are written.
+        ct: The CT's slices from the feet up.
+        pet: The PET's likewise.
+        extra: More data sets, written as they are.
+    """
+
+    folder: Path
+    ct: list[FileDataset] = field(default_factory=lambda: [ct_slice(n) for n in range(SLICES)])
+    pet: list[FileDataset] = field(default_factory=lambda: [pet_slice(n) for n in range(SLICES)])
+    extra: list[FileDataset] = field(default_factory=list)
+
+    @property
+    def all(self) -> list[FileDataset]:
+        """Every slice."""
+        return [*self.ct, *self.pet, *self.extra]
+
+    @property
+    def injections(self) -> Iterator[Dataset]:
+        """The injection's item in each PET slice."""
+        return (s.RadiopharmaceuticalInformationSequence[0] for s in self.pet)
+
+    def twin(self, slice_: FileDataset) -> FileDataset:
+        """A copy, to be changed and put among the extra ones."""
+        self.extra.append(copy.deepcopy(slice_))
+        return self.extra[-1]
+
+    def write(self) -> Path:
+        """Write every slice in its own file, under a name that says nothing."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for number, slice_ in enumerate(self.all):
+            slice_.save_as(self.path(number), enforce_file_format=True)
+        return self.folder
+
+    def path(self, number: int) -> Path:
+        """The file of one slice: CT first, then PET, then the extra ones."""
+        return self.folder / f"{number:03d}.bin"
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Export:
+    """A sound export; `write` puts it on disk."""
+    return Export(tmp_path / "export")
+
+
+def codes(found: Scan) -> set[str]:
+    """Every reason that a scan gives."""
+    refusals = [one.refusal for one in (*found.studies, *found.series, *found.files)]
+    return {str(refusal.reason) for refusal in refusals if refusal is not None}
+
+
+def accounted(found: Scan) -> list[Path]:
+    """Every file that a scan accounts for."""
+    files = [path for one in found.series for path in (*one.files, *one.left_out)]
+    return sorted([*files, *(one.path for one in found.files)])
+
+
+@pytest.fixture(name="codes")
+def codes_fixture():
+    return codes
+
+
+@pytest.fixture(name="accounted")
+def accounted_fixture():
+    return accounted
+
+
+@pytest.fixture(autouse=True)
+def _no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test touches the user's own key."""
+    monkeypatch.delenv("PETCAST_SALT", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("APPDATA", str(tmp_path / "config"))
