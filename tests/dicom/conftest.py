@@ -133,7 +133,7 @@ class Export:
 @pytest.fixture
 def export(tmp_path: Path) -> Export:
     """A sound export; `write` puts it on disk."""
-    return Export(tmp_path / "export")
+    return Export(tmp_path / "Doe^Jane")
 
 
 def codes(found: Scan) -> set[str]:

@@ -392,7 +392,7 @@ def assert_tells_a_technician(document) -> None:
     for row in refused:
         assert row["detail"].endswith(".")
         assert row["remedy"].endswith(".")
-    for secret in ("4711", "4712", "Doe", "Jane", "2020", "export"):
+    for secret in ("4711", "4712", "Doe", "Jane", "2020"):
         assert secret not in str(document)
 
 
