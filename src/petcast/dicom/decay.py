@@ -24,6 +24,7 @@ ONE_DAY = timedelta(days=1)
 class TimeRule(StrEnum):
     """Which moment the decay was counted to."""
 
+    STATED = "decay-correction-time"
     SERIES_TIME = "series-time"
     GE_SCAN_TIME = "ge-private-scan-time"
     SIEMENS_SCAN_TIME = "siemens-private-scan-time"
@@ -70,8 +71,9 @@ def scan_start(
 ) -> tuple[TimeRule, datetime]:
     """Find when the scan began, to which DecayCorrection START refers.
 
-    SeriesTime counts where it is not after the earliest acquisition; a later one was stamped by
-    a reconstruction. Then come the vendors' own times, then the frames'.
+    An enhanced PET states it. Else SeriesTime counts where it is not after the earliest
+    acquisition; a later one was stamped by a reconstruction. Then come the vendors' own times,
+    then the frames'.
 
     Args:
         pet: The header.
@@ -87,6 +89,8 @@ def scan_start(
     Reference:
         QIBA; IBSI, DRO_3_2 (frames) and DRO_3_3 (GE).
     """
+    if pet.corrected_to is not None:
+        return TimeRule.STATED, pet.corrected_to
     first = _earliest(slices)
     start = pet.series_start
     if start is not None and first.acquired is not None and start <= first.acquired + ROUNDING:

@@ -115,9 +115,9 @@ SHARED_KEYWORDS = (
 )  # fmt: skip
 PET_KEYWORDS = (
     "RadiopharmaceuticalInformationSequence", "TimezoneOffsetFromUTC", "Units", "SUVType",
-    "DecayCorrection", "CorrectedImage", "SeriesType", "PatientWeight", "PatientSize",
-    "PatientSex", "SeriesDescription", "SeriesDate", "StudyDate", "SeriesTime",
-    "StudyDescription", "ProtocolName", "AttenuationCorrectionMethod",
+    "DecayCorrection", "DecayCorrectionDateTime", "CorrectedImage", "SeriesType",
+    "PatientWeight", "PatientSize", "PatientSex", "SeriesDescription", "SeriesDate", "StudyDate",
+    "SeriesTime", "StudyDescription", "ProtocolName", "AttenuationCorrectionMethod",
 )  # fmt: skip
 CT_TAGS = tuple(map(tags.tag_of, SHARED_KEYWORDS))
 PET_TAGS = (*CT_TAGS, *map(tags.tag_of, PET_KEYWORDS), TRIAL_PROJECT)
@@ -232,27 +232,42 @@ def _padding(dataset: tags.Elements) -> tuple[int, int] | None:
     return value, value if limit is None else limit
 
 
-def read_slices(dataset: tags.Elements, shared: Shared, sop_class: str) -> tuple[Slice, ...]:
-    """Collect the slices of a file.
+def is_image(sop_class: str) -> bool:
+    """Say whether a class holds CT or PET.
 
     Args:
-        dataset: The header.
-        shared: What `read_shared` made of it.
-        sop_class: Its SOP class UID, one of CT or PET.
+        sop_class: The SOP class UID.
 
     Returns:
-        One slice, or one a frame.
+        True for the classes that petcast reads.
+    """
+    return sop_class in CT_CLASSES or sop_class in PET_CLASSES
+
+
+def is_multi_frame(sop_class: str) -> bool:
+    """Say whether files of a class hold many frames.
+
+    Args:
+        sop_class: The SOP class UID.
+
+    Returns:
+        True for the enhanced classes.
+    """
+    return (CT_CLASSES | PET_CLASSES).get(sop_class) == 0
+
+
+def read_slice(dataset: tags.Elements) -> Slice:
+    """Collect what is a slice's own.
+
+    Args:
+        dataset: The header, or that of one frame.
+
+    Returns:
+        Its place, scale and time.
 
     Raises:
-        RefusedError: NO-POSITION, RESCALE or MULTI-FRAME.
+        RefusedError: NO-POSITION or RESCALE.
     """
-    frames_a_file = (CT_CLASSES | PET_CLASSES)[sop_class]
-    if frames_a_file == 1 and shared.layout.frames == 1:
-        return (_slice(dataset),)
-    raise RefusedError(Reason.MULTI_FRAME, f"The file holds {shared.layout.frames} frames.")
-
-
-def _slice(dataset: tags.Elements) -> Slice:
     position = tags.numbers(dataset, "ImagePositionPatient")
     if len(position) != 3 or not all(map(isfinite, position)):
         raise RefusedError(Reason.NO_POSITION, "ImagePositionPatient is missing or no number.")
@@ -260,10 +275,10 @@ def _slice(dataset: tags.Elements) -> Slice:
         (position[0], position[1], position[2]),
         _rescale(dataset, "RescaleSlope"),
         _rescale(dataset, "RescaleIntercept"),
-        tags.text(dataset, "AcquisitionNumber"),
+        tags.text(dataset, "AcquisitionNumber") or _frame_acquisition(dataset),
         _acquired(dataset),
         _seconds(dataset, "FrameReferenceTime"),
-        _seconds(dataset, "ActualFrameDuration"),
+        _seconds(dataset, "ActualFrameDuration", "FrameAcquisitionDuration"),
     )
 
 
@@ -282,9 +297,21 @@ def _acquired(dataset: tags.Elements) -> datetime | None:
     if moment is not None:
         return moment
     clock = tags.text(dataset, "TimezoneOffsetFromUTC")
-    return tags.parse_datetime(tags.text(dataset, "AcquisitionDateTime"), clock)
+    whole = tags.text(dataset, "FrameAcquisitionDateTime") or tags.text(
+        dataset, "AcquisitionDateTime"
+    )
+    return tags.parse_datetime(whole, clock)
 
 
-def _seconds(dataset: tags.Elements, keyword: str) -> float | None:
-    milliseconds = tags.number(dataset, keyword)
-    return None if milliseconds is None else milliseconds / 1000
+def _frame_acquisition(dataset: tags.Elements) -> str:
+    number = tags.whole(dataset, "FrameAcquisitionNumber")
+    return "" if number is None else str(number)
+
+
+def _seconds(dataset: tags.Elements, *keywords: str) -> float | None:
+    """The first of some durations in milliseconds that is given."""
+    for keyword in keywords:
+        milliseconds = tags.number(dataset, keyword)
+        if milliseconds is not None:
+            return milliseconds / 1000
+    return None

@@ -17,13 +17,13 @@ from pydicom.filereader import data_element_generator
 from pydicom.uid import UID
 
 from petcast.dicom import encoding, tags
-from petcast.dicom.facts import Shared, SharedReader, Slice, read_slices
+from petcast.dicom.facts import Shared, SharedReader, Slice, is_image, is_multi_frame, read_slice
+from petcast.dicom.multiframe import frames_of
 from petcast.refusal import Reason, Refusal, RefusedError
 
-DEFER_BYTES = 65536
-"""Longer elements are stepped over unread: no header value of ours is so long, and a declared
-length of 4 GB then costs nothing."""
-
+DEFER_BYTES = 32 << 20
+"""Longer elements are stepped over unread: no header value of ours is so long (the groups of an
+enhanced file may take some megabytes), and a declared length of 4 GB then costs nothing."""
 
 _SHARED = SharedReader()
 
@@ -118,15 +118,21 @@ def _judge(path: Path, header: tags.Elements, meta: encoding.Meta, stream: Binar
     if not sop_class and not sop_uid:
         raise RefusedError(Reason.DAMAGED, "The header ends before it says what it is.")
     shared = _SHARED.read(header, sop_class, meta.syntax)
-    try:
-        _require_image(shared, sop_class)
-        size = os.fstat(stream.fileno()).st_size
+    size = os.fstat(stream.fileno()).st_size
+    if is_image(meta.sop_class):  # the last value read may be cut, so it joins no series
         _require_end(shared, stream.tell(), size)
+    try:
+        frames = [header]
+        if is_multi_frame(sop_class):
+            frames = frames_of(header)
+            shared = _SHARED.read(frames[0], sop_class, meta.syntax)
+        _require_image(shared, sop_class)
         _require_uids(shared, sop_uid)
         encoding.require_decodable(meta.syntax)
         encoding.require_layout(shared.layout)
         encoding.require_pixels(stream, meta.syntax, shared.layout, size)
-        slices = read_slices(header, shared, sop_class)
+        _require_frames(shared, frames)
+        slices = tuple(map(read_slice, frames))
         _require_place(shared, slices)
     except RefusedError as error:
         return Header(path, error.refusal, sop_uid, shared)
@@ -149,6 +155,14 @@ def _require_end(shared: Shared, place: int, size: int) -> None:
     layout = shared.layout
     if place >= size and 0 in (layout.rows, layout.columns, layout.bits):
         raise RefusedError(Reason.TRUNCATED, "The file ends inside its header.")
+
+
+def _require_frames(shared: Shared, described: list[tags.Elements]) -> None:
+    if shared.layout.frames != len(described):
+        raise RefusedError(
+            Reason.MULTI_FRAME,
+            f"The file holds {shared.layout.frames} frames, but its class means one slice.",
+        )
 
 
 def _require_image(shared: Shared, sop_class: str) -> None:

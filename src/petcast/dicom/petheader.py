@@ -37,6 +37,7 @@ class PetHeader:
         injected: RadiopharmaceuticalStartDateTime (0018,1078).
         injected_time: RadiopharmaceuticalStartTime (0018,1072), since midnight.
         series_start: SeriesDate and SeriesTime.
+        corrected_to: DecayCorrectionDateTime (0018,9701), which only enhanced PET states.
         ge_scan_start: GE's private scan time (0009,100D).
         siemens_scan_start: Siemens' private scan time (0071,1022).
         philips_suv_factor: (7053,1000).
@@ -59,6 +60,7 @@ class PetHeader:
     injected: datetime | None
     injected_time: timedelta | None
     series_start: datetime | None
+    corrected_to: datetime | None
     ge_scan_start: datetime | None
     siemens_scan_start: datetime | None
     philips_suv_factor: float | None
@@ -129,6 +131,7 @@ def read_pet_header(header: tags.Elements | Dataset, private: PrivateTexts) -> P
         injected=_injected(injection, clock),
         injected_time=_injected_time(injection),
         series_start=_series_start(header),
+        corrected_to=tags.parse_datetime(tags.text(header, "DecayCorrectionDateTime"), clock),
         ge_scan_start=tags.parse_datetime(private.ge_scan_start),
         siemens_scan_start=tags.parse_datetime(private.siemens_scan_start),
         philips_suv_factor=_factor(private.philips_suv_factor),

@@ -202,6 +202,8 @@ def _equal(first: Place, second: Place) -> bool:
 
 
 def _clash(first: Place, second: Place) -> ClashError:
+    if first.header is second.header:
+        return ClashError(Reason.ACQUISITIONS, "Frames of one file lie in the same place.")
     marks = [(place.slice.acquisition, place.slice.acquired) for place in (first, second)]
     if marks[0] != marks[1] and first.header.sop_uid != second.header.sop_uid:
         return ClashError(

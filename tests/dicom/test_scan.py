@@ -1,0 +1,294 @@
+"""Files → series → studies: nothing but UIDs, classes and positions counts."""
+
+import shutil
+import zipfile
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.uid import ExplicitVRBigEndian, RLELossless, generate_uid
+
+import petcast.dicom.scan as scan_module
+from petcast.dicom.scan import Scan, scan
+from petcast.errors import UsageError
+from petcast.refusal import Reason
+
+SALT = "tests"
+
+
+def series_of(found: Scan, modality: str):
+    return [one for one in found.series if one.modality == modality]
+
+
+def test_names_and_folders_of_files_never_matter(export, tmp_path: Path) -> None:
+    plain = scan([export.write()], salt=SALT)
+    other = tmp_path / "other"
+    for number, path in enumerate(sorted(export.folder.iterdir(), reverse=True)):
+        target = other / f"deep{number % 3}" / f"{number}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    assert scan([other], salt=SALT).to_json() == plain.to_json()
+
+
+def test_one_study_with_its_ct_and_pet(export) -> None:
+    [study] = scan([export.write()], salt=SALT).studies
+    assert study.ct is not None
+    assert study.pet is not None
+    assert (study.ct.modality, study.pet.modality) == ("CT", "PT")
+    assert len(study.ct.files) == len(study.pet.files) == 12
+    assert study.ct.frame_id == study.pet.frame_id
+    assert study.ct.geometry is not None
+    assert study.ct.geometry.z_mm == (-2.0, 46.0)
+
+
+def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
+    assert scan([tmp_path], salt=SALT).to_json() == {"studies": [], "series": [], "files": []}
+
+
+def test_a_folder_given_twice_counts_once(export, accounted) -> None:
+    folder = export.write()
+    found = scan([folder, folder], salt=SALT)
+    assert accounted(found) == sorted(folder.iterdir())
+
+
+def test_a_circle_of_links_ends(export, accounted) -> None:
+    folder = export.write()
+    (folder / "again").symlink_to(folder, target_is_directory=True)
+    found = scan([folder], salt=SALT)
+    assert len(accounted(found)) == 24
+
+
+# Repairs
+
+
+def test_equal_duplicates_are_left_out_and_said(export, accounted) -> None:
+    folder = export.write()
+    shutil.copy(export.path(3), folder / "copy")
+    found = scan([folder], salt=SALT)
+    [ct] = series_of(found, "CT")
+    assert ct.refusal is None
+    assert len(ct.files) == 12
+    assert len(ct.left_out) == 1
+    assert "left out" in ct.notes[0]
+    assert accounted(found) == sorted(folder.iterdir())
+
+
+def test_a_slice_sent_again_under_a_new_uid_is_a_duplicate(export) -> None:
+    export.twin(export.ct[3]).SOPInstanceUID = generate_uid()
+    [ct] = series_of(scan([export.write()], salt=SALT), "CT")
+    assert ct.refusal is None
+    assert len(ct.left_out) == 1
+
+
+def test_one_uid_at_two_places_is_no_duplicate(export, codes) -> None:
+    export.ct[3].SOPInstanceUID = export.ct[4].SOPInstanceUID
+    assert Reason.DUPLICATE in codes(scan([export.write()], salt=SALT))
+
+
+def test_a_damaged_copy_of_a_whole_file_is_left_out(export, accounted) -> None:
+    folder = export.write()
+    (folder / "copy").write_bytes(export.path(3).read_bytes()[:-100])
+    found = scan([folder], salt=SALT)
+    [ct] = series_of(found, "CT")
+    assert ct.refusal is None
+    assert ct.left_out == (folder / "copy",)
+    assert accounted(found) == sorted(folder.iterdir())
+
+
+def test_two_acquisitions_in_one_series_are_told_apart(export, accounted) -> None:
+    for slice_ in export.ct:
+        twin = export.twin(slice_)
+        twin.SOPInstanceUID, twin.AcquisitionNumber = generate_uid(), 2
+        twin.PixelData = np.full((16, 16), 7, np.int16).tobytes()
+    found = scan([export.write()], salt=SALT)
+    cts = series_of(found, "CT")
+    assert [len(one.files) for one in cts] == [12, 12]
+    assert all(one.refusal is None and "Acquisition" in one.notes[0] for one in cts)
+    assert len({one.id for one in cts}) == 2
+    assert found.studies[0].refusal is None
+    assert accounted(found) == sorted(export.folder.iterdir())
+
+
+def test_acquisitions_are_told_apart_by_time_where_numbers_are_missing(export) -> None:
+    for slice_ in export.ct:
+        twin = export.twin(slice_)
+        twin.SOPInstanceUID, twin.AcquisitionTime = generate_uid(), "111500"
+        twin.PixelData = np.full((16, 16), 7, np.int16).tobytes()
+    cts = series_of(scan([export.write()], salt=SALT), "CT")
+    assert [one.refusal for one in cts] == [None, None]
+
+
+def test_beds_of_a_pet_are_one_series(export) -> None:
+    for slice_ in export.pet[6:]:
+        slice_.AcquisitionNumber, slice_.AcquisitionTime = 2, "110300"
+    [pet] = series_of(scan([export.write()], salt=SALT), "PT")
+    assert pet.refusal is None
+
+
+def test_a_scout_among_the_slices_becomes_its_own_series(export) -> None:
+    scout = export.twin(export.ct[0])
+    scout.SOPInstanceUID = generate_uid()
+    scout.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    scout.ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
+    found = scan([export.write()], salt=SALT)
+    refusals = [one.refusal and one.refusal.reason for one in series_of(found, "CT")]
+    assert sorted(refusals, key=str) == [None, Reason.SCOUT]
+    assert found.studies[0].refusal is None
+
+
+def test_big_endian_files_are_read_and_said(export) -> None:
+    for slice_ in export.ct:
+        stored = np.frombuffer(slice_.PixelData, "<i2")
+        slice_.PixelData = stored.astype(">i2").tobytes()
+        slice_.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+        slice_.set_original_encoding(is_implicit_vr=False, is_little_endian=False)
+    [ct] = series_of(scan([export.write()], salt=SALT), "CT")
+    assert ct.refusal is None
+    assert ct.notes == ("Big-endian files were read.",)
+
+
+def test_compressed_files_are_read_and_said(export) -> None:
+    for slice_ in export.ct:
+        slice_.compress(RLELossless, generate_instance_uid=False)
+    [ct] = series_of(scan([export.write()], salt=SALT), "CT")
+    assert ct.refusal is None
+    assert "Compressed" in ct.notes[0]
+
+
+def test_a_compressed_file_cut_off_is_seen_without_decoding(export, codes) -> None:
+    for slice_ in export.ct:
+        slice_.compress(RLELossless, generate_instance_uid=False)
+    folder = export.write()
+    export.path(3).write_bytes(export.path(3).read_bytes()[:-60])
+    assert Reason.TRUNCATED in codes(scan([folder], salt=SALT))
+
+
+def test_a_damaged_header_beside_a_series_is_noted(export) -> None:
+    folder = export.write()
+    (folder / "cut").write_bytes(export.path(3).read_bytes()[:400])
+    [ct] = series_of(scan([folder], salt=SALT), "CT")
+    assert ct.refusal is None
+    assert any("damaged" in note for note in ct.notes)
+
+
+def test_a_declared_length_of_four_gigabytes_costs_nothing(export, codes) -> None:
+    folder = export.write()
+    whole = export.path(3).read_bytes()
+    place = whole.index(b"\xe0\x7f\x10\x00OW") + 8
+    export.path(3).write_bytes(whole[:place] + b"\xf0\xff\xff\xff" + whole[place + 4 :])
+    assert codes(scan([folder], salt=SALT)) == {Reason.PIXEL_LENGTH}
+
+
+# Archives
+
+
+def test_a_zip_counts_like_its_folder(export, tmp_path: Path) -> None:
+    plain = scan([export.write()], salt=SALT)
+    archive = tmp_path / "export.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
+        for path in export.folder.iterdir():
+            opened.write(path, f"a/b/{path.name}")
+    packed = scan([archive], salt=SALT)
+    assert packed.to_json() == plain.to_json()
+    place = packed.series[0].files[0].parent
+    assert place.is_dir()
+    del packed
+    assert not place.exists()
+
+
+def test_a_zip_without_the_suffix_inside_a_folder_is_opened(export, tmp_path: Path) -> None:
+    export.write()
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    with zipfile.ZipFile(outer / "export", "w") as opened:
+        for path in export.folder.iterdir():
+            opened.write(path, path.name)
+    assert [study.refusal for study in scan([outer], salt=SALT).studies] == [None]
+
+
+# Identities
+
+
+def test_pseudonyms_depend_on_the_key(export) -> None:
+    folder = export.write()
+    [first], [second] = (scan([folder], salt=salt).studies for salt in ("one", "two"))
+    assert first.id != second.id
+    assert first.patient_id != second.patient_id
+
+
+def test_the_user_s_own_key_is_the_default(export) -> None:
+    folder = export.write()
+    assert scan([folder]).to_json() == scan([folder]).to_json()
+
+
+def test_a_patient_without_number_is_known_by_the_study(export) -> None:
+    for slice_ in export.all:
+        slice_.PatientID = ""
+    found = scan([export.write()], salt=SALT)
+    assert found.studies[0].refusal is None
+    assert "no number" in found.series[0].notes[0]
+
+
+def test_equal_numbers_of_two_hospitals_are_two_patients(export, codes) -> None:
+    for slice_ in export.ct:
+        slice_.IssuerOfPatientID = "St Mary"
+    assert codes(scan([export.write()], salt=SALT)) == {Reason.MIXED_PATIENT}
+
+
+def test_a_number_in_another_alphabet_is_hashed_as_it_reads(export) -> None:
+    from petcast.dicom.privacy import pseudonym
+
+    for slice_ in export.all:
+        slice_.SpecificCharacterSet, slice_.PatientID = "ISO_IR 192", "Müller-7"
+    [study] = scan([export.write()], salt=SALT).studies
+    assert study.patient_id == pseudonym("patient", "Müller-7", SALT)
+
+
+def test_refusals_for_the_pairs_hold_no_path(export) -> None:
+    folder = export.write()
+    (folder / "Doe").write_text("Jane")
+    [row] = scan([folder], salt=SALT).refusals()
+    assert (row["level"], row["reason"], row["files"]) == ("file", "NOT-DICOM", 1)
+    assert "Doe" not in str(row)
+
+
+# Processes
+
+
+@pytest.mark.slow
+def test_processes_find_the_same(export, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = export.write()
+    here = scan([folder], salt=SALT, workers=1)
+    monkeypatch.setattr(scan_module, "POOL_FROM_FILES", 1)
+    assert scan([folder], salt=SALT, workers=2) == here
+
+
+def test_a_killed_worker_loses_nothing(export, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed:
+        def __init__(self, *args, **kwargs) -> None:
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *exc) -> None:
+            pass
+
+        def map(self, function, files, chunksize):
+            yield function(files[0])
+            raise BrokenProcessPool
+
+    folder = export.write()
+    here = scan([folder], salt=SALT, workers=1)
+    monkeypatch.setattr(scan_module, "POOL_FROM_FILES", 1)
+    monkeypatch.setattr(scan_module, "ProcessPoolExecutor", Killed)
+    assert scan([folder], salt=SALT, workers=2) == here
+
+
+def test_a_key_that_cannot_be_kept_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("APPDATA", str(tmp_path / "file"))
+    with pytest.raises(UsageError, match="PETCAST_SALT"):
+        scan([tmp_path])
