@@ -1,0 +1,123 @@
+"""The studies that some folders hold, whatever they come as, ready to be read one by one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from petcast.align import Reading
+from petcast.dicom.read import read_ct, read_pet
+from petcast.dicom.scan import Study, scan
+from petcast.pairs import Document
+from petcast.refusal import Reason, RefusedError
+
+
+class Case(Protocol):
+    """One study of any cohort: where it comes from and how it is read."""
+
+    @property
+    def id(self) -> str:
+        """Pseudonym of the study."""
+
+    @property
+    def patient(self) -> str:
+        """Pseudonym of its patient."""
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """All files that decide its content."""
+
+    def read(self) -> Reading:
+        """Read CT and PET.
+
+        Raises:
+            RefusedError: They cannot be used, and why.
+        """
+
+
+@dataclass(frozen=True)
+class DicomCase:
+    """A study of a DICOM scan.
+
+    Attributes:
+        study: A usable one.
+    """
+
+    study: Study
+
+    @property
+    def id(self) -> str:
+        """Pseudonym of the study."""
+        return self.study.id
+
+    @property
+    def patient(self) -> str:
+        """Pseudonym of its patient."""
+        return self.study.patient_id
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The slices of CT and PET."""
+        return tuple(
+            path
+            for series in (self.study.ct, self.study.pet)
+            if series is not None
+            for path in series.files
+        )
+
+    def read(self) -> Reading:
+        """Read CT and PET.
+
+        Returns:
+            HU and SUV.
+
+        Raises:
+            RefusedError: They cannot be used, and why.
+        """
+        ct, pet = self.study.ct, self.study.pet
+        if ct is None or pet is None:
+            raise RefusedError(Reason.NO_CT if ct is None else Reason.NO_PET, "It was refused.")
+        found = read_pet(pet)
+        notes = dict.fromkeys([*self.study.notes, *ct.notes, *pet.notes, *found.notes])
+        return Reading(
+            read_ct(ct),
+            found.suv,
+            str(found.factor_rule),
+            str(found.time_rule),
+            found.uptake_minutes,
+            tuple(notes),
+        )
+
+
+@dataclass(frozen=True)
+class Found:
+    """What some folders hold.
+
+    Attributes:
+        cases: Usable so far.
+        refused: Rows of `level`, `id`, `modality`, `files`, `reason`, `detail`.
+        patient_of: The patient of each study, refused ones included.
+        keep: Whatever must live as long as the cases are read, such as unpacked archives.
+    """
+
+    cases: tuple[Case, ...]
+    refused: tuple[Document, ...]
+    patient_of: dict[str, str]
+    keep: object = None
+
+
+def find(folders: Sequence[Path], salt: str, workers: int | None = None) -> Found:
+    """Look for studies in folders.
+
+    Args:
+        folders: Folders, zips or files.
+        salt: The key for pseudonyms.
+        workers: Processes that read headers.
+
+    Returns:
+        What was found, usable or not.
+    """
+    scanned = scan(folders, salt=salt, workers=workers)
+    cases = tuple(DicomCase(study) for study in scanned.studies if study.refusal is None)
+    patient_of = {study.id: study.patient_id for study in scanned.studies}
+    return Found(cases, tuple(scanned.refusals()), patient_of, scanned)

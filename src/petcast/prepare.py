@@ -1,0 +1,332 @@
+"""`petcast prepare`: usable studies → aligned slice pairs, divided by patient.
+
+Each study is one task for an executor: hash the source, reuse what is already there and whole,
+else read, align and write beside, then rename. The index comes last. The same inputs give the
+same bytes, however often the work was interrupted and however many processes did it.
+"""
+
+import hashlib
+import hmac
+import multiprocessing
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    as_completed,
+)
+from dataclasses import dataclass
+from pathlib import Path
+
+import petcast
+from petcast import pairs as store
+from petcast.align import Aligned, Reading, align
+from petcast.cohort import Case, Found, find
+from petcast.dicom.privacy import pseudonym, user_salt
+from petcast.durable import exclusive, settle
+from petcast.errors import DataError, FormatError
+from petcast.pairs import Document, Pairs
+from petcast.progress import track
+from petcast.recipe import PreparationRecipe
+from petcast.refusal import Reason, Refusal, RefusedError
+from petcast.split import Split, SplitFile, read_split_file, split_by_file, split_by_seed
+
+LOCK_FILE = ".lock"
+
+STUDY_KNOBS = ("size", "spacing_mm", "slices", "margin_mm")
+"""The knobs that change a study's arrays; the others only divide patients."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one process needs for one study.
+
+    Attributes:
+        case: The study.
+        out: The folder of pairs.
+        recipe: How to prepare it.
+        salt: The key of the source's fingerprint.
+    """
+
+    case: Case
+    out: Path
+    recipe: PreparationRecipe
+    salt: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a study.
+
+    Attributes:
+        id: Its pseudonym.
+        card: Its card, where it was written or reused.
+        refusal: Why it was not.
+    """
+
+    id: str
+    card: Document | None = None
+    refusal: Refusal | None = None
+
+
+def prepare(
+    folders: Sequence[Path],
+    out: Path,
+    recipe: PreparationRecipe,
+    *,
+    split_file: Path | None = None,
+    salt: str | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
+) -> Pairs:
+    """Turn usable studies into aligned slice pairs; the same call again resumes.
+
+    Args:
+        folders: Folders, zips or files.
+        out: The folder of pairs.
+        recipe: The grid, the slices and the split.
+        split_file: CSV `patient,part`; a seed decides where None.
+        salt: The key for pseudonyms; the user's own where None.
+        workers: Processes; one a core where None. 1 works in this process.
+        executor: Runs the studies instead of processes of our own, such as a Dask cluster's; it
+            must see the same file system.
+
+    Returns:
+        The pairs, opened.
+
+    Raises:
+        UsageError: The split file is wrong, or another process works in `out`.
+        DataError: Nothing can be used, and why.
+    """
+    salt = user_salt() if salt is None else salt
+    rows = read_split_file(split_file) if split_file is not None else None
+    out.mkdir(parents=True, exist_ok=True)
+    with exclusive(out / LOCK_FILE):
+        found = find(folders, salt, workers)
+        if rows is not None:  # before the long work: a slip in the file shall cost no hours
+            _divide(found, {case.patient for case in found.cases}, recipe, rows, salt)
+        tasks = [Task(case, out, recipe, salt) for case in found.cases]
+        outcomes = sorted(_run(tasks, workers, executor), key=lambda outcome: outcome.id)
+        refused = [*found.refused, *_refused_rows(outcomes)]
+        cards = [outcome.card for outcome in outcomes if outcome.card is not None]
+        if not cards:
+            raise DataError(_nothing(folders, refused))
+        split = _divide(found, {card["patient"] for card in cards}, recipe, rows, salt)
+        _finish(out, recipe, split, cards, refused)
+    return Pairs.open(out)
+
+
+# One study
+
+
+def prepare_study(task: Task) -> Outcome:
+    """Read, align and write one study, or reuse what is there.
+
+    Args:
+        task: Which, where to, and how.
+
+    Returns:
+        Its card, or its refusal.
+    """
+    case, folder = task.case, store.study_folder(task.out, task.case.id)
+    settle(folder)
+    try:
+        origin = _origin(task)
+        reused = _reusable(folder, origin)
+        if reused is not None:
+            return Outcome(case.id, reused)
+        reading = case.read()
+        aligned = align(reading, task.recipe)
+    except RefusedError as error:
+        return Outcome(case.id, refusal=error.refusal)
+    except OSError as error:  # the source's; its message would name a path
+        detail = f"While the study was read: {error.strerror or type(error).__name__}."
+        return Outcome(case.id, refusal=Refusal(Reason.UNREADABLE, detail))
+    if folder.exists():  # the index must not name a study that is about to change
+        (task.out / store.INDEX_FILE).unlink(missing_ok=True)
+    facts = {"petcast": petcast.__version__, **origin, **_facts(case, reading, aligned)}
+    return Outcome(case.id, store.write_study(folder, aligned.arrays, aligned.grid, facts))
+
+
+def _origin(task: Task) -> Document:
+    """What decides a study's content: the source's bytes, the knobs and the program."""
+    knobs = task.recipe.model_dump(mode="json", include=set(STUDY_KNOBS))
+    return {
+        "petcast": petcast.__version__,
+        "source": _fingerprint(task.case.files, task.salt),
+        "preparation": {name: knobs[name] for name in STUDY_KNOBS},
+    }
+
+
+def _fingerprint(files: Sequence[Path], salt: str) -> str:
+    """A keyed hash over the files' content; their names and their order do not matter."""
+    total = hmac.new(salt.encode(), digestmod="sha256")
+    digests = []
+    for path in files:
+        with path.open("rb") as stream:
+            digests.append(hashlib.file_digest(stream, "sha256").digest())
+    for digest in sorted(digests):
+        total.update(digest)
+    return total.hexdigest()
+
+
+def _reusable(folder: Path, origin: Document) -> Document | None:
+    """The card of a whole study that was made of the same source in the same way."""
+    try:
+        card = store.read_card(folder)
+        same = all(card.get(key) == value for key, value in origin.items())
+        return store.verify_study(folder) if same else None
+    except FormatError:
+        return None
+
+
+def _facts(case: Case, reading: Reading, aligned: Aligned) -> Document:
+    return {
+        "id": case.id,
+        "patient": case.patient,
+        "slices": aligned.grid.shape[0],
+        "ct_spacing_mm": [round(step, 4) for step in aligned.ct_spacing_mm],
+        "pet_spacing_mm": [round(step, 4) for step in aligned.pet_spacing_mm],
+        "factor_rule": reading.factor_rule,
+        "time_rule": reading.time_rule,
+        "uptake_minutes": _rounded(reading.uptake_minutes, 1),
+        "suv_max": _rounded(float(aligned.arrays["pet"].max()), 4),
+        "notes": list(reading.notes),
+    }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+# All studies
+
+
+def _run(tasks: Sequence[Task], workers: int | None, executor: Executor | None) -> list[Outcome]:
+    workers = min(workers or _cores(), len(tasks))
+    if executor is not None:
+        done = _in_executor(tasks, executor)
+    elif workers > 1:
+        done = _in_processes(tasks, workers)
+    else:
+        done = map(prepare_study, tasks)
+    return list(track(done, "Preparing studies", total=len(tasks)))
+
+
+def _in_executor(tasks: Sequence[Task], executor: Executor) -> Iterator[Outcome]:
+    futures: list[Future[Outcome]] = [executor.submit(prepare_study, task) for task in tasks]
+    try:
+        for future in as_completed(futures):
+            yield future.result()
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
+
+
+def _in_processes(tasks: Sequence[Task], workers: int) -> Iterator[Outcome]:
+    """Work in processes that start clean; where one is killed, go on here, one by one."""
+    context = multiprocessing.get_context("spawn")
+    done: set[str] = set()
+    try:
+        with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
+            for outcome in _in_executor(tasks, pool):
+                done.add(outcome.id)
+                yield outcome
+    except BrokenExecutor:  # killed for memory, or a script without a __main__ guard
+        yield from (prepare_study(task) for task in tasks if task.case.id not in done)
+
+
+def _one_thread() -> None:
+    """Processes are as many as cores; threads within would only get in each other's way."""
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _divide(
+    found: Found,
+    patients: set[str],
+    recipe: PreparationRecipe,
+    rows: SplitFile | None,
+    salt: str,
+) -> Split:
+    if rows is None:
+        return split_by_seed(patients, recipe)
+    return split_by_file(
+        rows,
+        patients,
+        pseudonym=lambda number: pseudonym("patient", number, salt),
+        studies=found.patient_of,
+        refused=set(found.patient_of.values()),
+    )
+
+
+def _finish(
+    out: Path,
+    recipe: PreparationRecipe,
+    split: Split,
+    cards: Sequence[Document],
+    refused: Sequence[Document],
+) -> None:
+    """Write the index, then sweep away what it does not name."""
+    index = {
+        "petcast": petcast.__version__,
+        "preparation": recipe.model_dump(mode="json"),
+        "split": split.to_json(),
+        "parts": split.parts(),
+        "studies": [_index_row(card, split) for card in cards],
+        "refused": list(refused),
+    }
+    store.write_index(out, index)
+    named = {card["id"] for card in cards}
+    for folder in (out / store.STUDIES_FOLDER).iterdir():
+        if folder.name not in named:
+            shutil.rmtree(folder)
+
+
+_ROW_KEYS = (
+    "id", "patient", "part", "slices", "ct_spacing_mm", "pet_spacing_mm", "factor_rule",
+    "time_rule", "uptake_minutes", "suv_max", "notes", "hash",
+)  # fmt: skip
+
+
+def _index_row(card: Document, split: Split) -> Document:
+    row = card | {"part": split.part_of[card["patient"]]}
+    return {key: row[key] for key in _ROW_KEYS}
+
+
+def _refused_rows(outcomes: Sequence[Outcome]) -> list[Document]:
+    return [
+        {
+            "level": "study",
+            "id": outcome.id,
+            "modality": "",
+            "files": 0,
+            "reason": str(outcome.refusal.reason),
+            "detail": outcome.refusal.detail,
+        }
+        for outcome in outcomes
+        if outcome.refusal is not None
+    ]
+
+
+def _nothing(folders: Sequence[Path], refused: Sequence[Document]) -> str:
+    """Say why there is nothing to prepare: each reason once, with its remedy."""
+    where = ", ".join(map(str, folders))
+    if not refused:
+        return f"{where}: nothing was found; give folders or zips of DICOM, or a NIfTI cohort"
+    counted: Counter[tuple[str, str]] = Counter((row["reason"], row["level"]) for row in refused)
+    lines = [f"{where}: nothing can be used"]
+    for (reason, level), count in sorted(counted.items()):
+        known = {str(one): one for one in Reason}[reason]
+        lines.append(f"  {reason}, {level} × {count}: {known.meaning} {known.remedy}")
+    return "\n".join(lines)

@@ -1,0 +1,245 @@
+"""Which patient trains, validates and tests: by a seed, or as a file says.
+
+Always whole patients: slices of one patient in two parts would let a network be tested on what it
+learned by heart. docs/how-to/split.md shows the file.
+"""
+
+import csv
+import hashlib
+import io
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from petcast.errors import UsageError
+from petcast.recipe import PreparationRecipe
+
+PARTS = ("train", "validation", "test")
+COLUMNS = ("patient", "part")
+
+LEAST_FOR_VALIDATION = 4
+"""With fewer patients none can be spared for choosing an epoch."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Who goes where.
+
+    Attributes:
+        kind: "patient" where a seed decided, "file" where the user did.
+        seed: The seed; None for a file.
+        part_of: Each patient's part.
+        note: What the split means for choosing an epoch and for testing, in sentences.
+    """
+
+    kind: str
+    seed: int | None
+    part_of: Mapping[str, str]
+    note: str
+
+    def parts(self) -> dict[str, list[str]]:
+        """List the patients of each part.
+
+        Returns:
+            Sorted pseudonyms by part; every part is there, perhaps empty.
+        """
+        return {
+            part: sorted(patient for patient, own in self.part_of.items() if own == part)
+            for part in PARTS
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Lay the split out for pairs.json.
+
+        Returns:
+            `kind`, `seed` where there is one, and `note`.
+        """
+        seed = {} if self.seed is None else {"seed": self.seed}
+        return {"kind": self.kind, **seed, "note": self.note}
+
+
+@dataclass(frozen=True)
+class SplitFile:
+    """A split as the user wrote it, its patients not yet looked up.
+
+    Attributes:
+        rows: Line number, patient as written, and part.
+        name: The file, for messages.
+    """
+
+    rows: tuple[tuple[int, str, str], ...]
+    name: str
+
+
+def split_by_seed(patients: Collection[str], recipe: PreparationRecipe) -> Split:
+    """Divide patients by a seed; the same patients and seed give the same split everywhere.
+
+    One patient trains. Of two, one tests; of three, too. From four on, at least one validates and
+    one tests, unless the recipe asks for none.
+
+    Args:
+        patients: Pseudonyms, in any order, repeated or not.
+        recipe: Shares and seed.
+
+    Returns:
+        The split.
+
+    Example:
+        >>> split = split_by_seed(["a", "b", "c", "d"], PreparationRecipe())
+        >>> [len(members) for members in split.parts().values()]
+        [2, 1, 1]
+    """
+    ordered = sorted(set(patients), key=lambda patient: _lot(recipe.seed, patient))
+    test, validation = _sizes(len(ordered), recipe)
+    names = ["test"] * test + ["validation"] * validation
+    names += ["train"] * (len(ordered) - len(names))
+    part_of = dict(sorted(zip(ordered, names, strict=True)))
+    return Split("patient", recipe.seed, part_of, _note(part_of))
+
+
+def read_split_file(path: Path) -> SplitFile:
+    """Read a split file and check what can be checked without the data.
+
+    Args:
+        path: CSV with the columns `patient,part`.
+
+    Returns:
+        Its rows.
+
+    Raises:
+        UsageError: It is no such file, and which line is wrong. No message repeats a patient.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is no UTF-8 text; save it as CSV in UTF-8") from None
+    reader = csv.reader(io.StringIO(text))
+    head = next(reader, [])
+    if tuple(cell.strip().lower() for cell in head) != COLUMNS:
+        raise UsageError(f"{path}: its first line must be `{','.join(COLUMNS)}`")
+    rows = [_row(cells, reader.line_num, path) for cells in reader if any(map(str.strip, cells))]
+    _refuse_repeated(rows, path)
+    return SplitFile(tuple(rows), str(path))
+
+
+def split_by_file(
+    file: SplitFile,
+    patients: Collection[str],
+    *,
+    pseudonym: Callable[[str], str],
+    studies: Mapping[str, str],
+    refused: Collection[str] = (),
+) -> Split:
+    """Divide patients as a file says.
+
+    Args:
+        file: What the user wrote. A patient stands there by petcast's id, by a study's id, or by
+            the hospital's own number.
+        patients: Pseudonyms of those that have pairs.
+        pseudonym: Hashes a hospital's number as `scan` does; the number is kept nowhere.
+        studies: The patient of each study id, refused studies included.
+        refused: Pseudonyms of patients that were found and have no usable study.
+
+    Returns:
+        The split.
+
+    Raises:
+        UsageError: A patient is unknown, missing, or in two parts.
+    """
+    known = {*patients, *refused}
+    part_of: dict[str, str] = {}
+    line_of: dict[str, int] = {}
+    for line, written, part in file.rows:
+        patient = _looked_up(written, known, studies, pseudonym)
+        if patient is None:
+            raise UsageError(
+                f"{file.name}, line {line}: no patient or study of that name was found; write the "
+                "id that `petcast scan` prints, or the PatientID exactly as in the DICOM files"
+            )
+        if part_of.setdefault(patient, part) != part:
+            raise UsageError(
+                f"{file.name}, lines {line_of[patient]} and {line}: one patient in two parts; a "
+                "network would be tested on a patient that it has learned"
+            )
+        line_of.setdefault(patient, line)
+    missing = sorted(set(patients) - set(part_of))
+    if missing:
+        raise UsageError(
+            f"{file.name} gives no part to {len(missing)} of {len(set(patients))} patients: "
+            f"{', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}; add a line for each"
+        )
+    used = {patient: part_of[patient] for patient in sorted(set(patients))}
+    return Split("file", None, used, _note(used))
+
+
+def _lot(seed: int, patient: str) -> bytes:
+    """A patient's lot; a hash, so that no library's random numbers decide."""
+    return hashlib.sha256(f"{seed}:{patient}".encode()).digest()
+
+
+def _sizes(patients: int, recipe: PreparationRecipe) -> tuple[int, int]:
+    """How many test and how many validate; at least one is left to train."""
+    test = _share(patients, recipe.test) if patients > 1 else 0
+    spare = patients - test - 1
+    validation = _share(patients, recipe.validation) if patients >= LEAST_FOR_VALIDATION else 0
+    if patients >= LEAST_FOR_VALIDATION and recipe.validation > 0 and spare < 1:
+        test, spare = test - 1, 1
+    return min(test, patients - 1), max(0, min(validation, spare))
+
+
+def _share(patients: int, share: float) -> int:
+    return min(max(1, round(patients * share)), patients - 1) if share > 0 else 0
+
+
+def _row(cells: Sequence[str], line: int, path: Path) -> tuple[int, str, str]:
+    if len(cells) != len(COLUMNS) or not cells[0].strip():
+        raise UsageError(f"{path}, line {line}: expected a patient and a part, found {len(cells)}")
+    part = cells[1].strip().lower()
+    if part not in PARTS:
+        raise UsageError(f"{path}, line {line}: the part must be one of {', '.join(PARTS)}")
+    return line, cells[0].strip(), part
+
+
+def _refuse_repeated(rows: Sequence[tuple[int, str, str]], path: Path) -> None:
+    first: dict[str, int] = {}
+    for line, patient, _ in rows:
+        if patient in first:
+            raise UsageError(f"{path}, lines {first[patient]} and {line} name the same patient")
+        first[patient] = line
+    if not rows:
+        raise UsageError(f"{path} names no patient")
+
+
+def _looked_up(
+    written: str,
+    known: Collection[str],
+    studies: Mapping[str, str],
+    pseudonym: Callable[[str], str],
+) -> str | None:
+    if written in known:
+        return written
+    if written in studies:
+        return studies[written]
+    hashed = pseudonym(written)
+    return hashed if hashed in known else None
+
+
+def _note(part_of: Mapping[str, str]) -> str:
+    count = {part: list(part_of.values()).count(part) for part in PARTS}
+    said = ", ".join(f"{part} {number}" for part, number in count.items())
+    sentences = [f"Whole patients: {said}."]
+    if not count["train"]:
+        sentences.append("Nobody trains: these pairs can only be evaluated on.")
+    elif not count["validation"]:
+        sentences.append(
+            "No patient is left for choosing an epoch, so `best` is the last epoch; the test "
+            "patients never choose it."
+        )
+    if count["train"] and not count["test"]:
+        sentences.append("Nobody tests: nothing can be said about patients never seen.")
+    elif count["test"] == 1:
+        sentences.append("One test patient says nothing about how patients differ.")
+    return " ".join(sentences)
