@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petcast.phantom.frame import Frame, draw_frame
-from petcast.phantom.lesions import Lesion, draw_lesions, paint_lesions
-from petcast.phantom.lungs import Tree, grow_trees, paint_parenchyma, paint_trees
+from petcast.phantom.lesions import Lesion, PlacedLesion, draw_lesions, paint_lesion
+from petcast.phantom.lungs import Tree, grow_trees, paint_parenchyma, paint_trees, unbend_trees
 from petcast.phantom.organs import (
     Heart,
     draw_heart,
@@ -27,6 +27,8 @@ SLAB_VOXELS = 250_000
 """Painted at once: small enough to stay in the processor's cache."""
 
 OLD_YEARS = 65
+FRONT_MM = -150.0
+"""No body reaches further to the front, its fat aside, in the reference body."""
 
 
 @dataclass(frozen=True)
@@ -112,12 +114,12 @@ def render(anatomy: Anatomy, axes: Axes, quantity: Quantity, phase: float) -> Fi
     air = AIR.hu if quantity == "hu" else AIR.suv
     image = np.full(axes.shape, air, dtype=np.float32)
     step = max(1, SLAB_VOXELS // (image.shape[1] * image.shape[2]))
+    trees = unbend_trees(anatomy.trees, anatomy.frame, phase)
+    lesions = [lesion.at(anatomy.frame, phase) for lesion in anatomy.lesions]
     for first in range(0, len(image), step):
-        _paint(
-            _slab(anatomy.frame, axes, image, slice(first, first + step), quantity, phase),
-            anatomy,
-            phase,
-        )
+        zs = slice(first, first + step)
+        slab = _slab(anatomy.frame, axes, image, zs, quantity, phase)
+        _paint(slab, anatomy, trees, lesions)
     return image
 
 
@@ -126,6 +128,8 @@ def _slab(
 ) -> Slab:
     x = frame.reference_axis(0, axes.x_mm)
     y = frame.reference_axis(1, axes.y_mm)
+    front, back = np.searchsorted(y, [FRONT_MM - 1.2 * frame.fat_mm, frame.back_mm + 50])
+    y = y[front:back]
     z = frame.reference_axis(2, axes.z_mm[zs])
     scale_x, _, scale_z = frame.scale
     return Slab(
@@ -135,14 +139,16 @@ def _slab(
         y=y[:, None] + frame.warp(1, x, y, z),
         z=z[:, None, None],
         organ_z=frame.organ_z(z, phase)[:, None, None],
-        values=image[zs],
+        values=image[zs, front:back],
         quantity=quantity,
         edge_mm=1.1 * float(axes.x_mm[1] - axes.x_mm[0]) / scale_x,
         thickness_mm=axes.thickness_mm / scale_z,
     )
 
 
-def _paint(slab: Slab, anatomy: Anatomy, phase: float) -> None:
+def _paint(
+    slab: Slab, anatomy: Anatomy, trees: dict[str, list[Tree]], lesions: list[PlacedLesion]
+) -> None:
     """Paint from the outside in; what comes later lies over what came before."""
     frame, tissues, person = anatomy.frame, anatomy.tissues, anatomy.person
     paint_table(slab, frame.back_mm)
@@ -150,9 +156,10 @@ def _paint(slab: Slab, anatomy: Anatomy, phase: float) -> None:
     organs = slab.breathing()
     paint_abdomen(organs, frame, cavity, tissues)
     paint_parenchyma(organs, frame, cavity, tissues)
-    paint_trees(organs, anatomy.trees, tissues)
+    paint_trees(slab, trees, tissues)
     paint_heart(organs, frame, anatomy.heart, tissues)
     paint_vessels(organs, tissues)
     paint_airways(organs, tissues)
     paint_skeleton(slab, frame, anatomy.skeleton, cavity, tissues, arms_up=person.arms_up)
-    paint_lesions(slab, frame, anatomy.lesions, phase)
+    for lesion in lesions:
+        paint_lesion(slab, frame, lesion)

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from petcast.durable import read_json, sync_directory, write_directory, write_json
+from petcast.durable import exclusive, read_json, sync_directory, write_directory, write_json
 from petcast.errors import FormatError, UsageError
 from petcast.phantom.anatomy import Anatomy, draw_anatomy
 from petcast.phantom.headers import Visit
@@ -129,12 +129,17 @@ def write_cohort(
     """
     knobs = Knobs(seed, ct_size, pet_size, slice_step_mm)
     _check(out, patients, knobs)
+    out.mkdir(parents=True, exist_ok=True)
+    with exclusive(out / ".lock"):
+        return _write_all(out, patients, knobs, min(workers or _processors(), patients))
+
+
+def _write_all(out: Path, patients: int, knobs: Knobs, workers: int) -> list[PhantomTruth]:
     write = partial(write_patient, out, knobs=knobs)
-    count = min(workers or _processors(), patients)
-    if count == 1:
+    if workers == 1:
         written = map(write, range(patients))
         return list(track(written, "Writing phantoms", patients))
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         futures = [pool.submit(write, patient) for patient in range(patients)]
         for _ in track(as_completed(futures), "Writing phantoms", patients):
             pass
@@ -309,8 +314,8 @@ def _lesion_records(anatomy: Anatomy) -> Iterator[dict[str, Any]]:
         truth = LesionTruth(
             label=label,
             kind=lesion.kind,
-            position_mm=_rounded(lesion.centre_mm(frame, ct_phase)),
-            pet_position_mm=_rounded(lesion.centre_mm(frame, mean_phase())),
+            position_mm=_rounded(lesion.at(frame, ct_phase).centre_mm),
+            pet_position_mm=_rounded(lesion.at(frame, mean_phase()).centre_mm),
             diameter_mm=round(lesion.diameter_mm, 3),
             suv=round(lesion.suv, 4),
             core_suv=round(lesion.core_suv, 4),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from petcast.phantom.person import Person
-from petcast.phantom.shapes import Field, Point
+from petcast.phantom.shapes import Field
 
 TOP_MM, BOTTOM_MM = 128.0, -168.0
 """What is scanned of the reference body: from the neck to the upper abdomen."""
@@ -28,19 +28,20 @@ _CAVITY: Table = {
     "z": (-220, -150, -80, -30, 20, 50, 75, 95, 112),
     "half_width": (122, 130, 132, 126, 112, 96, 76, 54, 20),
     "front": (-92, -98, -100, -92, -72, -52, -30, -8, 14),
-    "back": (80, 88, 92, 93, 90, 82, 72, 58, 40),
+    "back": (70, 80, 85, 87, 85, 78, 68, 55, 38),
 }
 _TORSO: Table = {
     "z": (-220, -150, -80, -30, 20, 50, 75, 95, 112, 125, 140, 200),
     "half_width": (148, 152, 154, 157, 163, 168, 164, 142, 104, 76, 60, 58),
     "front": (-106, -112, -116, -110, -94, -82, -69, -58, -50, -46, -46, -48),
-    "back": (112, 114, 116, 118, 116, 112, 106, 98, 88, 78, 70, 66),
+    "back": (112, 115, 118, 120, 119, 115, 109, 101, 91, 81, 72, 67),
 }
 _SPINE = {
     "z": (-220, -150, -80, -30, 20, 50, 80, 110, 140, 200),
     "y": (40, 44, 50, 56, 56, 51, 40, 25, 12, 4),
 }
 _WARP_MODES = 4
+_MARBLE_MODES = 6
 
 
 def _profile(table: Table, name: str) -> NDArray[np.float64]:
@@ -99,6 +100,7 @@ class Frame:
         wave_numbers: Of the warp's modes, (2 directions, modes, 3 axes), in 1/mm.
         phases: Of the warp's modes, (2, modes, 3).
         amplitudes_mm: Of the warp's modes, (2, modes).
+        marbling: Wave numbers and phases of the fat between muscles, (2, modes, 3).
         breath_mm: How far the right dome moves between the ends of a breath.
         dome_mm: Tops of the right and of the left dome at expiration, along z.
         cavity: The inside of the rib cage.
@@ -111,6 +113,7 @@ class Frame:
     wave_numbers: NDArray[np.float64]
     phases: NDArray[np.float64]
     amplitudes_mm: NDArray[np.float64]
+    marbling: NDArray[np.float64]
     breath_mm: float
     dome_mm: tuple[float, float]
     cavity: Outline
@@ -119,7 +122,7 @@ class Frame:
     @property
     def back_mm(self) -> float:
         """Where the back lies flat on the table, along y in the reference body."""
-        return 116 + 0.58 * self.fat_mm
+        return 117.5 + 0.58 * self.fat_mm
 
     def reference_axis(self, axis: int, place_mm: NDArray[np.float64]) -> Field:
         """Scanner coordinates along one axis, as reference coordinates without the warp."""
@@ -131,26 +134,33 @@ class Frame:
 
     def warp(self, direction: int, x: Field, y: Field, z: Field) -> Field:
         """How far the warp moves each voxel of a grid along x (0) or y (1), (z, y, x) in mm."""
-        numbers, phases = self.wave_numbers[direction], self.phases[direction]
-        waves = [
-            np.cos(np.outer(numbers[:, axis], place) + phases[:, axis : axis + 1])
-            for axis, place in enumerate((x, y, z))
-        ]
-        waves[2] *= self.amplitudes_mm[direction][:, None]
-        planes = np.einsum("mz,my->mzy", waves[2], waves[1]).astype(np.float32)
-        moved: Field = np.einsum("mzy,mx->zyx", planes, waves[0].astype(np.float32))
-        return moved
+        waves = _waves(self.wave_numbers[direction], self.phases[direction], x, y, z)
+        return _summed(waves, self.amplitudes_mm[direction])
 
-    def unbent(self, place: Point, phase: float) -> tuple[float, float, float]:
-        """Where an organ's place lies at a phase of the breath, on the axes without the warp."""
-        x, y, z = place
-        bent = np.array([x]), np.array([y])
-        for _ in range(8):  # both the breath and the warp shrink distances: this converges
-            z = place.z - self.breath_mm * phase * float(_share_of_breath(np.array(z)))
-            column = np.array([z])
-            moved = [self.warp(axis, *bent, column).item() for axis in (0, 1)]
-            bent = np.array([place.x - moved[0]]), np.array([place.y - moved[1]])
-        return bent[0].item(), bent[1].item(), z
+    def marble(self, x: Field, y: Field, z: Field) -> Field:
+        """A field on a grid whose zeros are the sheets of fat between muscles, (z, y, x)."""
+        return _summed(_waves(self.marbling[0], self.marbling[1], x, y, z), np.ones(_MARBLE_MODES))
+
+    def unbent(self, places: NDArray[np.float64], phase: float) -> NDArray[np.float64]:
+        """Where places of the reference body lie on the axes without the warp.
+
+        Args:
+            places: In the reference body at expiration, (n, 3).
+            phase: Of the breath; 0 for what does not breathe.
+
+        Returns:
+            Places in reference coordinates without the warp, (n, 3).
+        """
+        unbent = places.copy()
+        for _ in range(5):  # both the breath and the warp shrink distances: this converges
+            unbent[:, 2] = places[:, 2] - self.breath_mm * phase * _share_of_breath(unbent[:, 2])
+            moved = np.stack([self._warp_at(axis, unbent) for axis in (0, 1)], axis=1)
+            unbent[:, :2] = places[:, :2] - moved
+        return unbent
+
+    def _warp_at(self, direction: int, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        waves = np.cos(places[:, None] * self.wave_numbers[direction] + self.phases[direction])
+        return np.asarray((waves.prod(axis=2) * self.amplitudes_mm[direction]).sum(axis=1))
 
     def organ_z(self, z: Field, phase: float) -> Field:
         """Where what is now at z lies at expiration, for organs that move with the diaphragm."""
@@ -162,18 +172,34 @@ class Frame:
 
     def above_diaphragm(self, x: Field, y: Field, z: Field) -> Field:
         """Height above the diaphragm at expiration, in mm; negative in the abdomen."""
-        tilt = np.float32(-0.30) * y
+        tilt = np.float32(-0.2) * y
         right = self.dome_mm[0] - _fall(x + 62, y) + tilt
-        left = self.dome_mm[1] - _fall(x - 66, y) + tilt
-        middle = self.dome_mm[1] - 14 + 0.5 * tilt
+        left = self.dome_mm[1] - _fall(x - 70, y - 10) + tilt
+        middle = self.dome_mm[1] - 14 - (x / np.float32(13)) ** 2 - (y / np.float32(20)) ** 2
         height: Field = z - np.maximum(np.maximum(right, left), middle)
         return height
+
+
+def _waves(
+    numbers: NDArray[np.float64], phases: NDArray[np.float64], x: Field, y: Field, z: Field
+) -> list[Field]:
+    """Cosines along each axis, (modes, places)."""
+    return [
+        np.cos(np.outer(numbers[:, axis], place) + phases[:, axis : axis + 1]).astype(np.float32)
+        for axis, place in enumerate((x, y, z))
+    ]
+
+
+def _summed(waves: list[Field], amplitudes: NDArray[np.float64]) -> Field:
+    """Sum of the modes' products on the grid, (z, y, x); never by BLAS, whose order varies."""
+    planes = np.einsum("m,mz,my->mzy", amplitudes.astype(np.float32), waves[2], waves[1])
+    return np.asarray(np.einsum("mzy,mx->zyx", planes, waves[0]))
 
 
 def _fall(x: Field, y: Field) -> Field:
     """How far the diaphragm has fallen at a distance from a dome's top."""
     steep = (x / np.float32(85)) ** 2 + (y / np.float32(105)) ** 2
-    fall: Field = 62 * steep + 30 * steep * steep
+    fall: Field = 22 * steep + 72 * steep * steep
     return fall
 
 
@@ -198,6 +224,8 @@ def draw_frame(rng: np.random.Generator, person: Person) -> Frame:
     stout = (person.body_mass_index - 25) / 25
     sex = 0.95 if person.sex == "F" else 1.0
     wavelengths = rng.uniform(220, 520, size=(2, _WARP_MODES, 3))
+    lengths = rng.uniform(34, 80, size=(_MARBLE_MODES, 3))
+    turns = rng.uniform(0, 2 * np.pi, size=(_MARBLE_MODES, 3))
     fat_mm = (2.5 + 1.15 * (person.body_mass_index - 16)) * (1.2 if person.sex == "F" else 0.95)
     right_dome = rng.uniform(-104, -88)
     return Frame(
@@ -211,6 +239,7 @@ def draw_frame(rng: np.random.Generator, person: Person) -> Frame:
         wave_numbers=2 * np.pi / wavelengths,
         phases=rng.uniform(0, 2 * np.pi, size=(2, _WARP_MODES, 3)),
         amplitudes_mm=rng.uniform(0.8, 3.2, size=(2, _WARP_MODES)),
+        marbling=np.stack([2 * np.pi / lengths, turns]),
         breath_mm=person.breath_mm,
         dome_mm=(right_dome, right_dome - rng.uniform(4, 16)),
         cavity=Outline.of(_CAVITY, rng.uniform(0.25, 0.45)),

@@ -43,48 +43,59 @@ class Lesion:
         """Whether CT shows it."""
         return self.hu is not None
 
-    def centre_mm(self, frame: Frame, phase: float) -> tuple[float, float, float]:
-        """Where its centre lies in the scanner at a phase of the breath, LPS in mm."""
-        x, y, z = self.unbent(frame, phase)
-        return frame.scanner_axis(0, x), frame.scanner_axis(1, y), frame.scanner_axis(2, z)
+    def at(self, frame: Frame, phase: float) -> "PlacedLesion":
+        """The lesion where it lies in the scanner at a phase of the breath."""
+        still = 0.0 if self.kind == "bone" else phase  # bones do not breathe
+        x, y, z = frame.unbent(np.array([self.place]), still)[0].tolist()
+        centre_mm = tuple(frame.scanner_axis(i, v) for i, v in enumerate((x, y, z)))
+        return PlacedLesion(self, Point(x, y, z), Point(*centre_mm))
 
-    def unbent(self, frame: Frame, phase: float) -> Point:
-        """Its centre on the axes without the warp; bones do not breathe."""
-        return Point(*frame.unbent(self.place, 0.0 if self.kind == "bone" else phase))
 
-    def distance(self, frame: Frame, phase: float, x_mm: Field, y_mm: Field, z_mm: Field) -> Field:
+@dataclass(frozen=True)
+class PlacedLesion:
+    """A lesion in the scanner.
+
+    Attributes:
+        lesion: The lesion.
+        place: Its centre on the reference axes without the warp.
+        centre_mm: Its centre in the scanner, LPS.
+    """
+
+    lesion: Lesion
+    place: Point
+    centre_mm: Point
+
+    def distance(self, x_mm: Field, y_mm: Field, z_mm: Field) -> Field:
         """Distance of places in the scanner to its surface, in mm, broadcast."""
-        radius = self.diameter_mm / 2
-        place = zip((x_mm, y_mm, z_mm), self.centre_mm(frame, phase), self.stretch, strict=True)
-        x, y, z = ((axis - centre) / (radius * stretch) for axis, centre, stretch in place)
-        a, b, c = self.phases
+        radius = self.lesion.diameter_mm / 2
+        grid = zip((x_mm, y_mm, z_mm), self.centre_mm, self.lesion.stretch, strict=True)
+        x, y, z = ((axis - centre) / (radius * stretch) for axis, centre, stretch in grid)
+        a, b, c = self.lesion.phases
         lobes = np.cos(2.3 * x + a) * np.cos(2.1 * y + b) * np.cos(2.5 * z + c)
         distance: Field = (np.sqrt(x * x + y * y + z * z) - 1 - 0.1 * lobes) * radius
         return distance
 
 
-def paint_lesions(slab: Slab, frame: Frame, lesions: list[Lesion], phase: float) -> None:
-    """Paint each lesion that the slab's quantity shows.
+def paint_lesion(slab: Slab, frame: Frame, placed: PlacedLesion) -> None:
+    """Paint a lesion, if the slab's quantity shows it.
 
     Args:
         slab: The voxels, without breathing.
         frame: The patient's shape.
-        lesions: The patient's lesions.
-        phase: Of the breath.
+        placed: The lesion.
     """
-    for lesion in lesions:
-        place = lesion.unbent(frame, phase)
-        part = slab.window(Bounds.around([place], 0.9 * lesion.diameter_mm))
-        if part is None or (part.quantity == "hu" and lesion.hu is None):
-            continue
-        grid = (part.x_axis[None, None, :], part.y_axis[None, :, None], part.z)
-        x, y, z = (frame.scanner_axis(i, axis) for i, axis in enumerate(grid))
-        distance = lesion.distance(frame, phase, x, y, z)
-        soft = 4.0 if lesion.kind == "ground glass" else None
-        part.paint(distance, Tissue(lesion.hu or 0.0, lesion.suv), soft)
-        if part.quantity == "suv" and lesion.core_suv != lesion.suv:
-            core = Tissue(0.0, lesion.core_suv)
-            part.paint(distance + 0.26 * lesion.diameter_mm, core, 3.0)
+    lesion = placed.lesion
+    part = slab.window(Bounds.around([placed.place], 0.9 * lesion.diameter_mm))
+    if part is None or (part.quantity == "hu" and lesion.hu is None):
+        return
+    grid = (part.x_axis[None, None, :], part.y_axis[None, :, None], part.z)
+    x, y, z = (frame.scanner_axis(i, axis) for i, axis in enumerate(grid))
+    distance = placed.distance(x, y, z)
+    soft = 4.0 if lesion.kind == "ground glass" else None
+    part.paint(distance, Tissue(lesion.hu or 0.0, lesion.suv), soft)
+    if part.quantity == "suv" and lesion.core_suv != lesion.suv:
+        core = Tissue(0.0, lesion.core_suv)
+        part.paint(distance + 0.26 * lesion.diameter_mm, core, 3.0)
 
 
 Place = Callable[[np.random.Generator, Frame], NDArray[np.float64]]

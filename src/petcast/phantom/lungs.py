@@ -1,6 +1,6 @@
 """The lungs: where they are, their parenchyma, and the trees that branch through them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,10 @@ from petcast.phantom.shapes import Bounds, Field, Point, Slab, Tissue, capsule, 
 from petcast.phantom.tissues import TRACHEAL_AIR, Tissues
 
 HILA = {-1: Point(-40, 10, -18), 1: Point(46, 16, -16)}
+THINNEST_BRONCHUS_MM = 1.7
+THINNEST_SEEN = 0.4
+"""Thinner vessels, as a share of the voxel, are the parenchyma's density, not vessels."""
+
 MURRAY = 2.7
 """Where a vessel divides, its radius to this power is the sum of its branches'."""
 
@@ -42,10 +46,11 @@ def lung_distance(frame: Frame, cavity: Field, x: Field, y: Field, z: Field) -> 
     Returns:
         Distance in mm, negative in the lungs.
     """
-    front = np.clip((y + 72) / 55, 0, 1)
+    front, back = np.clip((y + 72) / 55, 0, 1), np.clip((y - 22) / 30, 0, 1)
     upper = np.clip((z - 15) / 40, 0, 1)
-    width = 7 + 3 * upper + (21 + 2 * upper) * front * front * (3 - 2 * front)
-    medial = width + 4 * np.cos(y / 19 + 1.3) * np.cos(z / 23) - np.abs(x)
+    width = 7 + 3 * upper + (20 + 3 * upper) * front * front * (3 - 2 * front)
+    width = width - 7 * back * back * (3 - 2 * back)
+    medial = width + 3 * np.cos(y / 19 + 1.3) * np.cos(z / 23) - np.abs(x)
     floor = frame.above_diaphragm(x, y, z) * np.float32(-0.8)
     distance: Field = np.maximum(np.maximum(cavity + np.float32(1.5), medial), floor)
     return distance
@@ -86,7 +91,7 @@ def _paint_fissures(part: Slab, lung: Field, value: Field) -> None:
     part.blend(sheet, value + np.float32(110))
 
 
-def grow_trees(rng: np.random.Generator, frame: Frame, leaves: int = 130) -> dict[str, list[Tree]]:
+def grow_trees(rng: np.random.Generator, frame: Frame, leaves: int = 230) -> dict[str, list[Tree]]:
     """Grow arteries, veins and bronchi through both lungs.
 
     Args:
@@ -99,10 +104,10 @@ def grow_trees(rng: np.random.Generator, frame: Frame, leaves: int = 130) -> dic
     """
     vessels, bronchi = [], []
     for side, hilum in HILA.items():
-        ends = _places_in_lung(rng, frame, side, 2 * leaves + 40)
+        ends = _places_in_lung(rng, frame, side, 2 * leaves + 50)
         vein = Point(hilum.x * 0.95, hilum.y, -46)
-        vessels.append(_grow(rng, hilum, ends[:leaves], 0.75))
-        vessels.append(_grow(rng, vein, ends[leaves : 2 * leaves], 0.75))
+        vessels.append(_grow(rng, hilum, ends[:leaves], 0.8))
+        vessels.append(_grow(rng, vein, ends[leaves : 2 * leaves], 0.8))
         airway = Point(side * 48, 28, -40)
         bronchi.append(_grow(rng, airway, ends[2 * leaves :], 0.9))
     return {"vessels": vessels, "bronchi": bronchi}
@@ -177,28 +182,61 @@ def paint_trees(slab: Slab, trees: dict[str, list[Tree]], tissues: Tissues) -> N
     """Paint vessels and bronchi.
 
     Args:
-        slab: The voxels, with breathing.
-        trees: From `grow_trees`.
+        slab: The voxels, without breathing.
+        trees: By kind, brought to the axes without the warp by `unbend_trees`.
         tissues: Blood and walls.
     """
     for tree in trees["bronchi"]:
-        _paint_tree(slab, tree, tissues.vessel_wall, wider_mm=0.9, thinnest_mm=1.7)
-        _paint_tree(slab, tree, TRACHEAL_AIR, wider_mm=0.0, thinnest_mm=1.7)
+        wide = tree.radii_mm[:, 1] >= THINNEST_BRONCHUS_MM
+        _paint_tree(slab, tree, wide, tissues.vessel_wall, wider_mm=0.9)
+        _paint_tree(slab, tree, wide, TRACHEAL_AIR)
     for tree in trees["vessels"]:
-        _paint_tree(slab, tree, tissues.lung_blood)
+        _paint_tree(slab, tree, np.ones(len(tree.ends), dtype=bool), tissues.lung_blood)
+
+
+def unbend_trees(trees: dict[str, list[Tree]], frame: Frame, phase: float) -> dict[str, list[Tree]]:
+    """Bring trees to where they lie on the axes without the warp.
+
+    Args:
+        trees: From `grow_trees`.
+        frame: The patient's shape.
+        phase: Of the breath.
+
+    Returns:
+        The trees for `paint_trees`.
+    """
+    return {
+        kind: [
+            replace(t, starts=ends[0], ends=ends[1])
+            for t in some
+            for ends in [np.split(frame.unbent(np.vstack([t.starts, t.ends]), phase), 2)]
+        ]
+        for kind, some in trees.items()
+    }
 
 
 def _paint_tree(
-    slab: Slab, tree: Tree, tissue: Tissue, wider_mm: float = 0.0, thinnest_mm: float = 0.0
+    slab: Slab, tree: Tree, chosen: NDArray[np.bool_], tissue: Tissue, wider_mm: float = 0.0
 ) -> None:
-    low, high = slab.z[0, 0, 0] - slab.thickness_mm, slab.z[-1, 0, 0] + slab.thickness_mm
-    z = np.stack([tree.starts[:, 2], tree.ends[:, 2]])
-    radius = tree.radii_mm.max(axis=1) + wider_mm
-    met = (z.min(axis=0) - radius < high) & (z.max(axis=0) + radius > low)
-    met &= tree.radii_mm[:, 1] >= thinnest_mm
-    for index in np.flatnonzero(met):
+    """Paint pieces of a tree, each inside its own small box."""
+    reach = (tree.radii_mm.max(axis=1) + wider_mm + slab.edge_mm)[:, None]
+    low = np.minimum(tree.starts, tree.ends) - reach
+    high = np.maximum(tree.starts, tree.ends) + reach
+    axes = (slab.x_axis, slab.y_axis, slab.z[:, 0, 0])
+    first, last = (
+        np.stack([np.searchsorted(a, side[:, i]) for i, a in enumerate(axes)], axis=1)
+        for side in (low, high)
+    )
+    chosen = chosen & (tree.radii_mm[:, 0] > THINNEST_SEEN * slab.edge_mm)
+    for index in np.flatnonzero((last > first).all(axis=1) & chosen):
+        x, y, z = (slice(a, b) for a, b in zip(first[index], last[index], strict=True))
+        part = replace(
+            slab,
+            x=slab.x_axis[None, None, x],
+            y=slab.y_axis[None, y, None],
+            z=slab.z[z],
+            values=slab.values[z, y, x],
+        )
         start, end = Point(*tree.starts[index].tolist()), Point(*tree.ends[index].tolist())
-        part = slab.window(Bounds.around([start, end], float(radius[index])))
-        if part is not None:
-            r0, r1 = (float(r) + wider_mm for r in tree.radii_mm[index])
-            part.paint(capsule(part, start, end, (r0, r1)), tissue)
+        r0, r1 = (tree.radii_mm[index] + wider_mm).tolist()
+        part.paint(capsule(part, start, end, (r0, r1)), tissue)

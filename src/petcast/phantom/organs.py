@@ -52,6 +52,13 @@ AIRWAYS: tuple[Path, ...] = (
     ((0, 24, 4, 7), (-34, 24, -20, 6.5), (-46, 28, -46, 5)),
     ((0, 24, 4, 6.5), (30, 26, -20, 6), (50, 28, -36, 5)),
 )
+LIVER_VESSELS: tuple[Path, ...] = (
+    ((-24, 6, -116, 5), (-52, 4, -122, 4), (-88, 2, -142, 2)),
+    ((-24, 6, -116, 5), (-44, -26, -126, 4), (-62, -58, -146, 2)),
+    ((-24, 6, -116, 4.5), (-14, -30, -128, 3), (6, -64, -146, 2)),
+    ((-10, 4, -176, 7), (-42, 2, -160, 5.5), (-64, 22, -156, 4), (-92, 30, -164, 2)),
+    ((-42, 2, -160, 5), (-62, -24, -160, 4), (-88, -40, -170, 2)),
+)
 GULLET: Path = (
     (2, -10, 180, 5), (4, 4, 110, 6), (6, 22, 60, 7), (7, 36, 0, 6.5), (9, 34, -60, 7.5),
     (22, 14, -118, 8), (34, 4, -136, 9),
@@ -89,7 +96,7 @@ def draw_heart(rng: np.random.Generator) -> Heart:
     across = np.cross(apex, [0.0, 0.0, 1.0])
     across /= np.linalg.norm(across)
     return Heart(
-        centre=Point(36 + rng.normal(0, 3), -28 + rng.normal(0, 3), -78 + rng.normal(0, 4)),
+        centre=Point(36 + rng.normal(0, 3), -29 + rng.normal(0, 3), -74 + rng.normal(0, 4)),
         axes=np.array([apex, across, np.cross(apex, across)]),
         size=float(np.clip(rng.normal(1.0, 0.08), 0.85, 1.2)),
         wall_mm=float(rng.uniform(8.5, 12)),
@@ -117,6 +124,8 @@ def paint_abdomen(slab: Slab, frame: Frame, cavity: Field, tissues: Tissues) -> 
     _paint_stomach(part, inside + 4, tissues)
     liver = np.maximum(inside + 3, _liver_border(part))
     part.paint(liver, tissues.liver, edge)
+    for path in LIVER_VESSELS:
+        paint_tube(part, path, tissues.liver_blood)
     spleen = ellipsoid(part, Point(92, 44, -150), (34, 42, 46))
     part.paint(np.maximum(spleen, inside + 4), tissues.spleen, edge)
     for side, top in ((-1, -196), (1, -186)):
@@ -157,7 +166,7 @@ def paint_heart(slab: Slab, frame: Frame, heart: Heart, tissues: Tissues) -> Non
     if part is None:
         return
     floor = 2 - frame.above_diaphragm(part.x, part.y, part.z)
-    outer = turned_ellipsoid(part, sac, heart.axes, (76 * size, 52 * size, 55 * size))
+    outer = turned_ellipsoid(part, sac, heart.axes, (72 * size, 47 * size, 50 * size))
     part.paint(np.maximum(outer, floor), tissues.fat)
     for offset, axes in _CHAMBERS:
         place = Point(*(c + o * size for c, o in zip(centre, offset, strict=True)))

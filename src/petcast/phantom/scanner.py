@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, gaussian_filter1d, uniform_filter1d
+from scipy.ndimage import correlate1d
 from scipy.sparse import csr_array
 
 from petcast.phantom.anatomy import Anatomy, Axes, render
@@ -14,13 +14,16 @@ from petcast.phantom.styles import Protocol
 from petcast.volume import FWHM_PER_SIGMA
 
 CT_FIELD_MM = 500.0
+GRAIN_MM = 0.75
+"""Standard deviation of the blur that gives the CT's noise its grain."""
+
 PET_PHASES = ((0.0, 0.4), (0.35, 0.25), (0.7, 0.2), (1.0, 0.15))
 """Phases of the breath and the share of time spent there: mostly near expiration."""
 
 FINE_MM = 2.5
 """The activity is painted at this spacing, finer than any PET, before the scanner blurs it."""
 
-COARSE_MM = 4.0
+COARSE_MM = 5.0
 """The spacing used instead where the slices asked for are further apart than COARSE_STEP_MM."""
 
 COARSE_STEP_MM = 6.0
@@ -98,24 +101,29 @@ def _ct_noise(plane: Field, axes: Axes, protocol: Protocol, rng: np.random.Gener
     """Noise of one slice: more behind more tissue, streaks across the shoulders, lung texture."""
     pixel_mm = float(axes.x_mm[1] - axes.x_mm[0])
     white = rng.standard_normal(plane.shape, dtype=np.float32)
-    body = plane > -700
-    rows = body.mean(axis=1, dtype=np.float32) * np.float32(CT_FIELD_MM / 350)
+    rows = (plane > -700).mean(axis=1, dtype=np.float32) * np.float32(CT_FIELD_MM / 350)
     level = protocol.ct_noise_hu * float(np.exp(1.1 * (rows.max() - 1)))
-    fine = gaussian_filter(white, 0.75 / pixel_mm if pixel_mm < 1.5 else 0.35, truncate=2.5)
-    streaks = uniform_filter1d(white, max(3, round(55 / pixel_mm)), axis=1)
-    streaks *= np.clip(rows - 0.95, 0, None)[:, None] * np.float32(9)
-    texture = gaussian_filter(white, 2.2 / pixel_mm, truncate=2.5)
-    noise = fine * np.float32(level / max(float(fine.std()), 1e-6))
-    noise += streaks * np.float32(level)
-    lung = ((plane < -600) & (plane > -930)).astype(np.float32)
-    noise += lung * texture * np.float32(14 / max(float(texture.std()), 1e-6))
-    noise[~_near(body)] *= np.float32(0.3)
+    noise = _correlated(white, (GRAIN_MM / pixel_mm, GRAIN_MM / pixel_mm))
+    noise *= np.where(rows > 0, level, 0.3 * level).astype(np.float32)[:, None]
+    streaked = rows > 0.95
+    if streaked.any():
+        streaks = _correlated(white[streaked], (0.0, 14 / pixel_mm))
+        noise[streaked] += streaks * (rows[streaked] - 0.95)[:, None] * np.float32(2.4 * level)
+    lung = (plane < -600) & (plane > -930)
+    if lung.any():
+        texture = _correlated(white, (2.2 / pixel_mm, 2.2 / pixel_mm))
+        noise += texture * lung * np.float32(13)
     return noise
 
 
-def _near(body: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The rows and columns that the body reaches."""
-    return np.logical_and.outer(body.any(axis=1), body.any(axis=0))
+def _correlated(white: Field, sigmas: tuple[float, ...]) -> Field:
+    """White noise blurred along each axis by so many voxels, its variance kept at 1."""
+    for axis, sigma in enumerate(sigmas):
+        if sigma > 0.2:
+            reach = np.arange(-round(3 * sigma + 0.5), round(3 * sigma + 0.5) + 1)
+            weights = np.exp(-0.5 * (reach / sigma) ** 2)
+            white = correlate1d(white, weights / np.linalg.norm(weights), axis=axis)
+    return white
 
 
 def take_pet(anatomy: Anatomy, protocol: Protocol, rng: np.random.Generator) -> PetScan:
@@ -152,9 +160,7 @@ def _mottle(fine: Axes, rng: np.random.Generator) -> Field:
     """Uptake differs by some percent from place to place, in liver and marrow most visibly."""
     step = float(fine.x_mm[1] - fine.x_mm[0])
     white = rng.standard_normal(fine.shape, dtype=np.float32)
-    smooth = gaussian_filter(white, 7.0 / step, truncate=3)
-    mottle: Field = smooth * np.float32(0.07 / smooth.std())
-    return mottle
+    return _correlated(white, (7 / step,) * 3) * np.float32(0.07)
 
 
 def _blur_onto(activity: Field, fine: Axes, axes: Axes, fwhm_mm: float) -> Field:
@@ -174,7 +180,7 @@ def _weights(source: NDArray[np.float64], target: NDArray[np.float64], sigma: fl
     """Gaussian weights of source places for each target place; sparse products never reorder."""
     distance = target[:, None] - source[None, :]
     weights = np.exp(-0.5 * (distance / sigma) ** 2)
-    weights[np.abs(distance) > 3.5 * sigma] = 0
+    weights[np.abs(distance) > 4 * sigma] = 0
     reached = weights.sum(axis=1, keepdims=True)
     step = float(source[1] - source[0])
     whole = sigma * np.sqrt(2 * np.pi) / step  # the sum where the source covers the kernel
@@ -184,21 +190,28 @@ def _weights(source: NDArray[np.float64], target: NDArray[np.float64], sigma: fl
 def _pet_noise(image: Field, protocol: Protocol, rng: np.random.Generator) -> Field:
     """Noise of an iterative reconstruction: correlated, and stronger where uptake is."""
     spacing = (protocol.pet_step_mm, protocol.pet_pixel_mm, protocol.pet_pixel_mm)
+    sigma = 0.8 * protocol.fwhm_mm / FWHM_PER_SIGMA
     white = rng.standard_normal(image.shape, dtype=np.float32)
-    for axis, step in enumerate(spacing):
-        white = gaussian_filter1d(white, 0.8 * protocol.fwhm_mm / FWHM_PER_SIGMA / step, axis=axis)
+    white = _correlated(white, tuple(sigma / step for step in spacing))
     level = np.sqrt(image * np.float32(2.2)) * np.sqrt(image / np.float32(2.2)) ** np.float32(0.4)
-    noise: Field = white * level * np.float32(protocol.pet_noise / white.std())
+    noise: Field = white * level * np.float32(protocol.pet_noise)
     return noise
 
 
 def _lesion_labels(anatomy: Anatomy, axes: Axes) -> NDArray[np.uint8]:
     """Number the voxels of each lesion at its mean place."""
     labels = np.zeros(axes.shape, dtype=np.uint8)
-    grid = (axes.x_mm[None, None, :], axes.y_mm[None, :, None], axes.z_mm[:, None, None])
     for number, lesion in enumerate(anatomy.lesions, start=1):
-        distance = lesion.distance(anatomy.frame, mean_phase(), *grid)
-        labels[distance < 0] = number
+        placed = lesion.at(anatomy.frame, mean_phase())
+        reach = 0.9 * lesion.diameter_mm
+        x, y, z = (
+            slice(*np.searchsorted(axis, [centre - reach, centre + reach]))
+            for axis, centre in zip(
+                (axes.x_mm, axes.y_mm, axes.z_mm), placed.centre_mm, strict=True
+            )
+        )
+        grid = axes.x_mm[None, None, x], axes.y_mm[None, y, None], axes.z_mm[z, None, None]
+        labels[z, y, x][placed.distance(*grid) < 0] = number
     return labels
 
 

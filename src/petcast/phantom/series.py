@@ -1,6 +1,5 @@
 """A phantom's CT and PET written as DICOM, a file a slice."""
 
-from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -86,15 +85,14 @@ def _write(
     header.Rows, header.Columns = stored.shape[1:]
     for index in range(count):
         instance = count - index if style.top_first else index + 1
-        image = deepcopy(header)
-        image.InstanceNumber = instance
+        header.InstanceNumber = instance
         place = float(axes.x_mm[0]), float(axes.y_mm[0]), float(axes.z_mm[index])
-        set_slice(image, place, float(axes.x_mm[1] - axes.x_mm[0]))
+        set_slice(header, place, float(axes.x_mm[1] - axes.x_mm[0]))
         if slopes is not None:
-            image.RescaleSlope = slopes[index]
-            image.ImageIndex = instance
-            set_bed(image, visit, _bed(axes, index) if style.beds else 0)
-        _save(folder / f"{modality}{instance:03d}.dcm", image, visit, stored[index])
+            header.RescaleSlope = slopes[index]
+            header.ImageIndex = instance
+            set_bed(header, visit, _bed(axes, index) if style.beds else 0)
+        _save(folder / f"{modality}{instance:03d}.dcm", header, visit, stored[index])
 
 
 def _bed(axes: Axes, index: int) -> int:

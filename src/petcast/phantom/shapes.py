@@ -184,9 +184,10 @@ def ellipsoid_at(
     """
     a, b, c = axes
     u, v, w = (x - centre.x) ** 2, (y - centre.y) ** 2, (z - centre.z) ** 2
+    u += np.float32(1e-4)  # the centre itself has no direction
     level = np.sqrt(u / a**2 + v / b**2 + w / c**2)
     slope = np.sqrt(u / a**4 + v / b**4 + w / c**4)
-    distance: Field = level * (level - 1) / np.maximum(slope, np.float32(1e-6))
+    distance: Field = level * (level - 1) / slope
     return distance
 
 
@@ -223,14 +224,10 @@ def capsule(slab: Slab, start: Point, end: Point, radii_mm: tuple[float, float])
     """
     dx, dy, dz = (float(b - a) for a, b in zip(start, end, strict=True))
     x, y, z = slab.x - start.x, slab.y - start.y, slab.z - start.z
-    along = x * dx
-    along += y * dy
-    along += z * dz
+    along: Field = x * dx + y * dy + z * dz
     along /= max(dx * dx + dy * dy + dz * dz, 1e-6)
     np.clip(along, 0, 1, out=along)
-    x -= along * dx
-    y -= along * dy
-    squared: Field = x * x + y * y + (z - along * dz) ** 2
+    squared: Field = (x - along * dx) ** 2 + (y - along * dy) ** 2 + (z - along * dz) ** 2
     np.sqrt(squared, out=squared)
     squared -= radii_mm[0]
     squared -= along * (radii_mm[1] - radii_mm[0])

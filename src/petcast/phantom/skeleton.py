@@ -163,10 +163,10 @@ def _paint_sternum(slab: Slab, skeleton: Skeleton, cavity: Field, tissues: Tissu
     if part is None:
         return
     width = np.interp(part.z, (-100, -80, -20, 15, 22, 45, 62), (5, 12, 17, 13, 22, 28, 16))
-    depth = np.abs(cavity[part.box] - 9.5) - 6
-    ends = np.maximum(part.z - 60, -100 - part.z)
-    bone = np.maximum(depth, np.abs(part.x) - width.astype(np.float32))
-    bone = np.maximum(np.maximum(bone, ends), part.y - 10)
+    across = (part.x / width.astype(np.float32)) ** 2
+    depth = (cavity[part.box] - 9.5) / 6.5
+    bone = (np.sqrt(across * across + depth * depth) - 1) * np.float32(6.5)
+    bone = np.maximum(np.maximum(bone, part.y - 10), np.maximum(part.z - 60, -100 - part.z))
     part.paint(bone, CORTICAL_BONE)
     part.paint(bone + skeleton.cortex_mm, tissues.rib_marrow)
 

@@ -32,6 +32,7 @@ class Tissues:
         myocardium: Wall of the left ventricle.
         right_wall: Wall of the right ventricle.
         liver: Its parenchyma.
+        liver_blood: Of the liver's veins.
         spleen: Its parenchyma.
         kidney: Cortex, with some urine.
         stomach: Wall and contents.
@@ -54,6 +55,7 @@ class Tissues:
     myocardium: Tissue
     right_wall: Tissue
     liver: Tissue
+    liver_blood: Tissue
     spleen: Tissue
     kidney: Tissue
     stomach: Tissue
@@ -96,6 +98,7 @@ def draw_tissues(rng: np.random.Generator, *, old: bool) -> Tissues:
         myocardium=Tissue(blood_hu + 6 if not contrast else 95, heart_suv),
         right_wall=Tissue(48 if not contrast else 90, blood_suv + 0.25 * (heart_suv - blood_suv)),
         liver=Tissue(liver_hu, rng.uniform(2.0, 2.7)),
+        liver_blood=Tissue(liver_hu + (35 if contrast else -12), blood_suv),
         spleen=Tissue(liver_hu - rng.uniform(2, 12), rng.uniform(1.6, 2.1)),
         kidney=Tissue(34 if not contrast else 150, rng.uniform(2.5, 4.5)),
         stomach=Tissue(rng.uniform(20, 40), rng.uniform(1.0, 2.2)),

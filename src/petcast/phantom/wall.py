@@ -6,7 +6,7 @@ import numpy as np
 
 from petcast.phantom.frame import Frame
 from petcast.phantom.person import Person
-from petcast.phantom.shapes import Bounds, Field, Point, Slab, Tissue, capsule, ellipsoid
+from petcast.phantom.shapes import Bounds, Field, Point, Slab, Tissue, capsule, coverage, ellipsoid
 from petcast.phantom.tissues import CARBON, CORTICAL_BONE, FOAM, MATTRESS, Tissues
 
 SKIN_MM = 2.0
@@ -87,7 +87,7 @@ def paint_wall(slab: Slab, frame: Frame, person: Person, tissues: Tissues) -> Fi
     slab.paint(fat, tissues.skin)
     slab.paint(fat + SKIN_MM, tissues.fat)
     slab.paint(muscle, tissues.muscle)
-    _paint_fat_planes(slab, cavity, muscle, tissues.fat)
+    _paint_fat_planes(slab, frame, cavity, muscle, tissues)
     if person.sex == "F":
         _paint_glands(slab, frame.fat_mm, tissues.gland)
     for limb in limbs(person):
@@ -124,7 +124,7 @@ def _merge(a: Field, b: Field, round_mm: float) -> Field:
 def _breasts(fat_mm: float) -> list[tuple[Point, tuple[float, float, float]]]:
     size = 0.8 + fat_mm / 60
     return [
-        (Point(side * 82, -88 - 0.5 * fat_mm, -38), (56 * size, 44 * size, 62 * size))
+        (Point(side * 88, -82 - 0.5 * fat_mm, -36), (62 * size, 40 * size, 64 * size))
         for side in (-1, 1)
     ]
 
@@ -146,19 +146,22 @@ def _paint_glands(slab: Slab, fat_mm: float, gland: Tissue) -> None:
             part.paint(distance + 4 * ripple, gland, edge_mm=5)
 
 
-def _paint_fat_planes(slab: Slab, cavity: Field, muscle: Field, fat: Tissue) -> None:
-    """The armpits, and the planes between the muscles of the chest wall."""
-    ripple = 2.5 * np.cos(slab.y_axis / 17 + 1)[None, :, None] * np.cos(slab.z / 23)
-    plane = np.abs(cavity - 19 - ripple) - 1.4
-    plane = np.maximum(plane, muscle + 5)
-    slab.paint(plane, fat, edge_mm=2.5)
+def _paint_fat_planes(
+    slab: Slab, frame: Frame, cavity: Field, muscle: Field, tissues: Tissues
+) -> None:
+    """The armpits, and the sheets of fat between the muscles."""
+    sheets = np.abs(frame.marble(slab.x_axis, slab.y_axis, slab.z[:, 0, 0]))
+    share = np.clip(1 - sheets * np.float32(7 / max(1.0, 0.4 * slab.edge_mm)), 0, 1)
+    share *= coverage(muscle + 6, 3.0)
+    share *= coverage(15 - cavity, 2.0)
+    slab.blend(share * np.float32(0.75), slab.value(tissues.fat))
     for side in (-1, 1):
         centre, axes = Point(side * 128, 2, 52), (20.0, 30.0, 42.0)
         part = slab.window(Bounds.around([centre], 60))
         if part is not None:
             box = part.box
             pit = np.maximum(ellipsoid(part, centre, axes), 14 - cavity[box])
-            part.paint(np.maximum(pit, muscle[box] + 8), fat, edge_mm=6)
+            part.paint(np.maximum(pit, muscle[box] + 8), tissues.fat, edge_mm=6)
 
 
 def _paint_bone(slab: Slab, limb: Limb, tissues: Tissues) -> None:
