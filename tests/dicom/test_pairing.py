@@ -1,0 +1,122 @@
+"""One CT and one PET a study, by rules that do not depend on the order of files."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from petcast.dicom.kernel import kernel_class
+from petcast.dicom.pairing import pair
+from petcast.dicom.series import Geometry, Series
+from petcast.refusal import Reason, Refusal
+
+WIDE = (-250.0, 250.0)
+
+
+def series(id_: str, modality: str, z_mm=(0.0, 300.0), step_mm: float = 3.0, **values) -> Series:
+    slices = round((z_mm[1] - z_mm[0]) / step_mm)
+    lying = Geometry(slices, (1.0, 1.0, step_mm), WIDE, WIDE, z_mm)
+    one = Series(
+        id_,
+        modality,
+        (Path(id_),),
+        None,
+        "study",
+        "patient",
+        "frame",
+        geometry=lying,
+        original=True,
+    )
+    return replace(one, **values)
+
+
+PET = series("pet", "PT")
+
+
+def chosen(*others: Series) -> str:
+    """The id of the CT that is taken, the same for both orders."""
+    ids = set()
+    for order in (others, others[::-1]):
+        [study] = pair([PET, *order])
+        assert study.ct is not None
+        ids.add(study.ct.id)
+    [id_] = ids
+    return id_
+
+
+def test_the_ct_that_covers_more_of_the_pet() -> None:
+    assert chosen(series("a", "CT", (100, 300), 1.0), series("b", "CT", (0, 300), 5.0)) == "b"
+
+
+def test_the_wider_field_of_view() -> None:
+    narrow = series("a", "CT")
+    lying = replace(narrow.geometry, x_mm=(-100.0, 100.0), y_mm=(-100.0, 100.0))
+    assert chosen(replace(narrow, geometry=lying), series("b", "CT", step_mm=5.0)) == "b"
+
+
+def test_the_softer_kernel_before_thinner_slices() -> None:
+    sharp = series("a", "CT", step_mm=1.0, kernel="sharp")
+    soft = series("b", "CT", step_mm=5.0, kernel="soft")
+    assert chosen(sharp, soft) == "b"
+    assert chosen(sharp, replace(soft, kernel="")) == "b"
+
+
+def test_the_thinner_slices() -> None:
+    assert chosen(series("a", "CT", step_mm=5.0), series("b", "CT", step_mm=2.0)) == "b"
+
+
+def test_what_is_left_equal_is_decided_by_the_pseudonym() -> None:
+    assert chosen(series("b", "CT"), series("a", "CT")) == "a"
+
+
+def test_the_choice_is_said() -> None:
+    [study] = pair([PET, series("a", "CT"), series("b", "CT")])
+    assert study.notes == ("Series a was taken of 2 CT series.",)
+
+
+def test_the_longer_and_the_original_pet() -> None:
+    short = series("a", "PT", (0, 150))
+    derived = series("b", "PT", original=False)
+    [study] = pair([series("ct", "CT"), short, derived, series("c", "PT")])
+    assert study.pet is not None
+    assert study.pet.id == "c"
+
+
+def test_a_chest_ct_under_a_whole_body_pet_is_used_where_both_are() -> None:
+    [study] = pair([series("pet", "PT", (0, 1000)), series("ct", "CT", (600, 900))])
+    assert study.refusal is None
+    assert "30%" in study.notes[0]
+
+
+@pytest.mark.parametrize("z_mm", [(250.0, 550.0), (400.0, 700.0)])
+def test_too_little_in_common(z_mm) -> None:
+    [study] = pair([PET, series("ct", "CT", z_mm)])
+    assert study.refusal is not None
+    assert study.refusal.reason is Reason.COVERAGE
+
+
+def test_a_ct_in_the_same_frame_is_preferred_to_a_finer_one_elsewhere() -> None:
+    assert chosen(series("a", "CT", step_mm=1.0, frame_id="other"), series("b", "CT")) == "b"
+
+
+def test_a_refused_series_gives_its_reason_to_the_study() -> None:
+    refused = replace(PET, refusal=Refusal(Reason.NO_WEIGHT, "PatientWeight is missing."))
+    [study] = pair([refused, series("ct", "CT")])
+    assert study.refusal is not None
+    assert study.refusal.reason is Reason.NO_WEIGHT
+    assert "PatientWeight" in study.refusal.detail
+
+
+def test_a_measured_pet_is_preferred_to_a_synthetic_one() -> None:
+    [study] = pair([replace(PET, id="a", synthetic=True), PET, series("ct", "CT")])
+    assert study.pet == PET
+
+
+@pytest.mark.parametrize(
+    ("kernel", "kind"),
+    [("STANDARD", "soft"), ("LUNG", "sharp"), ("B30f", "soft"), ("B70f", "sharp"), ("L", "sharp"),
+     ("B", "soft"), ("Br40d\\3", "soft"), ("Bl57f", "sharp"), ("FC13", "soft"), ("FC52", "sharp"),
+     ("I31s", "soft"), ("", ""), ("unheard of", "")],
+)  # fmt: skip
+def test_kernels_of_all_vendors(kernel: str, kind: str) -> None:
+    assert kernel_class(kernel) == kind

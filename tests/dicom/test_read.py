@@ -1,0 +1,215 @@
+"""Slices become HU, Bq/mL and SUV at their right place, each by its own slope."""
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.uid import RLELossless, generate_uid
+
+from petcast.dicom.read import load_ct, read_ct, read_pet
+from petcast.dicom.scan import Series, scan
+from petcast.errors import UsageError
+from petcast.refusal import Reason, RefusedError
+from petcast.volume import Unit
+
+SALT = "tests"
+EXPECTED_SUV = 70_000 / (350e6 * 2 ** (-3600 / 6586.2))
+"""SUV of 1 Bq/mL in the export: 70 kg, 350 MBq, an hour."""
+
+
+def series_of(folder: Path, modality: str) -> Series:
+    [one] = [one for one in scan([folder], salt=SALT).series if one.modality == modality]
+    return one
+
+
+def test_ct_in_hounsfield_units_from_the_feet_up(export) -> None:
+    volume = read_ct(series_of(export.write(), "CT"))
+    assert volume.unit is Unit.HU
+    assert volume.voxels.dtype == np.int16
+    np.testing.assert_array_equal(volume.voxels[:, 8, 8], np.arange(12) * 10)
+    assert volume.voxels[0, 0, 0] == -1024
+    expected = np.diag([30.0, 30.0, 4.0, 1.0])
+    expected[:3, 3] = -225, -225, 0
+    np.testing.assert_allclose(volume.affine, expected)
+
+
+def test_each_pet_slice_is_scaled_by_its_own_slope(export) -> None:
+    reading = read_pet(series_of(export.write(), "PT"))
+    activity = 1000 * (1 + np.arange(12) / 10)
+    assert reading.activity is not None
+    assert (reading.activity.unit, reading.suv.unit) == (Unit.BQ_PER_ML, Unit.SUV)
+    np.testing.assert_allclose(reading.activity.voxels[:, 3, 3], activity, rtol=1e-6)
+    np.testing.assert_allclose(reading.suv.voxels[:, 3, 3], activity * EXPECTED_SUV, rtol=1e-6)
+    assert reading.uptake_minutes == 60
+
+
+@pytest.mark.parametrize("padding", [-2000, 63536])
+def test_padding_is_air_also_where_it_was_written_unsigned(export, padding: int) -> None:
+    for slice_ in export.ct:
+        slice_.RescaleIntercept = 1000  # so that clipping alone would not do
+        stored = np.frombuffer(slice_.PixelData, np.int16).reshape(16, 16).copy()
+        stored[0] = -2000
+        slice_.PixelData = stored.tobytes()
+        slice_.add_new("PixelPaddingValue", "SS" if padding < 0 else "US", padding)
+    volume = read_ct(series_of(export.write(), "CT"))
+    assert (volume.voxels[:, 0] == -1024).all()
+    assert (volume.voxels[:, 1, 0] == 1000).all()
+
+
+def test_values_beyond_the_scale_are_clipped(export) -> None:
+    for slice_ in export.ct:
+        stored = np.full((16, 16), -2048 + 1024, np.int16)
+        stored[0] = 30000
+        slice_.PixelData = stored.tobytes()
+    volume = read_ct(series_of(export.write(), "CT"))
+    assert (volume.voxels.min(), volume.voxels.max()) == (-1024, 3071)
+
+
+def test_rows_and_columns_are_not_confused(export) -> None:
+    for slice_ in export.ct:
+        slice_.Rows, slice_.Columns, slice_.PixelSpacing = 8, 32, [40, 10]
+        slice_.ImagePositionPatient = [-155, -140, slice_.ImagePositionPatient[2]]
+    volume = read_ct(series_of(export.write(), "CT"))
+    assert volume.voxels.shape == (12, 8, 32)
+    assert volume.spacing_mm == (10, 40, 4)
+
+
+def test_a_patient_lying_feet_first_keeps_every_voxel_at_its_place(export) -> None:
+    plain = read_ct(series_of(export.write(), "CT"))
+    shutil.rmtree(export.folder)
+    for slice_ in export.ct:
+        stored = np.frombuffer(slice_.PixelData, np.int16).reshape(16, 16)
+        slice_.PixelData = stored[:, ::-1].tobytes()
+        slice_.ImageOrientationPatient = [-1, 0, 0, 0, 1, 0]
+        slice_.ImagePositionPatient = [225, -225, slice_.ImagePositionPatient[2]]
+    turned = read_ct(series_of(export.write(), "CT")).canonical()
+    assert turned.grid.matches(plain.grid)
+    np.testing.assert_array_equal(turned.voxels, plain.voxels)
+
+
+@pytest.mark.parametrize("steps_mm", [3.27, 2.0])
+def test_bed_joins_are_no_gaps(export, steps_mm: float) -> None:
+    heights = np.cumsum([0, *[steps_mm] * 5, steps_mm - 0.08, *[steps_mm] * 3, steps_mm + 0.02, 0])
+    for slice_, height in zip(export.pet, [*heights[:11], heights[10] + steps_mm], strict=True):
+        x, y, _ = slice_.ImagePositionPatient
+        slice_.ImagePositionPatient = [x, y, round(height, 4)]
+    assert read_pet(series_of(export.write(), "PT")).suv.spacing_mm[2] == pytest.approx(
+        steps_mm, abs=0.01
+    )
+
+
+def test_compressed_slices_hold_the_same_values(export) -> None:
+    plain = read_ct(series_of(export.write(), "CT"))
+    for slice_ in export.ct:
+        slice_.compress(RLELossless, generate_instance_uid=False)
+    packed = read_ct(series_of(export.write(), "CT"))
+    np.testing.assert_array_equal(packed.voxels, plain.voxels)
+
+
+@pytest.mark.parametrize(
+    "syntax", ["JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless"]
+)
+def test_jpeg_slices_hold_the_same_values(export, syntax: str) -> None:
+    gdcm = pytest.importorskip("gdcm", reason="the extra `codecs` is not installed")
+    plain = read_ct(series_of(export.write(), "CT"))
+    for path in export.folder.iterdir():
+        compress(gdcm, path, getattr(gdcm.TransferSyntax, syntax))
+    packed = series_of(export.folder, "CT")
+    assert "Compressed" in packed.notes[0]
+    np.testing.assert_array_equal(read_ct(packed).voxels, plain.voxels)
+
+
+def compress(gdcm, path: Path, syntax) -> None:
+    """Rewrite a file with compressed pixels."""
+    reader, change, writer = (
+        gdcm.ImageReader(),
+        gdcm.ImageChangeTransferSyntax(),
+        gdcm.ImageWriter(),
+    )
+    reader.SetFileName(str(path))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFileName(str(path))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+
+
+def test_without_codecs_a_compressed_file_says_what_to_install(export, monkeypatch, codes) -> None:
+    from petcast.dicom import encoding
+
+    for slice_ in export.ct:
+        slice_.compress(RLELossless, generate_instance_uid=False)
+    monkeypatch.setattr(encoding, "_has_decoder", lambda syntax: False)
+    found = scan([export.write()], salt=SALT)
+    assert codes(found) == {Reason.CODEC}
+    assert "petcast[codecs]" in str(found.to_json())
+
+
+def test_a_file_that_changed_since_the_scan_is_refused(export) -> None:
+    series = series_of(export.write(), "CT")
+    export.path(3).write_bytes(export.path(3).read_bytes()[:-100])
+    with pytest.raises(RefusedError) as error:
+        read_ct(series)
+    assert error.value.refusal.reason is Reason.TRUNCATED
+
+
+def test_a_file_that_vanished_since_the_scan_is_refused(export) -> None:
+    series = series_of(export.write(), "CT")
+    export.path(3).unlink()
+    with pytest.raises(RefusedError) as error:
+        read_ct(series)
+    assert error.value.refusal.reason is Reason.UNREADABLE
+
+
+def test_a_refused_series_is_not_read(export) -> None:
+    del export.ct[5:]
+    with pytest.raises(RefusedError, match="TOO-FEW-SLICES"):
+        read_ct(series_of(export.write(), "CT"))
+
+
+def test_a_pet_is_no_ct(export) -> None:
+    with pytest.raises(RefusedError, match="Expected a CT series"):
+        read_ct(series_of(export.write(), "PT"))
+
+
+# One CT, for `predict`
+
+
+def test_the_one_ct_of_a_folder_or_a_zip(export, tmp_path: Path) -> None:
+    folder = export.write()
+    expected = read_ct(series_of(folder, "CT"))
+    archive = tmp_path / "ct.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        for path in folder.iterdir():
+            opened.write(path, path.name)
+    for source in (folder, archive):
+        np.testing.assert_array_equal(load_ct(source).voxels, expected.voxels)
+
+
+def test_a_ct_without_frame_of_reference_can_be_predicted_on(export) -> None:
+    for slice_ in export.all:
+        del slice_.FrameOfReferenceUID
+    assert load_ct(export.write()).voxels.shape == (12, 16, 16)
+
+
+def test_several_cts_ask_for_a_choice(export) -> None:
+    series_uid = generate_uid()
+    for slice_ in export.ct[:]:
+        twin = export.twin(slice_)
+        twin.SeriesInstanceUID, twin.SOPInstanceUID = series_uid, generate_uid()
+    with pytest.raises(UsageError, match=r"2 CT series.*give the folder of one"):
+        load_ct(export.write())
+
+
+def test_no_ct_says_why(export, tmp_path: Path) -> None:
+    del export.ct[5]
+    with pytest.raises(RefusedError, match="GAP"):
+        load_ct(export.write())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RefusedError, match="NO-CT"):
+        load_ct(tmp_path / "empty")

@@ -1,0 +1,245 @@
+"""Units, times and body sizes: each rule of the SUV, and each trap."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from petcast.dicom import bodysize
+from petcast.dicom.decay import TimeRule, average_count_rate_s, decay_times_s
+from petcast.dicom.facts import Slice
+from petcast.dicom.petheader import PetHeader
+from petcast.dicom.scale import FactorRule, philips_routes, suv_scale
+from petcast.refusal import Reason, RefusedError
+
+HALF_LIFE_S = 6586.2
+SCAN = datetime(2020, 1, 2, 11, 0, tzinfo=UTC)
+INJECTED = SCAN - timedelta(hours=1)
+PER_BQ = 70_000 / 350e6
+"""SUV of 1 Bq/mL where nothing has decayed: 70 kg, 350 MBq."""
+DECAYED = 2 ** (3600 / HALF_LIFE_S)
+
+HEADER = PetHeader(
+    units="BQML", suv_type="", decay_correction="START", corrected=("ATTN", "DECY"),
+    series_type="STATIC", weight=70.0, height_m=1.75, sex="F", dose=350e6,
+    half_life_s=HALF_LIFE_S, tracer="FDG", nuclide="F18", injected=INJECTED,
+    injected_time=timedelta(hours=10), series_start=SCAN, corrected_to=None, ge_scan_start=None,
+    siemens_scan_start=None, philips_suv_factor=None, philips_activity_factor=None, synthetic=False,
+)  # fmt: skip
+
+
+def slice_at(acquired: datetime | None = SCAN, reference_s=60.0, duration_s=120.0) -> Slice:
+    return Slice((0, 0, 0), 1, 0, "1", acquired, reference_s, duration_s)
+
+
+def refusal(header: PetHeader, *slices: Slice) -> Reason:
+    with pytest.raises(RefusedError) as error:
+        suv_scale(header, slices or (slice_at(),))
+    return error.value.refusal.reason
+
+
+# Factors
+
+
+def test_activity_times_weight_over_the_decayed_dose() -> None:
+    scale = suv_scale(HEADER, [slice_at()])
+    assert scale.factors[0] == pytest.approx(PER_BQ * DECAYED)
+    assert (scale.activity, scale.factor_rule) == (1.0, FactorRule.BQML)
+    assert scale.uptake_minutes == 60
+
+
+def test_a_weight_in_grams_and_a_dose_in_megabecquerel_are_repaired_and_said() -> None:
+    scale = suv_scale(replace(HEADER, weight=70_000.0, dose=350.0), [slice_at()])
+    assert scale.factors[0] == pytest.approx(PER_BQ * DECAYED)
+    assert len(scale.notes) == 2
+
+
+@pytest.mark.parametrize("weight", [None, 0.0, -70.0])
+def test_no_weight_is_refused(weight) -> None:
+    assert refusal(replace(HEADER, weight=weight)) is Reason.NO_WEIGHT
+
+
+def test_suv_of_the_scanner_needs_no_dose_and_no_time() -> None:
+    bare = replace(HEADER, units="GML", dose=None, injected=None, injected_time=None, weight=None)
+    scale = suv_scale(bare, [slice_at()])
+    assert scale.factors == (1.0,)
+    assert scale.activity is None
+    assert (scale.factor_rule, scale.time_rule) == (FactorRule.GML_BW, TimeRule.NOT_NEEDED)
+
+
+@pytest.mark.parametrize(
+    ("suv_type", "sex", "mass_kg"),
+    [
+        ("LBM", "M", 1.10 * 70 - 120 * (70 / 175) ** 2),
+        ("LBM", "F", 1.07 * 70 - 148 * (70 / 175) ** 2),
+        ("LBMJAMES128", "M", 1.10 * 70 - 128 * (70 / 175) ** 2),
+        ("LBMJAMES128", "F", 1.07 * 70 - 148 * (70 / 175) ** 2),
+        ("LBMJANMA", "M", 9270 * 70 / (6680 + 216 * 70 / 1.75**2)),
+        ("LBMJANMA", "F", 9270 * 70 / (8780 + 244 * 70 / 1.75**2)),
+        ("IBW", "M", 48.0 + 1.06 * 23),
+        ("IBW", "F", 45.5 + 0.91 * 23),
+    ],
+)
+def test_other_masses_are_brought_to_body_weight(suv_type, sex, mass_kg) -> None:
+    header = replace(HEADER, units="GML", suv_type=suv_type, sex=sex)
+    assert suv_scale(header, [slice_at()]).factors[0] == pytest.approx(70 / mass_kg)
+
+
+@pytest.mark.parametrize("suv_type", ["LBM", "LBMJAMES128", "LBMJANMA", "IBW"])
+def test_sex_other_takes_the_mean_of_both_formulas(suv_type: str) -> None:
+    header = replace(HEADER, units="GML", suv_type=suv_type)
+    masses = [
+        70 / suv_scale(replace(header, sex=sex), [slice_at()]).factors[0] for sex in ("M", "F", "O")
+    ]
+    assert masses[2] == pytest.approx((masses[0] + masses[1]) / 2)
+
+
+def test_body_surface_is_brought_to_body_weight() -> None:
+    scale = suv_scale(replace(HEADER, units="CM2ML"), [slice_at()])
+    surface_cm2 = 0.007184 * 70**0.425 * 175**0.725 * 1e4
+    assert scale.factors[0] == pytest.approx(70_000 / surface_cm2)
+
+
+def test_a_height_in_centimetres_is_repaired_and_said() -> None:
+    header = replace(HEADER, units="CM2ML")
+    plain = suv_scale(header, [slice_at()])
+    scale = suv_scale(replace(header, height_m=175.0), [slice_at()])
+    assert scale.factors == plain.factors
+    assert "centimetres" in scale.notes[0]
+
+
+def test_an_impossible_height_gives_no_negative_mass() -> None:
+    header = replace(HEADER, units="GML", suv_type="LBM", height_m=0.5)
+    assert refusal(header) is Reason.NO_HEIGHT
+
+
+def test_philips_counts_take_the_suv_factor_first() -> None:
+    header = replace(HEADER, units="CNTS", philips_suv_factor=5e-4, philips_activity_factor=2.0)
+    scale = suv_scale(header, [slice_at()])
+    assert (scale.factors, scale.factor_rule) == ((5e-4,), FactorRule.PHILIPS_SUV)
+    direct, by_activity = philips_routes(header, [slice_at()])
+    assert direct == 5e-4
+    assert by_activity == pytest.approx(2 * PER_BQ * DECAYED)
+
+
+def test_philips_counts_without_suv_factor_take_the_activity() -> None:
+    header = replace(HEADER, units="CNTS", philips_activity_factor=2.0)
+    scale = suv_scale(header, [slice_at()])
+    assert scale.factors[0] == pytest.approx(2 * PER_BQ * DECAYED)
+    assert (scale.activity, scale.factor_rule) == (2.0, FactorRule.PHILIPS_ACTIVITY)
+
+
+def test_an_unknown_unit_is_never_quoted() -> None:
+    with pytest.raises(RefusedError) as error:
+        suv_scale(replace(HEADER, units="DOE^JANE"), [slice_at()])
+    assert "DOE" not in str(error.value)
+
+
+# Times
+
+
+def test_series_time_counts_where_it_is_not_after_the_acquisition() -> None:
+    later = [slice_at(SCAN + timedelta(minutes=n)) for n in (11, 5, 8)]
+    rule, spans = decay_times_s(HEADER, later, HALF_LIFE_S, [])
+    assert rule is TimeRule.SERIES_TIME
+    assert spans == (3600.0,) * 3
+
+
+def test_a_dropped_fraction_of_a_second_changes_no_rule() -> None:
+    header = replace(HEADER, series_start=SCAN + timedelta(seconds=0.6))
+    rule, _ = decay_times_s(header, [slice_at()], HALF_LIFE_S, [])
+    assert rule is TimeRule.SERIES_TIME
+
+
+@pytest.mark.parametrize(
+    ("vendor", "rule"),
+    [
+        ("ge_scan_start", TimeRule.GE_SCAN_TIME),
+        ("siemens_scan_start", TimeRule.SIEMENS_SCAN_TIME),
+    ],
+)
+def test_a_series_stamped_later_takes_the_vendor_s_time(vendor: str, rule: TimeRule) -> None:
+    stamped = replace(HEADER, series_start=SCAN + timedelta(minutes=30))
+    found, [span] = decay_times_s(replace(stamped, **{vendor: SCAN}), [slice_at()], HALF_LIFE_S, [])
+    assert (found, span) == (rule, 3600.0)
+
+
+def test_without_vendor_s_time_the_frames_tell_the_start() -> None:
+    stamped = replace(HEADER, series_start=SCAN + timedelta(minutes=30))
+    average_s = average_count_rate_s(120, HALF_LIFE_S)
+    frame = slice_at(SCAN + timedelta(seconds=300 - average_s), reference_s=300, duration_s=120)
+    rule, [span] = decay_times_s(stamped, [frame], HALF_LIFE_S, [])
+    assert rule is TimeRule.FRAME_REFERENCE
+    assert span == pytest.approx(3600, abs=1e-3)
+
+
+def test_administration_means_no_decay() -> None:
+    header = replace(HEADER, decay_correction="ADMIN")
+    scale = suv_scale(header, [slice_at()])
+    assert scale.factors[0] == pytest.approx(PER_BQ)
+    assert scale.time_rule is TimeRule.ADMINISTRATION
+
+
+def test_uncorrected_slices_are_corrected_each_at_its_own_time() -> None:
+    header = replace(HEADER, decay_correction="NONE", corrected=("ATTN",))
+    beds = [slice_at(SCAN), slice_at(SCAN + timedelta(minutes=10))]
+    scale = suv_scale(header, beds)
+    assert scale.time_rule is TimeRule.FRAME_AVERAGE
+    assert scale.factors[1] / scale.factors[0] == pytest.approx(2 ** (600 / HALF_LIFE_S))
+
+
+def test_a_scan_past_midnight_belongs_to_the_injection_of_the_evening() -> None:
+    scan = datetime(2020, 1, 3, 0, 30, tzinfo=UTC)
+    header = replace(HEADER, injected=None, injected_time=timedelta(hours=23.5), series_start=scan)
+    _, [span] = decay_times_s(header, [slice_at(scan)], HALF_LIFE_S, [])
+    assert span == 3600.0
+
+
+def test_the_injection_s_date_and_time_come_before_its_time_alone() -> None:
+    header = replace(HEADER, injected_time=timedelta(hours=9))
+    _, [span] = decay_times_s(header, [slice_at()], HALF_LIFE_S, [])
+    assert span == 3600.0
+
+
+def test_a_date_that_was_not_shifted_along_gives_way_to_the_time() -> None:
+    notes: list[str] = []
+    header = replace(HEADER, injected=INJECTED.replace(year=1960))
+    _, [span] = decay_times_s(header, [slice_at()], HALF_LIFE_S, notes)
+    assert span == 3600.0
+    assert "date" in notes[0]
+
+
+def test_an_injection_after_the_scan_is_refused() -> None:
+    late = replace(HEADER, injected=SCAN + timedelta(hours=1), injected_time=None)
+    assert refusal(late) is Reason.UPTAKE_TIME
+
+
+def test_a_late_series_without_any_other_time_is_refused() -> None:
+    header = replace(HEADER, series_start=None)
+    assert refusal(header, slice_at(reference_s=None)) is Reason.NO_TIME
+    assert refusal(header, slice_at(acquired=None)) is Reason.NO_TIME
+
+
+@settings(deadline=None, max_examples=50)
+@given(duration_s=st.floats(1e-3, 1e5), half_life_s=st.floats(10, 1e7))
+def test_the_average_count_rate_lies_in_the_first_half_of_a_frame(duration_s, half_life_s) -> None:
+    moment = average_count_rate_s(duration_s, half_life_s)
+    assert 0 < moment <= duration_s / 2 * (1 + 1e-6)
+
+
+@settings(deadline=None, max_examples=50)
+@given(minutes=st.floats(0, 800), dose=st.floats(2e4, 1e10), weight=st.floats(1, 400))
+def test_suv_doubles_with_each_half_life(minutes: float, dose: float, weight: float) -> None:
+    header = replace(HEADER, dose=dose, weight=weight, injected=SCAN - timedelta(minutes=minutes))
+    earlier = replace(
+        header, injected=SCAN - timedelta(minutes=minutes) - timedelta(seconds=HALF_LIFE_S)
+    )
+    ratio = suv_scale(earlier, [slice_at()]).factors[0] / suv_scale(header, [slice_at()]).factors[0]
+    assert ratio == pytest.approx(2, rel=1e-5)
+
+
+def test_the_body_s_formulas_are_held_at_known_points() -> None:
+    assert bodysize.body_surface_m2(70, 175) == pytest.approx(1.8481, abs=1e-3)
+    assert bodysize.ideal_mass_kg("F", 70, 152) == 45.5

@@ -1,0 +1,66 @@
+"""FDG, or the word of another tracer; never the text itself."""
+
+import pytest
+from pydicom.dataset import Dataset
+
+from petcast.dicom.tracer import nuclide_of, tracer_of
+
+
+def injection(name: str = "", code: str = "", meaning: str = "") -> Dataset:
+    item = Dataset()
+    item.Radiopharmaceutical = name
+    if code or meaning:
+        coded = Dataset()
+        coded.CodeValue, coded.CodeMeaning = code, meaning
+        item.RadiopharmaceuticalCodeSequence = [coded]
+    return item
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["FDG", "18F-FDG", "F-18 FDG", "FDG -- fluorodeoxyglucose", "Fluorodeoxyglucose F^18^",
+     "fludeoxyglucose", "[18F]FDG", "FDG-F18", "F18-FDG", "18FDG"],
+)  # fmt: skip
+def test_fdg_by_all_its_names(name: str) -> None:
+    assert tracer_of(Dataset(), injection(name)) == "FDG"
+
+
+@pytest.mark.parametrize("code", ["C-B1031", "Y-X1743", "35321007"])
+def test_fdg_by_its_codes(code: str) -> None:
+    assert tracer_of(Dataset(), injection("Solution", code)) == "FDG"
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("FLT", "FLT"), ("Ga68-PSMA", "PSMA"), ("68Ga-DOTATATE", "DOTATATE"), ("[18F]NaF", "NAF"),
+     ("F18-FMISO", "FMISO"), ("18F-Fluorocholine", "FLUOROCHOLINE"), ("FDOPA", "FDOPA")],
+)  # fmt: skip
+def test_other_tracers(name: str, word: str) -> None:
+    assert tracer_of(Dataset(), injection(name)) == word
+
+
+def test_a_silent_header_is_searched_for_the_word_of_another_tracer() -> None:
+    header = Dataset()
+    header.AttenuationCorrectionMethod = "measured,AC_CT FLT"
+    assert tracer_of(header, injection()) == "FLT"
+    header.AttenuationCorrectionMethod = "measured"
+    assert tracer_of(header, injection()) == ""
+
+
+def test_the_formal_name_outweighs_descriptions() -> None:
+    header = Dataset()
+    header.StudyDescription = "PSMA follow-up"
+    assert tracer_of(header, injection("FDG")) == "FDG"
+
+
+def test_names_of_people_are_no_tracers() -> None:
+    header = Dataset()
+    header.StudyDescription = "FETZER^FLTON"
+    assert tracer_of(header, None) == ""
+
+
+def test_the_half_life_tells_the_nuclide_where_no_code_does() -> None:
+    assert nuclide_of(None, 6586.2) == "F18"
+    assert nuclide_of(None, 6588.0) == "F18"
+    assert nuclide_of(None, 4057.7) == "other"
+    assert nuclide_of(None, None) == ""

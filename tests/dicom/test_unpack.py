@@ -1,0 +1,120 @@
+"""A zip is believed nothing, writes nowhere else and leaves nothing behind."""
+
+import contextlib
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from petcast.dicom.unpack import Caps, Unpacked, is_archive, open_folder
+from petcast.refusal import Reason, RefusedError
+
+
+@pytest.fixture(autouse=True)
+def temporary_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    return place
+
+
+def zip_of(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def assert_refused(archive: Path, place: Path, caps: Caps | None = None) -> None:
+    with pytest.raises(RefusedError) as error:
+        Unpacked(archive, caps)
+    assert error.value.refusal.reason is Reason.UNSAFE_ARCHIVE
+    assert list(place.iterdir()) == []
+
+
+def test_every_member_comes_out_and_is_removed_at_the_end(tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "a.zip", {"x/a": b"1", "y/a": b"2", "Y/A": b"3", "x/": b""})
+    with open_folder(archive) as folder:
+        assert sorted(path.read_bytes() for path in folder.iterdir()) == [b"1", b"2", b"3"]
+    assert not folder.exists()
+
+
+def test_it_is_removed_after_an_error_too(tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "a.zip", {"a": b"1"})
+    with pytest.raises(ValueError, match="mine"), open_folder(archive) as folder:
+        raise ValueError("mine")
+    assert not folder.exists()
+
+
+def test_a_folder_is_given_as_it_is(tmp_path: Path) -> None:
+    with open_folder(tmp_path) as folder:
+        assert folder == tmp_path
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil", "a/../../evil", "/etc/evil", "C:/evil", "..\\evil", "\\\\host\\evil"]
+)
+def test_a_member_that_leads_outside_refuses_all(name: str, tmp_path, temporary_place) -> None:
+    assert_refused(zip_of(tmp_path / "a.zip", {"good": b"1", name: b"2"}), temporary_place)
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFBLK])
+def test_links_and_special_files_refuse_all(kind: int, tmp_path, temporary_place) -> None:
+    member = zipfile.ZipInfo("link")
+    member.external_attr = (kind | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(member, "/etc/passwd")
+    assert_refused(tmp_path / "a.zip", temporary_place)
+
+
+def test_too_many_members(tmp_path: Path, temporary_place) -> None:
+    archive = zip_of(tmp_path / "a.zip", {str(n): b"" for n in range(20)})
+    assert_refused(archive, temporary_place, Caps(members=19))
+
+
+def test_a_bomb_is_stopped_by_its_ratio(tmp_path: Path, temporary_place) -> None:
+    archive = zip_of(tmp_path / "a.zip", {"zeros": bytes(2_000_000)})
+    assert_refused(archive, temporary_place, Caps(ratio=10, ratio_from_bytes=100_000))
+
+
+def test_slices_of_air_are_no_bomb(tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "a.zip", {"air": bytes(2_000_000)})
+    Unpacked(archive).close()
+
+
+def test_too_large_in_total(tmp_path: Path, temporary_place) -> None:
+    archive = zip_of(tmp_path / "a.zip", {"a": bytes(600), "b": bytes(600)})
+    assert_refused(archive, temporary_place, Caps(total_bytes=1000))
+
+
+def test_a_lie_about_the_size_does_not_help(tmp_path: Path, temporary_place) -> None:
+    archive = zip_of(tmp_path / "a.zip", {"zeros": bytes(2_000_000)})
+    honest = (2_000_000).to_bytes(4, "little")
+    lying = archive.read_bytes().replace(honest, (10).to_bytes(4, "little"))
+    archive.write_bytes(lying)
+    assert_refused(archive, temporary_place, Caps(ratio=10, ratio_from_bytes=1000))
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_a_damaged_zip_is_opened_or_refused(data, tmp_path_factory) -> None:
+    archive = tmp_path_factory.mktemp("zip") / "a.zip"
+    whole = bytearray(zip_of(archive, {"a": b"1234" * 50, "b/c": b"5678" * 50}).read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    archive.write_bytes(whole[: data.draw(st.integers(1, len(whole)))])
+    with contextlib.suppress(RefusedError):
+        Unpacked(archive).close()
+
+
+def test_a_zip_is_known_by_name_or_by_content(tmp_path: Path) -> None:
+    zip_of(tmp_path / "export", {"a": b"1"})
+    (tmp_path / "broken.ZIP").write_bytes(b"no zip")
+    (tmp_path / "text").write_bytes(b"PK?")
+    assert is_archive(tmp_path / "export")
+    assert is_archive(tmp_path / "broken.ZIP")
+    assert not is_archive(tmp_path / "text")
+    assert not is_archive(tmp_path)
