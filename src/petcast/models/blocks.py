@@ -76,7 +76,7 @@ def require_multiple(x: Float[Tensor, "b c y x"], multiple: int) -> None:
     from petcast.errors import GeometryError
 
     height, width = x.shape[-2:]
-    if height % multiple or width % multiple:
+    if height % multiple or width % multiple or not height * width:
         raise GeometryError(
             f"slices of {height} × {width} voxels: both sides must be a multiple of {multiple}; "
             "set preparation.size"

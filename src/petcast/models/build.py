@@ -3,7 +3,7 @@
 from torch import nn
 
 from petcast.models.cascade import Cascade, Stage
-from petcast.models.dsggan import DualStageGenerator
+from petcast.models.dsggan import DSGGAN
 from petcast.models.unet import UNet
 from petcast.recipe import ModelRecipe
 
@@ -17,15 +17,13 @@ def build_generator(recipe: ModelRecipe) -> Cascade:
     Returns:
         A cascade: `forward` takes (b, 3, y, x) and returns every stage's output, last one last.
     """
+    if recipe.name == "DSGGAN":
+        return DSGGAN(recipe.dropout)
     stage, count = _parts(recipe.name)
     return Cascade([stage(dropout=recipe.dropout) for _ in range(count)])
 
 
 def _parts(name: str) -> tuple[type[nn.Module], int]:
-    """What a generator is made of, and how often."""
-    baselines: dict[str, tuple[type[nn.Module], int]] = {
-        "U-Net": (UNet, 1),
-        "Cas-UNet": (UNet, 2),
-        "DSGGAN": (DualStageGenerator, 2),
-    }
+    """What a cascade is made of, and how often."""
+    baselines: dict[str, tuple[type[nn.Module], int]] = {"U-Net": (UNet, 1), "Cas-UNet": (UNet, 2)}
     return baselines.get(name) or (Stage, int(name.removeprefix("Stage")))

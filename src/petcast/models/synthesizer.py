@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from petcast.errors import UsageError
 from petcast.models.build import build_generator
 from petcast.recipe import ModelRecipe
 
@@ -36,7 +37,15 @@ class Synthesizer(nn.Module):
 
         Returns:
             Three channels; HU outside the window are clipped.
+
+        Raises:
+            UsageError: The number of slices is not `channels`.
         """
+        if hu.shape[1] != self.channels:
+            raise UsageError(
+                f"a model with input = {self.recipe.input!r} takes {self.channels} CT slice(s) a "
+                f"prediction, not {hu.shape[1]}"
+            )
         low, high = self.recipe.hu_window
         scaled = ((hu - low) / (high - low)).clamp(0, 1)
         return scaled.expand(-1, 3, -1, -1)
