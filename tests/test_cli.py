@@ -27,7 +27,9 @@ def test_each_command_says_units_and_gives_an_example(command: str) -> None:
     text = CliRunner().invoke(cli.app, [command, "--help"]).stdout
     assert f"petcast {command}" in text
     assert "Example:" in text
-    assert any(unit in text for unit in ("SUV", "HU", "mm", "GFLOP", "gigabytes")), text
+    assert any(
+        unit in text for unit in ("SUV", "HU", "mm", "GFLOP", "gigabytes", "epochs", "usable")
+    ), text
 
 
 def test_help_imports_neither_torch_nor_dicom() -> None:
@@ -40,11 +42,24 @@ def test_help_imports_neither_torch_nor_dicom() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_wrong_use_exits_2_with_a_word() -> None:
-    for arguments in (["archive", "no-such-collection"], ["nonsense"]):
+def test_wrong_use_exits_2_with_a_word(tmp_path) -> None:
+    for arguments in (
+        ["scan", str(tmp_path / "absent")],
+        ["train", "no-such-recipe", "--data", str(tmp_path), "--out", str(tmp_path / "run")],
+        ["archive", "no-such-collection"],
+        ["nonsense"],
+    ):
         done = run(*arguments)
         assert done.returncode == 2, done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_folder_with_nothing_usable_exits_3(tmp_path) -> None:
+    (tmp_path / "notes.txt").write_text("no image here")
+    done = run("scan", str(tmp_path), "--json")
+    assert done.returncode == 3, done.stderr
+    assert json.loads(done.stdout)["studies"] == []
+    assert "Traceback" not in done.stderr
 
 
 def test_json_is_the_only_thing_on_standard_output() -> None:

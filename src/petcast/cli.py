@@ -30,6 +30,10 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Folders = Annotated[
+    list[Path], typer.Argument(metavar="DIR…", help="Folders or zips of DICOM, or NIfTI cohorts.")
+]
+Device = Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu, cuda, cuda:1 …")]
 
 
 def main() -> None:
@@ -56,6 +60,25 @@ def root(
 
 
 @app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("demo"),
+    patients: Annotated[int, typer.Option(min=3, help="Phantom patients.")] = 10,
+    seed: Annotated[int, typer.Option(help="Of the cohort, the split and the training.")] = 0,
+) -> None:
+    """Walk the whole way on phantom patients.
+
+    DICOM, pairs, training, a synthetic PET in SUV, evaluation, report.
+
+    Example: petcast demo --out demo
+    """
+    from petcast.demo import run_demo
+
+    result = run_demo(out, patients=patients, seed=seed, tell=_say)
+    _print_table("On patients it never saw", result.evaluation.table())
+    typer.echo(f"The report: {result.report}")
+
+
+@app.command()
 def models(as_json: Json = False) -> None:
     """List the generators and their size.
 
@@ -76,6 +99,186 @@ def models(as_json: Json = False) -> None:
     _print_table("Generators", [["name", "stages", "parameters", "GFLOP"], *rows])
     discriminator = document["discriminator"]
     typer.echo(f"Discriminator: {discriminator['name']}, {discriminator['parameters']:,}")
+
+
+@app.command()
+def scan(folders: Folders, as_json: Json = False) -> None:
+    """Say what can be used, and of the rest, why not.
+
+    Every series and study, usable or refused with a reason code.
+
+    Example: petcast scan /data/petct
+    """
+    from petcast.dicom.scan import scan as scan_folders
+
+    document = scan_folders(_existing(folders)).to_json()
+    if as_json:
+        _print_json(document)
+    else:
+        _print_scan(document)
+    if not any(study["status"] == "usable" for study in document["studies"]):
+        raise typer.Exit(3)
+
+
+@app.command()
+def suv(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of DICOM PET.")],
+    mask: Annotated[
+        Path | None, typer.Option(help="A NIfTI mask; only voxels inside it are counted.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the SUV of each PET, and its rules.
+
+    Maximum, minimum and median in g/mL, and which rule gave the time and the factor.
+
+    Example: petcast suv /data/petct/PT --mask lesion.nii.gz
+    """
+    from petcast.dicom.suv import measure_suv
+
+    [folder] = _existing([folder])
+    document = measure_suv(folder, mask)
+    if as_json:
+        _print_json(document)
+        return
+    columns = ["path", "max", "min", "median", "factor_rule", "time_rule"]
+    rows = [[_cell(series.get(name)) for name in columns] for series in document["series"]]
+    _print_table("SUV in g/mL", [columns, *rows])
+
+
+@app.command()
+def prepare(
+    folders: Folders,
+    out: Annotated[Path, typer.Option(help="The folder of pairs; the same call again resumes.")],
+    recipe: Annotated[
+        str, typer.Option(help="A recipe whose [preparation] is used (mm, voxels).")
+    ] = "published",
+    split: Annotated[
+        Path | None, typer.Option(help="A CSV file `patient,part` with train/validation/test.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; one a core by default.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="preparation.margin_mm=30 and the like.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn usable studies into aligned slice pairs.
+
+    CT in HU and PET in SUV on a grid of 2 mm, divided by patient.
+
+    Example: petcast prepare /data/petct --out pairs
+    """
+    from petcast.prepare import prepare as prepare_pairs
+    from petcast.recipe import load_recipe
+
+    knobs = load_recipe(recipe, settings or ()).preparation
+    pairs = prepare_pairs(_existing(folders), out, knobs, split_file=split, workers=workers)
+    if as_json:
+        _print_json(pairs.index)
+    else:
+        _print_pairs(pairs.index, out)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or a built-in.")],
+    data: Annotated[Path, typer.Option(help="A folder of pairs.")],
+    out: Annotated[Path, typer.Option(help="The run's folder; the same call again resumes.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override a knob: training.epochs=20, model.name=Stage07 …"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a generator on pairs, or go on.
+
+    Interrupted at any moment, the same call ends in the same weights. Progress in epochs.
+
+    Example: petcast train recipes/tiny.toml --data pairs --out run
+    """
+    from petcast.recipe import load_recipe
+    from petcast.train import train as train_recipe
+
+    rows = train_recipe(load_recipe(recipe, settings or ()), data, out)
+    if as_json:
+        _print_json({"run": str(out), "epochs": rows})
+        return
+    _print_epochs(rows)
+    typer.echo(f"The run: {out}. Next: petcast evaluate --truth {data} --predictions {out}")
+
+
+@app.command()
+def predict(
+    ct: Annotated[Path, typer.Argument(metavar="CT", help="DICOM folder, zip, or NIfTI in HU.")],
+    model: Annotated[Path, typer.Option(help="A run's folder.")],
+    out: Annotated[Path, typer.Option(help="The PET to write: a .nii.gz file in SUV.")],
+    last: Annotated[bool, typer.Option("--last", help="The last epoch, not the best.")] = False,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Cast a synthetic PET in SUV from a CT in HU.
+
+    The PET comes on the CT's own geometry. Research only.
+
+    Example: petcast predict /data/ct --model run --out pet.nii.gz
+    """
+    from petcast.predict import predict as predict_ct
+
+    [ct] = _existing([ct])
+    summary = predict_ct(ct, model, out, which="last" if last else "best", device=device).to_json()
+    if as_json:
+        _print_json({"path": str(out), **summary})
+        return
+    for warning in summary["warnings"]:
+        _say(f"warning: {warning}")
+    typer.echo(f"{out}: SUV {summary['suv_min']:.2f} to {summary['suv_max']:.2f}")
+
+
+@app.command()
+def evaluate(
+    truth: Annotated[Path, typer.Option(help="Pairs, or the real PET: NIfTI or DICOM, in SUV.")],
+    predictions: Annotated[Path, typer.Option(help="A run, or predicted PET: NIfTI or DICOM.")],
+    ct: Annotated[
+        Path | None, typer.Option(help="The CT of foreign files, in HU: it shows the body.")
+    ] = None,
+    part: Annotated[str, typer.Option(help="Of pairs: train, validation or test.")] = "test",
+    as_json: Json = False,
+) -> None:
+    """Measure predictions, with intervals.
+
+    In SUV and on the paper's [0, 1] scale, beside images that know nothing of the CT.
+
+    Example: petcast evaluate --truth pairs --predictions run
+    """
+    from petcast.evaluate import evaluate as evaluate_paths
+
+    [truth, predictions] = _existing([truth, predictions])
+    evaluation = evaluate_paths(truth, predictions, ct=ct, part=part)
+    if as_json:
+        _print_json(evaluation.to_json())
+        return
+    _print_table("Metrics with 95 % intervals over patients", evaluation.table())
+    for warning in evaluation.to_json()["warnings"]:
+        _say(f"{warning['code']}: {warning['detail']}")
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A trained, evaluated run.")],
+    out: Annotated[Path, typer.Option(help="The page to write; it opens without network.")],
+) -> None:
+    """Write one self-contained HTML page.
+
+    Verdict, table, curves, pictures in HU and SUV, provenance.
+
+    Example: petcast report run --out report.html
+    """
+    from petcast.report import write_report
+
+    [run] = _existing([run])
+    typer.echo(f"The report: {write_report(run, out)}")
 
 
 @app.command()
@@ -109,6 +312,35 @@ def archive(
     _print_table("Refused in the index", summary.refused_table())
 
 
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Option(help="Where the cohort is written.")],
+    patients: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    ct_size: Annotated[int, typer.Option(help="Voxels across a CT slice of 500 mm.")] = 512,
+) -> None:
+    """Write synthetic PET/CT patients as DICOM.
+
+    CT in HU, PET in Bq/mL or counts, and the truth beside them.
+
+    Example: petcast phantom --out cohort --patients 20
+    """
+    from petcast.phantom import write_cohort
+
+    write_cohort(out, patients, seed, ct_size=ct_size)
+    typer.echo(f"{patients} patients in {out}. Next: petcast scan {out / 'dicom'}")
+
+
+def _existing(paths: Sequence[Path]) -> list[Path]:
+    """The paths, if all are there."""
+    from petcast.errors import UsageError
+
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path} is not there")
+    return list(paths)
+
+
 def _say(text: str) -> None:
     typer.echo(text, err=True)
 
@@ -131,7 +363,48 @@ def _print_table(title: str, rows: Sequence[Sequence[str]]) -> None:
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     head, *body = rows
     for number, name in enumerate(head):
-        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+        numeric = all(_is_numeric(row[number]) for row in body)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in body:
         table.add_row(*row)
     Console().print(table)
+
+
+def _print_scan(document: dict[str, Any]) -> None:
+    for level in ("studies", "series"):
+        columns = ["id", "status", "reason", "detail"]
+        if level == "series":
+            columns = ["id", "modality", "files", "status", "reason", "detail"]
+        rows = [[_cell(item.get(name)) for name in columns] for item in document[level]]
+        _print_table(level.capitalize(), [columns, *rows])
+
+
+def _print_pairs(index: dict[str, Any], out: Path) -> None:
+    columns = ["id", "part", "slices", "suv_max", "factor_rule", "time_rule"]
+    rows = [[_cell(study.get(name)) for name in columns] for study in index["studies"]]
+    _print_table("Pairs", [columns, *rows])
+    if index["refused"]:
+        columns = ["level", "id", "reason", "detail"]
+        rows = [[_cell(item.get(name)) for name in columns] for item in index["refused"]]
+        _print_table("Refused", [columns, *rows])
+    _say(index["split"].get("note", ""))
+    typer.echo(f"The pairs: {out}. Next: petcast train tiny --data {out} --out run")
+
+
+def _print_epochs(rows: Sequence[dict[str, Any]]) -> None:
+    last = rows[-1]
+    parts = [part for part in ("validation", "test") if last[part]]
+    columns = ["last epoch", "ssim", "psnr", "mae", "psnr_body"]
+    table = [[part, *(_cell(last[part].get(name)) for name in columns[1:])] for part in parts]
+    if table:
+        _print_table(f"Epoch {last['epoch']}", [columns, *table])
+
+
+def _is_numeric(cell: str) -> bool:
+    return not cell or cell[0] in "-−+0123456789"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,55 @@
+"""Evaluation: metrics with intervals, on our runs or anyone's files, beside trivial images."""
+
+from pathlib import Path
+
+from petcast.errors import UsageError
+from petcast.evaluate.files import evaluate_files
+from petcast.evaluate.result import Evaluation, Finding, PatientRow, Row
+from petcast.evaluate.runs import evaluate_run
+
+__all__ = [
+    "Evaluation", "Finding", "PatientRow", "Row", "evaluate", "evaluate_files", "evaluate_run",
+]  # fmt: skip
+
+
+def evaluate(
+    truth: Path,
+    predictions: Path,
+    *,
+    ct: Path | None = None,
+    lesions: Path | None = None,
+    part: str = "test",
+) -> Evaluation:
+    """Measure predictions, told apart by what the paths hold.
+
+    Args:
+        truth: Pairs, or the real PET in SUV: NIfTI or DICOM.
+        predictions: A run for pairs, else predicted PET in SUV: NIfTI or DICOM.
+        ct: The CT of foreign files, in HU.
+        lesions: Lesion masks of foreign files, NIfTI.
+        part: Of pairs: "train", "validation" or "test".
+
+    Returns:
+        The metrics.
+
+    Raises:
+        UsageError: The two do not go together.
+        DataError: The data cannot be used, and why.
+    """
+    are_pairs = (truth / "pairs.json").is_file()
+    is_run = (predictions / "recipe.toml").is_file()
+    if are_pairs != is_run:
+        raise UsageError(_MISMATCH[is_run].format(truth=truth, predictions=predictions))
+    if not are_pairs:
+        return evaluate_files(truth, predictions, ct=ct, lesions=lesions)
+    if ct or lesions:
+        raise UsageError("--ct and --lesions belong to foreign files; pairs hold their own")
+    return evaluate_run(truth, predictions, part=part)
+
+
+_MISMATCH = {
+    True: "{predictions} is a run, but {truth} holds no pairs.json; give the pairs, or predict "
+    "first and evaluate the files",
+    False: "{truth} holds pairs, but {predictions} is no run (no recipe.toml); give a training's "
+    "folder, or evaluate files against files",
+}

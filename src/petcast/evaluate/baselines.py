@@ -1,0 +1,92 @@
+"""Images that know nothing of the CT's content: what any model must beat."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+from petcast.errors import DataError
+from petcast.pairs import PairedStudy
+
+ZERO = "zero"
+BODY_CONSTANT = "body-constant"
+TRAIN_MEAN = "train-mean"
+TRIVIAL = (ZERO, BODY_CONSTANT, TRAIN_MEAN)
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """What the trivial images are made of.
+
+    Attributes:
+        body_suv: The SUV that "body-constant" has everywhere inside the body.
+        train_mean: The mean slice of the training patients in SUV, or None without any.
+    """
+
+    body_suv: float
+    train_mean: Float[np.ndarray, "y x"] | None = None
+
+    def images(self, body: Bool[np.ndarray, "z y x"]) -> dict[str, Float[np.ndarray, "z y x"]]:
+        """Make the trivial images of a study.
+
+        Args:
+            body: True inside the body.
+
+        Returns:
+            SUV by name.
+        """
+        images = {
+            ZERO: np.zeros(body.shape, np.float32),
+            BODY_CONSTANT: np.where(body, np.float32(self.body_suv), np.float32(0)),
+        }
+        if self.train_mean is not None:
+            images[TRAIN_MEAN] = np.broadcast_to(self.train_mean, body.shape)
+        return images
+
+
+def baselines_of(studies: Sequence[PairedStudy]) -> Baselines | None:
+    """Learn the trivial images from the training patients.
+
+    Args:
+        studies: Of the training part.
+
+    Returns:
+        The mean over patients of their mean body SUV, and the mean of all slices; None without
+        any slice or body.
+    """
+    sums: dict[str, list[float]] = {}
+    total, slices = np.zeros(()), 0
+    for study in studies:
+        suv = np.asarray(study.pet)
+        inside = suv[np.asarray(study.regions) > 0]
+        patient = sums.setdefault(study.patient, [0.0, 0.0])
+        patient[0] += float(inside.sum(dtype=np.float64))
+        patient[1] += inside.size
+        total = total + suv.sum(axis=0, dtype=np.float64)
+        slices += len(suv)
+    means = [suv / voxels for suv, voxels in sums.values() if voxels]
+    if not means:
+        return None
+    return Baselines(float(np.mean(means)), (total / slices).astype(np.float32))
+
+
+def baselines_of_truth(
+    truth: Shaped[np.ndarray, "z y x"], body: Bool[np.ndarray, "z y x"], whose: str
+) -> Baselines:
+    """Take the body's mean SUV from the truth itself, where there are no training patients.
+
+    Args:
+        truth: In SUV.
+        body: True inside the body.
+        whose: For the error message.
+
+    Returns:
+        A body constant that knows more than any model could: the hardest of its kind.
+
+    Raises:
+        DataError: No body was found.
+    """
+    if not body.any():
+        raise DataError(f"{whose}: no body was found in the compared slices; is the PET in SUV?")
+    return Baselines(float(truth[body].mean(dtype=np.float64)))

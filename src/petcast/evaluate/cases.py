@@ -1,0 +1,245 @@
+"""Anyone's files: which cases a path holds, and which belong together.
+
+A path is a NIfTI file, a folder of them (searched through), or a folder or zip of DICOM. NIfTI
+files are matched by their case name: the file's name without what tells PET from CT and the real
+from the predicted (`x_pet.nii.gz`, `x_pred.nii.gz`, `x_ct.nii.gz` are all case `x`; `x/SUV.nii.gz`
+is too). DICOM series are matched by study, then by patient. A single truth and a single prediction
+belong together whatever they are called.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from petcast.errors import DataError, UsageError
+from petcast.volume import Unit, Volume
+
+if TYPE_CHECKING:
+    from petcast.dicom.scan import Scan, Series
+
+Role = Literal["truth", "prediction", "ct", "lesions"]
+
+WORDS: dict[Role, frozenset[str]] = {
+    "truth": frozenset({"pet", "suv", "truth", "real", "gt"}),
+    "prediction": frozenset(
+        {"pred", "prediction", "predicted", "synthetic", "synth", "fake", "spet"}
+    ),
+    "ct": frozenset({"ct", "ctres"}),
+    "lesions": frozenset({"seg", "mask", "label", "lesion", "lesions"}),
+}
+"""Endings of names that say what a file holds."""
+
+UNITS: dict[Role, Unit] = {
+    "truth": Unit.SUV,
+    "prediction": Unit.SUV,
+    "ct": Unit.HU,
+    "lesions": Unit.LABEL,
+}
+
+_NIFTI = re.compile(r"(?P<stem>.+?)\.nii(\.gz)?", re.IGNORECASE)
+_LAST_WORD = re.compile(r"(?:(?P<rest>.*?)[-_. ])?(?P<word>[A-Za-z]+)")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A volume that can be loaded, and the names that it is matched by.
+
+    Attributes:
+        name: What it is called in the results: the case name, or the patient's pseudonym.
+        keys: Names to match by, the strongest first.
+        load: Reads it.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    load: Callable[[], Volume]
+
+
+def find_cases(path: Path, role: Role, stack: ExitStack) -> list[Case]:
+    """Find the cases that a path holds.
+
+    Args:
+        path: A NIfTI file, a folder of NIfTI or DICOM, or a zip of DICOM.
+        role: What its volumes are meant to be.
+        stack: Keeps an unpacked zip until the cases are done with.
+
+    Returns:
+        At least one case.
+
+    Raises:
+        UsageError: There is nothing there, or two files claim the same case.
+        DataError: The DICOM holds nothing usable in this role.
+    """
+    if path.is_file() and _NIFTI.fullmatch(path.name):
+        return [_nifti_case(path, role)]
+    if not path.exists():
+        raise UsageError(f"{path} is not there")
+    files = sorted(p for p in path.rglob("*") if _NIFTI.fullmatch(p.name)) if path.is_dir() else []
+    if files:
+        return _without_doubles([_nifti_case(p, role) for p in _of_role(files, role)], path)
+    return _dicom_cases(path, role, stack)
+
+
+def match(
+    truths: Sequence[Case], others: Sequence[Case]
+) -> tuple[list[tuple[Case, Case]], list[str]]:
+    """Bring together what belongs together.
+
+    Args:
+        truths: One side.
+        others: The other.
+
+    Returns:
+        Pairs in the order of `truths`, and the names on either side that found no partner.
+
+    Raises:
+        UsageError: Nothing matches, or a case has two partners.
+    """
+    if len(truths) == len(others) == 1:
+        return [(truths[0], others[0])], []
+    partners: dict[int, Case] = {}
+    for level in range(max(len(case.keys) for case in truths)):
+        free = [truth for truth in truths if id(truth) not in partners]
+        taken = {id(other) for other in partners.values()}
+        _pair_up(free, [other for other in others if id(other) not in taken], level, partners)
+    if not partners:
+        raise UsageError(
+            f"no names match: {_few(truths)} on one side, {_few(others)} on the other; give both "
+            "of a case the same name before _pet, _pred, _ct …"
+        )
+    pairs = [(truth, partners[id(truth)]) for truth in truths if id(truth) in partners]
+    met = {id(case) for pair in pairs for case in pair}
+    return pairs, [case.name for case in (*truths, *others) if id(case) not in met]
+
+
+def case_name(path: Path) -> tuple[str, str]:
+    """Take the case's name and the word that says what it holds from a file's name.
+
+    Args:
+        path: A NIfTI file.
+
+    Returns:
+        The case and the word in lower case, "" where there is none. A file that is called by its
+        word alone is named after its folder.
+
+    Example:
+        >>> case_name(Path("data/p01_CT.nii.gz"))
+        ('p01', 'ct')
+        >>> case_name(Path("data/p01/SUV.nii.gz"))
+        ('p01', 'suv')
+    """
+    found = _NIFTI.fullmatch(path.name)
+    stem, word = (found["stem"] if found else path.stem), ""
+    known = frozenset().union(*WORDS.values())
+    while (parts := _LAST_WORD.fullmatch(stem)) and parts["word"].lower() in known:
+        word = word or parts["word"].lower()
+        if parts["rest"] is None:
+            return path.parent.name, word
+        stem = parts["rest"]
+    return stem, word
+
+
+def _nifti_case(path: Path, role: Role) -> Case:
+    name, _ = case_name(path)
+    return Case(name, (name,), lambda: Volume.load(path, UNITS[role]))
+
+
+def _of_role(files: Sequence[Path], role: Role) -> Sequence[Path]:
+    """Keep what a mixed folder holds for this role: named so, or at least not named otherwise."""
+    words = {path: case_name(path)[1] for path in files}
+    own = [path for path in files if words[path] in WORDS[role]]
+    if own:
+        return own
+    foreign = WORDS["ct"] | WORDS["lesions"] if role in ("truth", "prediction") else frozenset()
+    kept = [path for path in files if words[path] not in foreign]
+    if not kept:
+        raise UsageError(f"{files[0].parent} holds no PET: its files are named CT or masks")
+    return kept
+
+
+def _without_doubles(cases: list[Case], folder: Path) -> list[Case]:
+    names = [case.name for case in cases]
+    doubles = sorted({name for name in names if names.count(name) > 1})
+    if doubles:
+        raise UsageError(
+            f"{folder} holds several files of case {', '.join(doubles[:3])}; leave one of each"
+        )
+    return cases
+
+
+def _dicom_cases(path: Path, role: Role, stack: ExitStack) -> list[Case]:
+    from petcast.dicom.scan import scan
+    from petcast.dicom.unpack import open_folder
+
+    if role == "lesions":
+        raise UsageError(f"{path}: lesions are read from NIfTI masks; none was found")
+    found = scan([stack.enter_context(open_folder(path))])
+    wanted = _of_studies(found, role) or _of_scan(found, role)
+    if not wanted:
+        raise DataError(_why_nothing(path, "CT" if role == "ct" else "PT", found.series))
+    return [_dicom_case(series, role) for series in wanted]
+
+
+def _of_studies(found: "Scan", role: Role) -> "list[Series]":
+    """The CT or PET that `prepare` would choose, where the studies have both."""
+    if role == "prediction":
+        return []
+    chosen = [study.ct if role == "ct" else study.pet for study in found.studies]
+    return [series for series in chosen if series is not None]
+
+
+def _of_scan(found: "Scan", role: Role) -> "list[Series]":
+    """Every usable series; synthetic PET is never the truth, and the prediction where there is."""
+    modality = "CT" if role == "ct" else "PT"
+    usable = [s for s in found.series if s.modality == modality and s.refusal is None]
+    synthetic = [series for series in usable if series.synthetic]
+    if role == "prediction" and synthetic:
+        return synthetic
+    return [series for series in usable if not series.synthetic or role == "prediction"]
+
+
+def _dicom_case(series: "Series", role: Role) -> Case:
+    from petcast.dicom.read import read_ct, read_pet
+
+    def load() -> Volume:
+        return read_ct(series) if role == "ct" else read_pet(series).suv
+
+    return Case(series.patient_id, (series.study_id, series.patient_id), load)
+
+
+def _why_nothing(path: Path, modality: str, series: "Sequence[Series]") -> str:
+    refused = [s.refusal.detail for s in series if s.modality == modality and s.refusal]
+    if refused:
+        return f"{path}: every {modality} series was refused: {refused[0]}"
+    return f"{path} holds neither NIfTI files nor DICOM {modality} series"
+
+
+def _pair_up(
+    truths: Sequence[Case], others: Sequence[Case], level: int, partners: dict[int, Case]
+) -> None:
+    """Pair what shares its key of one level and is the only one on its side to have it."""
+    here, there = _by_key(truths, level), _by_key(others, level)
+    for key in here.keys() & there.keys():
+        mine, theirs = here[key], there[key]
+        if len(mine) == len(theirs) == 1:
+            partners[id(mine[0])] = theirs[0]
+        elif level == 0:
+            raise UsageError(
+                f"case {mine[0].name} has {len(mine)} volumes on one side and {len(theirs)} on the "
+                "other; leave one of each"
+            )
+
+
+def _by_key(cases: Sequence[Case], level: int) -> dict[str, list[Case]]:
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        for key in case.keys[level : level + 1]:
+            groups.setdefault(key, []).append(case)
+    return groups
+
+
+def _few(cases: Sequence[Case]) -> str:
+    return ", ".join(case.name for case in cases[:3]) + (" …" if len(cases) > 3 else "")

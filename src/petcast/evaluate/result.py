@@ -1,0 +1,188 @@
+"""What an evaluation gives: rows with intervals, the patients behind them, and warnings."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import petcast
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """A mean over patients.
+
+    Attributes:
+        name: The model, one of its stages ("Stage02 / stage 1"), or a trivial image ("zero",
+            "body-constant", "train-mean").
+        region: "whole" slice, "body", "lungs" or "lesions".
+        metric: "ssim", "ms_ssim", "psnr" (dB), "mae", "mse" on the [0, 1] scale of the SUV
+            window; "suv_mae", "suv_bias" in SUV; "clipped", a share of voxels.
+        value: The mean.
+        low: Lower end of its 95 % interval; None with fewer than two patients.
+        high: Upper end.
+        n: Patients behind it.
+    """
+
+    name: str
+    region: str
+    metric: str
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class PatientRow:
+    """One patient's mean over slices.
+
+    Attributes:
+        name: As in `Row`.
+        patient: The patient's pseudonym, or the case's name for files.
+        region: As in `Row`.
+        metric: As in `Row`.
+        value: Mean over the slices that hold the region.
+        slices: How many those are.
+    """
+
+    name: str
+    patient: str
+    region: str
+    metric: str
+    value: float
+    slices: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something the reader of the numbers must know.
+
+    Attributes:
+        code: Upper case with hyphens; docs/evaluate.md lists them.
+        detail: A sentence or two.
+    """
+
+    code: str
+    detail: str
+
+
+TABLE_COLUMNS = (
+    ("whole", "ssim", "SSIM", 3),
+    ("whole", "psnr", "PSNR dB", 1),
+    ("whole", "mae", "MAE", 4),
+    ("body", "ssim", "body SSIM", 3),
+    ("body", "psnr", "body PSNR dB", 1),
+    ("body", "suv_mae", "body SUV error", 3),
+    ("body", "suv_bias", "body SUV bias", 3),
+)
+"""Region, metric, heading and decimals of the printed table."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of a prediction beside those of images that know nothing of the CT.
+
+    Attributes:
+        rows: Means over patients.
+        patients: The same per patient.
+        warnings: What must be known to read them.
+        suv_window: SUV mapped to 0 and 1 for the image metrics.
+        about: More keys of evaluation.json: which part, model, baselines …
+    """
+
+    rows: tuple[Row, ...]
+    patients: tuple[PatientRow, ...]
+    warnings: tuple[Finding, ...]
+    suv_window: tuple[float, float]
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the document that `--json` prints and evaluation.json holds.
+
+        Returns:
+            `format`, `rows`, `patients`, `warnings`, `suv_window` and what `about` adds.
+        """
+        return {
+            "format": FORMAT,
+            "petcast": petcast.__version__,
+            "suv_window": list(self.suv_window),
+            **self.about,
+            "rows": [asdict(row) for row in self.rows],
+            "patients": [asdict(row) for row in self.patients],
+            "warnings": [asdict(finding) for finding in self.warnings],
+        }
+
+    def value(self, name: str, region: str, metric: str) -> float | None:
+        """Look a mean up.
+
+        Args:
+            name: As in `Row`.
+            region: As in `Row`.
+            metric: As in `Row`.
+
+        Returns:
+            The mean over patients, or None where it was not measured.
+        """
+        row = self._row(name, region, metric)
+        return row.value if row else None
+
+    def table(self) -> list[list[str]]:
+        """Give the rows for reading: a line a name, intervals under the means.
+
+        Returns:
+            Cells; the first list is the head.
+        """
+        measured = [column for column in TABLE_COLUMNS if self._measured(*column[:2])]
+        names = dict.fromkeys(row.name for row in self.rows)
+        head = ["", *(heading for _, _, heading, _ in measured)]
+        body = [
+            [
+                name,
+                *(_cell(self._row(name, region, metric), d) for region, metric, _, d in measured),
+            ]
+            for name in names
+        ]
+        return [head, *body]
+
+    def _row(self, name: str, region: str, metric: str) -> Row | None:
+        wanted = (name, region, metric)
+        found = (row for row in self.rows if (row.name, row.region, row.metric) == wanted)
+        return next(found, None)
+
+    def _measured(self, region: str, metric: str) -> bool:
+        return any((row.region, row.metric) == (region, metric) for row in self.rows)
+
+
+def rows_as_csv(rows: Sequence[Row]) -> str:
+    """Give rows as CSV.
+
+    Args:
+        rows: Means over patients.
+
+    Returns:
+        A head and a line a row; ends of intervals that do not exist are empty.
+    """
+    import csv
+    import io
+
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(Row.__dataclass_fields__), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return stream.getvalue()
+
+
+def _cell(row: Row | None, digits: int) -> str:
+    if row is None:
+        return ""
+    if row.low is None or row.high is None:
+        return _number(row.value, digits)
+    return (
+        f"{_number(row.value, digits)}\n[{_number(row.low, digits)}, {_number(row.high, digits)}]"
+    )
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # adding 0.0 takes the sign off -0.0

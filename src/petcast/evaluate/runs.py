@@ -1,0 +1,194 @@
+"""Evaluate a run of ours on prepared pairs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from petcast.checkpoint import Card, Which, load_synthesizer
+from petcast.device import choose_device
+from petcast.durable import read_json, write_directory, write_json, write_text
+from petcast.errors import DataError, GeometryError
+from petcast.evaluate.baselines import Baselines, baselines_of, baselines_of_truth
+from petcast.evaluate.findings import beaten_by_trivial, describe_flaws, flaw_of
+from petcast.evaluate.measure import (
+    Masks,
+    measure_clipping,
+    measure_slices,
+    refuse_not_finite,
+    region_masks,
+)
+from petcast.evaluate.montage import RULE, Montage
+from petcast.evaluate.result import Evaluation, Finding, rows_as_csv
+from petcast.evaluate.statistics import LEVEL, Scores, few_patients, summarise
+from petcast.pairs import PairedStudy, Pairs
+from petcast.predict import predict_slices
+from petcast.progress import track
+
+Images = dict[str, Float[np.ndarray, "z y x"]]
+
+
+def evaluate_run(
+    pairs: Path,
+    run: Path,
+    *,
+    part: str = "test",
+    which: Which = "best",
+    seed: int = 0,
+    device: str = "auto",
+) -> Evaluation:
+    """Measure a trained model, stage by stage, beside the trivial images.
+
+    Writes RUN/evaluation/{evaluation.json, rows.csv, montage.npz}, all or nothing.
+
+    Args:
+        pairs: A folder of pairs.
+        run: A training's folder.
+        part: Which patients: "test", "validation" or "train".
+        which: The run's chosen epoch, or its last.
+        seed: Of the bootstrap over patients.
+        device: Where to predict; "auto" takes a GPU where there is one.
+
+    Returns:
+        The metrics; the model's last stage bears its plain name.
+
+    Raises:
+        UsageError: There is no such part, or a folder is not what it should be.
+        DataError: The part is empty, or a prediction is not finite.
+        GeometryError: The model was trained on another grid.
+    """
+    store = Pairs.open(pairs)
+    studies = _studies_of(store, part)
+    synthesizer, card = load_synthesizer(run, which)
+    _require_same_grid(store.index, card)
+    learned = baselines_of(store.studies("train"))
+    model, window = card.recipe.model.name, card.recipe.model.suv_window
+    scores, montage, flaws = Scores(), Montage(studies), []
+    for study in track(studies, f"evaluating {model}"):
+        suv = predict_slices(synthesizer, study.ct, device=choose_device(device))
+        refuse_not_finite(suv, f"study {study.id}, {model}")
+        masks = _masks(study)
+        images = _stages(suv, model) | _trivial(learned, study, masks)
+        _measure_study(scores, study, images, masks, window)
+        scores.add(model, study.patient, measure_clipping(study.pet, masks, window))
+        flaws.append((study.id, flaw_of(suv[-1], masks["body"])))
+        montage.add(study, suv)
+    patients = scores.patients()
+    rows = summarise(patients, seed=seed)
+    findings = [
+        *describe_flaws(flaws, "studies"),
+        *beaten_by_trivial(rows, model),
+        *few_patients(len({study.patient for study in studies})),
+        *_provenance(store.index, card, run, studies, part),
+        *_without_training(learned),
+    ]
+    about = _about(card, store.index, part, which, seed, learned)
+    evaluation = Evaluation(tuple(rows), tuple(patients), tuple(findings), window, about)
+    _save(run / "evaluation", evaluation, montage)
+    return evaluation
+
+
+def _studies_of(store: Pairs, part: str) -> list[PairedStudy]:
+    studies = store.studies(part)
+    if not studies:
+        raise DataError(f"the pairs hold no {part} patients; see `split` in pairs.json")
+    return studies
+
+
+def _require_same_grid(index: Mapping[str, Any], card: Card) -> None:
+    here = {key: index["preparation"][key] for key in ("size", "spacing_mm")}
+    if here != {key: card.grid[key] for key in here}:
+        raise GeometryError(
+            f"the model was trained on a grid of {card.grid}, these pairs have {here}; prepare "
+            "them again with the run's [preparation]"
+        )
+
+
+def _masks(study: PairedStudy) -> Masks:
+    masks = region_masks(np.asarray(study.regions))
+    if study.lesions is not None and study.lesions.any():
+        masks["lesions"] = np.asarray(study.lesions) > 0
+    return masks
+
+
+def _stages(suv: Float[np.ndarray, "k z y x"], model: str) -> Images:
+    """The last stage under the model's name, the earlier ones after it under their own."""
+    earlier = {f"{model} / stage {k}": image for k, image in enumerate(suv[:-1], start=1)}
+    return {model: suv[-1], **earlier}
+
+
+def _trivial(learned: Baselines | None, study: PairedStudy, masks: Masks) -> Images:
+    baselines = learned or baselines_of_truth(study.pet, masks["body"], f"study {study.id}")
+    return baselines.images(masks["body"])
+
+
+def _measure_study(
+    scores: Scores, study: PairedStudy, images: Images, masks: Masks, window: tuple[float, float]
+) -> None:
+    for name, image in images.items():
+        scores.add(name, study.patient, measure_slices(image, study.pet, masks, window))
+
+
+def _provenance(
+    index: Mapping[str, Any], card: Card, run: Path, studies: list[PairedStudy], part: str
+) -> list[Finding]:
+    """Whether the model may have seen these patients."""
+    findings = []
+    if part != "test":
+        detail = f"These are {part} patients: the model was fitted to them or chosen by them."
+        findings.append(Finding("NOT-TEST", detail))
+    if card.data_hash != index["hash"]:
+        detail = "The model was trained on other pairs than these."
+        findings.append(Finding("OTHER-PAIRS", detail))
+        seen = _trained_on(run) & {study.patient for study in studies}
+        if seen:
+            detail = f"{len(seen)} of these patients were trained on: the numbers are worthless."
+            findings.append(Finding("TRAINED-ON", detail))
+    return findings
+
+
+def _trained_on(run: Path) -> set[str]:
+    path = run / "data.json"
+    return set(read_json(path)["parts"]["train"]) if path.is_file() else set()
+
+
+def _without_training(learned: Baselines | None) -> list[Finding]:
+    if learned is not None:
+        return []
+    detail = (
+        "The pairs hold no training patients: `body-constant` has each real PET's own mean body "
+        "SUV, and there is no `train-mean`."
+    )
+    return [Finding("BODY-CONSTANT-FROM-TRUTH", detail)]
+
+
+def _about(
+    card: Card,
+    index: Mapping[str, Any],
+    part: str,
+    which: str,
+    seed: int,
+    learned: Baselines | None,
+) -> dict[str, Any]:
+    return {
+        "part": part,
+        "model": card.recipe.model.name,
+        "which": which,
+        "epoch": card.epoch,
+        "weights": card.sha256,
+        "data_hash": index["hash"],
+        "interval": {"level": LEVEL, "kind": "expanded percentile bootstrap", "seed": seed},
+        "body_constant_suv": learned.body_suv if learned else None,
+        "montage": RULE,
+    }
+
+
+def _save(folder: Path, evaluation: Evaluation, montage: Montage) -> None:
+    def fill(directory: Path) -> None:
+        write_json(directory / "evaluation.json", evaluation.to_json())
+        write_text(directory / "rows.csv", rows_as_csv(evaluation.rows))
+        montage.save(directory / "montage.npz")
+
+    write_directory(folder, fill)

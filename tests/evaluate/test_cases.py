@@ -1,0 +1,118 @@
+"""Which files are cases, and which belong together."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from petcast.errors import UsageError
+from petcast.evaluate.cases import Case, Role, case_name, find_cases, match
+
+
+def names(folder: Path, role: Role) -> list[str]:
+    with ExitStack() as stack:
+        return [case.name for case in find_cases(folder, role, stack)]
+
+
+def touch(folder: Path, *files: str) -> Path:
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "word"),
+    [
+        ("p01.nii.gz", "p01", ""),
+        ("p01_pet.nii.gz", "p01", "pet"),
+        ("p01_PET_pred.nii", "p01", "pred"),
+        ("p-01.ct.nii.gz", "p-01", "ct"),
+        ("siemens_b.nii.gz", "siemens_b", ""),
+        ("p01/SUV.nii.gz", "p01", "suv"),
+        ("p01/CTres.nii.gz", "p01", "ctres"),
+        ("concept.nii.gz", "concept", ""),
+    ],
+)
+def test_a_name_is_taken_apart(file: str, name: str, word: str) -> None:
+    assert case_name(Path("data") / file) == (name, word)
+
+
+def test_a_mixed_folder_gives_each_role_its_own(tmp_path: Path) -> None:
+    files = ["a_ct", "a_pet", "a_seg", "b_ct", "b_pet", "a_pred", "b_pred"]
+    folder = touch(tmp_path, *(f"{file}.nii.gz" for file in files), "notes.txt")
+    roles: tuple[Role, ...] = ("truth", "prediction", "ct")
+    assert [names(folder, role) for role in roles] == [["a", "b"]] * 3
+    assert names(folder, "lesions") == ["a"]
+
+
+def test_a_folder_a_case_is_searched_through(tmp_path: Path) -> None:
+    folder = touch(tmp_path, "a/CT.nii.gz", "a/SUV.nii.gz", "b/CT.nii.gz", "b/SUV.nii.gz")
+    assert names(folder, "truth") == names(folder, "ct") == ["a", "b"]
+
+
+def test_two_files_of_one_case_are_refused(tmp_path: Path) -> None:
+    folder = touch(tmp_path, "a_pet.nii.gz", "a_suv.nii.gz")
+    with pytest.raises(UsageError, match="several files of case a"):
+        names(folder, "truth")
+
+
+def test_a_folder_of_masks_is_no_pet(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no PET"):
+        names(touch(tmp_path, "a_seg.nii.gz"), "truth")
+
+
+def test_a_missing_path_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not there"):
+        names(tmp_path / "nowhere", "truth")
+
+
+def test_one_and_one_belong_together_whatever_their_names(tmp_path: Path) -> None:
+    folder = touch(tmp_path, "real.nii.gz", "output_17.nii.gz")
+    with ExitStack() as stack:
+        one, other = (
+            find_cases(folder / file, "truth", stack)
+            for file in ("real.nii.gz", "output_17.nii.gz")
+        )
+    pairs, alone = match(one, other)
+    assert len(pairs) == 1
+    assert alone == []
+
+
+def test_names_without_partner_are_listed(tmp_path: Path) -> None:
+    truth = touch(tmp_path / "t", "a.nii.gz", "b.nii.gz")
+    predictions = touch(tmp_path / "p", "b_pred.nii.gz", "c_pred.nii.gz")
+    with ExitStack() as stack:
+        pairs, alone = match(
+            find_cases(truth, "truth", stack), find_cases(predictions, "prediction", stack)
+        )
+    assert [(one.name, other.name) for one, other in pairs] == [("b", "b")]
+    assert alone == ["a", "c"]
+
+
+def test_no_common_name_is_an_error_that_shows_both_sides(tmp_path: Path) -> None:
+    truth = touch(tmp_path / "t", "a.nii.gz", "b.nii.gz")
+    predictions = touch(tmp_path / "p", "c.nii.gz")
+    with ExitStack() as stack, pytest.raises(UsageError, match=r"a, b on one side, c on the other"):
+        match(find_cases(truth, "truth", stack), find_cases(predictions, "prediction", stack))
+
+
+def dicom(study: str, patient: str) -> Case:
+    return Case(patient, (study, patient), lambda: pytest.fail("nothing is read to match"))
+
+
+def test_studies_are_matched_before_patients() -> None:
+    first, second = dicom("s1", "p"), dicom("s2", "p")
+    pairs, alone = match([first, second], [dicom("s2", "p"), dicom("s3", "q")])
+    assert [(one.keys[0], other.keys[0]) for one, other in pairs] == [("s2", "s2")]
+    assert alone == ["p", "q"]
+
+
+def test_a_patient_s_only_prediction_of_another_study_is_its_partner() -> None:
+    pairs, _ = match([dicom("s1", "p"), dicom("s2", "q")], [dicom("s9", "q"), dicom("s8", "r")])
+    assert [(one.name, other.keys[0]) for one, other in pairs] == [("q", "s9")]
+
+
+def test_two_predictions_of_one_study_are_refused() -> None:
+    with pytest.raises(UsageError, match="2 on the other"):
+        match([dicom("s1", "p")], [dicom("s1", "p"), dicom("s1", "p")])

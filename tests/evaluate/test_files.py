@@ -1,0 +1,258 @@
+"""Predictions of any origin: matched, resampled, and called what they are."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from petcast.errors import DataError, UsageError
+from petcast.evaluate import Evaluation, evaluate, evaluate_files
+from petcast.volume import Grid, Unit, Volume
+
+SHAPE = (6, 32, 32)
+
+
+def affine(spacing_mm: float = 4.0, z_mm: float = 3.0, origin_mm: float = 0.0) -> np.ndarray:
+    matrix = np.diag([spacing_mm, spacing_mm, z_mm, 1.0])
+    matrix[:3, 3] = origin_mm
+    return matrix
+
+
+def body(shape: tuple[int, ...] = SHAPE) -> np.ndarray:
+    inside = np.zeros(shape, dtype=bool)
+    inside[:, 8:24, 8:24] = True
+    return inside
+
+
+def save(path: Path, suv: Any, unit: Unit = Unit.SUV, **place: float) -> Path:
+    Volume(np.asarray(suv, dtype=np.float32), affine(**place), unit).save(path)
+    return path
+
+
+def codes(evaluation: Evaluation) -> list[str]:
+    return [warning.code for warning in evaluation.warnings]
+
+
+@pytest.fixture
+def suv() -> np.ndarray:
+    """SUV 2 in the body, an organ of SUV 6 in it, 0 around it."""
+    image = np.where(body(), 2.0, 0.0)
+    image[:, 12:16, 12:16] = 6.0
+    return image
+
+
+def test_every_number_of_a_known_case_is_right(tmp_path: Path, suv: np.ndarray) -> None:
+    truth = save(tmp_path / "truth.nii.gz", suv)
+    prediction = save(tmp_path / "guess.nii.gz", np.where(body(), suv + 0.25, 0))
+    found = evaluate_files(truth, prediction)
+    inside = body().sum() / suv.size
+    mean_suv = (2 * 240 + 6 * 16) / 256
+    expected = {
+        ("prediction", "body", "suv_mae"): 0.25,
+        ("prediction", "body", "suv_bias"): 0.25,
+        ("prediction", "body", "mae"): 0.025,
+        ("prediction", "body", "psnr"): 32.0412,
+        ("prediction", "whole", "mae"): 0.025 * inside,
+        ("prediction", "whole", "clipped"): 0.0,
+        ("zero", "body", "suv_mae"): mean_suv,
+        ("zero", "body", "mse"): (240 * 0.2**2 + 16 * 0.6**2) / 256,
+        ("body-constant", "body", "suv_bias"): 0.0,
+        ("body-constant", "body", "suv_mae"): (240 * (mean_suv - 2) + 16 * (6 - mean_suv)) / 256,
+    }
+    for key, value in expected.items():
+        assert found.value(*key) == pytest.approx(value, abs=1e-4), key
+    assert codes(found) == [
+        "FEW-PATIENTS", "BODY-FROM-TRUTH", "NO-MS-SSIM", "BODY-CONSTANT-FROM-TRUTH",
+    ]  # fmt: skip
+
+
+def test_the_document_keeps_its_contract(tmp_path: Path, suv: np.ndarray) -> None:
+    for name in ("a", "b"):
+        save(tmp_path / "t" / f"{name}_pet.nii.gz", suv)
+        save(tmp_path / "p" / f"{name}_pred.nii.gz", suv * 0.9)
+    document = evaluate(tmp_path / "t", tmp_path / "p").to_json()
+    for row in document["rows"]:
+        assert set(row) == {"name", "region", "metric", "value", "low", "high", "n"}
+        assert row["low"] - 1e-9 <= row["value"] <= row["high"] + 1e-9
+        assert row["n"] == 2
+    assert {row["name"] for row in document["rows"]} == {"prediction", "zero", "body-constant"}
+    assert {row["patient"] for row in document["patients"]} == {"a", "b"}
+    assert all(set(warning) == {"code", "detail"} for warning in document["warnings"])
+
+
+def test_an_all_zero_prediction_is_called_one(tmp_path: Path, suv: np.ndarray) -> None:
+    truth, zero = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv * 0)
+    found = evaluate_files(truth, zero)
+    assert codes(found)[:2] == ["ZERO-PREDICTION", "BEATEN-BY-TRIVIAL"]
+    assert found.value("prediction", "whole", "ssim") == found.value("zero", "whole", "ssim")
+
+
+@pytest.mark.parametrize("around", [0.0, 1.5])
+def test_a_constant_prediction_is_called_one(
+    tmp_path: Path, suv: np.ndarray, around: float
+) -> None:
+    truth = save(tmp_path / "t.nii.gz", suv)
+    constant = save(tmp_path / "p.nii.gz", np.where(body(), 1.5, around))
+    assert "CONSTANT-PREDICTION" in codes(evaluate_files(truth, constant))
+
+
+@pytest.mark.parametrize("name", ["p.nii.gz", "p.nii"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nan_is_refused_although_itk_reads_it_as_zero(
+    tmp_path: Path, suv: np.ndarray, name: str, bad: float
+) -> None:
+    truth = save(tmp_path / "t.nii.gz", suv)
+    suv[0, 0, 0] = bad
+    with pytest.raises(DataError, match=f"{name} holds NaN"):
+        evaluate_files(truth, save(tmp_path / name, suv))
+
+
+def test_another_grid_is_resampled_and_said(tmp_path: Path, suv: np.ndarray) -> None:
+    truth = Volume(suv, affine(), Unit.SUV)
+    finer = Grid((11, 64, 64), affine(2.0, 1.5))
+    truth.save(tmp_path / "t.nii.gz")
+    truth.resampled(finer, outside=0).save(tmp_path / "p.nii.gz")
+    found = evaluate_files(tmp_path / "t.nii.gz", tmp_path / "p.nii.gz")
+    assert "RESAMPLED" in codes(found)
+    assert found.value("prediction", "body", "suv_mae") == pytest.approx(0, abs=1e-5)
+
+
+def test_the_same_voxels_stored_upside_down_are_the_same_pet(
+    tmp_path: Path, suv: np.ndarray
+) -> None:
+    suv = suv * np.linspace(1, 2, SHAPE[0])[:, None, None]
+    truth = Volume(suv.astype(np.float32), affine(), Unit.SUV)
+    truth.save(tmp_path / "t.nii.gz")
+    truth.flipped("z").flipped("x").save(tmp_path / "p.nii.gz")
+    found = evaluate_files(tmp_path / "t.nii.gz", tmp_path / "p.nii.gz")
+    assert found.value("prediction", "whole", "suv_mae") == 0.0
+    assert "RESAMPLED" not in codes(found)
+
+
+def test_only_slices_that_both_cover_are_compared(tmp_path: Path, suv: np.ndarray) -> None:
+    truth = save(tmp_path / "t.nii.gz", suv)
+    half = Volume(suv[3:], affine(), Unit.SUV)
+    half.affine[2, 3] = 9.0
+    half.save(tmp_path / "p.nii.gz")
+    found = evaluate_files(truth, tmp_path / "p.nii.gz")
+    [said] = [warning.detail for warning in found.warnings if warning.code == "NOT-COVERED"]
+    assert "3 of 6 slices left out" in said
+    assert found.value("prediction", "whole", "suv_mae") == 0.0
+    assert {row.slices for row in found.patients} == {3}
+
+
+def test_a_prediction_of_another_place_is_refused(tmp_path: Path, suv: np.ndarray) -> None:
+    truth = save(tmp_path / "t.nii.gz", suv)
+    elsewhere = save(tmp_path / "p.nii.gz", suv, origin_mm=900.0)
+    with pytest.raises(DataError, match="covers no slice"):
+        evaluate_files(truth, elsewhere)
+
+
+def test_bq_per_ml_is_not_taken_for_suv_in_silence(tmp_path: Path, suv: np.ndarray) -> None:
+    truth = save(tmp_path / "t.nii.gz", suv)
+    found = evaluate_files(truth, save(tmp_path / "p.nii.gz", suv * 5000))
+    assert "NOT-SUV" in codes(found)
+
+
+def test_a_truth_without_uptake_is_refused(tmp_path: Path, suv: np.ndarray) -> None:
+    empty = save(tmp_path / "t.nii.gz", suv * 0)
+    with pytest.raises(DataError, match="no body was found"):
+        evaluate_files(empty, empty)
+
+
+def test_cases_without_partner_are_said(tmp_path: Path, suv: np.ndarray) -> None:
+    for name in ("a", "b"):
+        save(tmp_path / "t" / f"{name}.nii.gz", suv)
+    save(tmp_path / "p" / "a.nii.gz", suv)
+    found = evaluate_files(tmp_path / "t", tmp_path / "p")
+    [said] = [warning.detail for warning in found.warnings if warning.code == "UNMATCHED"]
+    assert said.endswith("left out: b.")
+
+
+def test_lesion_masks_are_a_region(tmp_path: Path, suv: np.ndarray) -> None:
+    truth = save(tmp_path / "t.nii.gz", suv)
+    prediction = save(tmp_path / "p.nii.gz", np.where(suv == 6, 4, suv))
+    lesions = save(tmp_path / "l.nii.gz", suv == 6, Unit.LABEL)
+    found = evaluate_files(truth, prediction, lesions=lesions)
+    assert found.value("prediction", "lesions", "suv_bias") == -2.0
+
+
+def test_body_and_lungs_come_from_the_ct(tmp_path: Path) -> None:
+    shape = (8, 128, 128)
+    hu = np.full(shape, -1000.0)
+    hu[:, 24:104, 14:114] = 40.0
+    hu[:, 40:80, 24:54] = hu[:, 40:80, 74:104] = -800.0
+    suv = np.where(hu > -900, 1.0, 0.0) + np.where(hu == 40, 1.0, 0.0)
+    place = {"spacing_mm": 3.0, "z_mm": 5.0}
+    ct = save(tmp_path / "c.nii.gz", hu, Unit.HU, **place)
+    truth = save(tmp_path / "t.nii.gz", suv, **place)
+    prediction = save(tmp_path / "p.nii.gz", suv * 0.5 + (hu == 40), **place)
+    found = evaluate_files(truth, prediction, ct=ct)
+    assert "BODY-FROM-TRUTH" not in codes(found)
+    assert found.value("prediction", "lungs", "suv_bias") == pytest.approx(-0.5, abs=0.05)
+    assert found.value("prediction", "body", "suv_bias") == pytest.approx(-0.15, abs=0.05)
+
+
+def test_a_run_and_files_do_not_go_together(tmp_path: Path) -> None:
+    (tmp_path / "pairs.json").touch()
+    with pytest.raises(UsageError, match="no run"):
+        evaluate(tmp_path, tmp_path)
+    (tmp_path / "pairs.json").unlink()
+    (tmp_path / "recipe.toml").touch()
+    with pytest.raises(UsageError, match="is a run"):
+        evaluate(tmp_path, tmp_path)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_a_real_patient_s_zero_image_is_named_although_its_ssim_is_high(
+    real_data: Path, tmp_path: Path
+) -> None:
+    volumes = real_data / "volumes"
+    pet = Volume.load(volumes / "siemens_b_pet.nii.gz", Unit.SUV)
+    pet.like(pet.voxels * 0).save(tmp_path / "zero.nii.gz")
+    found = evaluate_files(
+        volumes / "siemens_b_pet.nii.gz",
+        tmp_path / "zero.nii.gz",
+        ct=volumes / "siemens_b_ct.nii.gz",
+    )
+    assert "ZERO-PREDICTION" in codes(found)
+    assert (found.value("prediction", "whole", "ssim") or 0) > 0.8
+    assert (found.value("prediction", "body", "ssim") or 1) < 0.2
+
+
+@pytest.mark.real
+def test_a_real_dicom_pet_equals_its_own_nifti_on_another_grid(
+    real_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PETCAST_SALT", "test")
+    truth = real_data / "dicom" / "siemens_biograph64_lungs" / "PT"
+    found = evaluate_files(truth, real_data / "volumes" / "siemens_b_pet.nii.gz")
+    assert "RESAMPLED" in codes(found)  # 96 of the 408 slices
+    assert found.value("prediction", "body", "suv_mae") == pytest.approx(0, abs=1e-3)
+    assert len(found.patients[0].patient) == 12  # a pseudonym, not a name
+
+
+@pytest.mark.slow
+def test_300_slices_take_less_than_ten_seconds_and_two_gigabytes(tmp_path: Path) -> None:
+    z, y, x = np.mgrid[:300, :256, :256].astype(np.float32)
+    suv = np.where((y - 128) ** 2 + (x - 128) ** 2 < 90**2, 2 + np.sin(z / 9) * np.cos(x / 7), 0)
+    truth = save(tmp_path / "t.nii.gz", suv, spacing_mm=2.0)
+    prediction = save(tmp_path / "p.nii.gz", suv * 0.9, spacing_mm=2.0)
+    script = (
+        "import resource, sys, time; from pathlib import Path;"
+        "from petcast.evaluate import evaluate_files;"
+        "evaluate_files(Path(sys.argv[1]), Path(sys.argv[2]));"
+        "print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)"
+    )
+    done = subprocess.run(  # alone, on one core: neither other tests nor their memory count
+        [sys.executable, "-c", script, str(truth), str(prediction)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    seconds, gigabytes = map(float, done.stdout.split())
+    assert seconds < 10
+    assert gigabytes < 2

@@ -1,0 +1,103 @@
+"""Every number of a synthetic case, by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from petcast.errors import DataError
+from petcast.evaluate.measure import (
+    measure_clipping,
+    measure_slices,
+    refuse_not_finite,
+    region_masks,
+)
+
+WINDOW = (0.0, 10.0)
+
+
+@pytest.fixture
+def regions() -> np.ndarray:
+    """Two slices of 16 × 16: half body with a quarter of it lungs, and empty air."""
+    labels = np.zeros((2, 16, 16), np.uint8)
+    labels[0, :8] = 1
+    labels[0, :2] = 2
+    return labels
+
+
+def test_every_number_is_right_by_hand(regions: np.ndarray) -> None:
+    truth = np.where(regions == 1, 4.0, np.where(regions == 2, 30.0, 0.0)).astype(np.float32)
+    prediction = np.where(regions > 0, 5.0, 0.0).astype(np.float32)
+    values = measure_slices(prediction, truth, region_masks(regions), WINDOW)
+    lungs, body = (0.5, 0.25), (0.2, 0.07)  # errors 0.1 in 6 rows of 8, 0.5 (clipped) in 2
+    expected = {
+        ("lungs", "mae"): lungs[0],
+        ("lungs", "mse"): lungs[1],
+        ("lungs", "suv_mae"): 25.0,
+        ("lungs", "suv_bias"): -25.0,
+        ("body", "mae"): body[0],
+        ("body", "mse"): body[1],
+        ("body", "psnr"): -10 * math.log10(body[1]),
+        ("body", "suv_mae"): (6 * 1 + 2 * 25) / 8,
+        ("body", "suv_bias"): (6 * 1 - 2 * 25) / 8,
+        ("whole", "mae"): body[0] / 2,
+        ("whole", "mse"): body[1] / 2,
+        ("whole", "psnr"): -10 * math.log10(body[1] / 2),
+    }
+    for key, value in expected.items():
+        assert values[key][0] == pytest.approx(value, rel=1e-5), key
+
+
+def test_a_slice_of_air_has_no_body_and_a_finite_whole(regions: np.ndarray) -> None:
+    zeros = np.zeros(regions.shape, np.float32)
+    values = measure_slices(zeros, zeros, region_masks(regions), WINDOW)
+    assert np.isnan(values["body", "ssim"][1])
+    assert values["whole", "psnr"][1] == 100.0
+    assert values["whole", "ssim"][1] == 1.0
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_chunks_and_threads_do_not_show(threads: int) -> None:
+    torch.set_num_threads(threads)
+    rng = np.random.default_rng(0)
+    truth, prediction = rng.uniform(0, 12, (2, 40, 20, 20)).astype(np.float32)
+    masks = {"body": rng.uniform(size=truth.shape) > 0.5}
+    together = measure_slices(prediction, truth, masks, WINDOW)
+    assert torch.get_num_threads() == threads
+    torch.set_num_threads(1)
+    last = measure_slices(prediction[-1:], truth[-1:], {"body": masks["body"][-1:]}, WINDOW)
+    for key, values in together.items():
+        assert values.shape == (40,)
+        assert values[-1] == pytest.approx(last[key][0], rel=1e-5), key
+
+
+def test_ms_ssim_is_there_where_slices_are_large_enough() -> None:
+    large, small = np.zeros((1, 161, 161), np.float32), np.zeros((1, 160, 160), np.float32)
+    assert measure_slices(large, large, {}, WINDOW)["whole", "ms_ssim"][0] == pytest.approx(1)
+    assert ("whole", "ms_ssim") not in measure_slices(small, small, {}, WINDOW)
+
+
+def test_views_stored_the_other_way_round_are_read(regions: np.ndarray) -> None:
+    truth = regions[:, ::-1].astype(np.float32)
+    values = measure_slices(truth, truth, {"body": regions[:, ::-1] > 0}, WINDOW)
+    assert values["body", "mae"][0] == 0.0
+
+
+def test_the_clipped_share_is_that_of_the_real_pet(regions: np.ndarray) -> None:
+    truth = np.where(regions == 2, 30.0, 1.0)
+    values = measure_clipping(truth, region_masks(regions), WINDOW)
+    assert values["whole", "clipped"][0] == 2 / 16
+    assert values["body", "clipped"][0] == 2 / 8
+    assert values["lungs", "clipped"][0] == 1.0
+
+
+def test_lungs_are_listed_only_where_there_are_any(regions: np.ndarray) -> None:
+    assert set(region_masks(regions)) == {"body", "lungs"}
+    assert set(region_masks(np.minimum(regions, 1))) == {"body"}
+
+
+def test_nan_is_refused_with_its_count() -> None:
+    suv = np.array([1.0, np.nan, np.inf])
+    with pytest.raises(DataError, match="study x: 2 of 3"):
+        refuse_not_finite(suv, "study x")

@@ -1,0 +1,42 @@
+"""Slices as batches: every slice once, neighbours stay inside their study."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from petcast.dataset import SliceDataset
+from petcast.errors import UsageError
+from petcast.pairs import Pairs
+
+
+@pytest.fixture
+def dataset(tiny_pairs: Path) -> SliceDataset:
+    return SliceDataset(Pairs.open(tiny_pairs).studies("train"), channels=1)
+
+
+def test_every_slice_comes_once_in_the_order_asked_for(dataset: SliceDataset) -> None:
+    order = torch.randperm(len(dataset))
+    pets = torch.cat([batch.suv for batch in dataset.batches(order, 2)])
+    assert torch.equal(pets, dataset.batch(order.tolist()).suv)
+
+
+@pytest.mark.parametrize(("slices", "size", "expected"), [(5, 2, [2, 3]), (6, 4, [4, 2])])
+def test_no_batch_of_one_is_left_over(dataset, slices: int, size: int, expected) -> None:
+    order = torch.arange(slices)
+    assert [len(batch.suv) for batch in dataset.batches(order, size)] == expected
+
+
+def test_neighbours_do_not_reach_into_the_next_study(tiny_pairs: Path) -> None:
+    studies = Pairs.open(tiny_pairs).studies("train")
+    dataset = SliceDataset(studies, channels=3)
+    last = studies[0].slices - 1
+    hu = dataset.batch([last]).hu[0].numpy()
+    assert (hu[0] == studies[0].ct[last - 1]).all()
+    assert (hu[1] == studies[0].ct[last]).all()
+    assert (hu[2] == studies[0].ct[last]).all()
+
+
+def test_two_slices_are_neither_one_nor_neighbours(tiny_pairs: Path) -> None:
+    with pytest.raises(UsageError, match="3 neighbours"):
+        SliceDataset([], channels=2)

@@ -1,0 +1,96 @@
+"""A CT in, a PET in SUV on the same geometry out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from petcast.checkpoint import Card
+from petcast.errors import DataError, UnitError, UsageError
+from petcast.models import Synthesizer
+from petcast.predict import predict, predict_slices, predict_volume
+from petcast.recipe import ModelRecipe, Recipe
+from petcast.volume import Unit, Volume
+
+SIDE = 256
+
+
+@pytest.fixture
+def echo(monkeypatch: pytest.MonkeyPatch) -> Synthesizer:
+    """A synthesizer that gives the CT back as SUV: (HU + 1024) / 1024, in two stages."""
+    with torch.device("meta"):
+        synthesizer = Synthesizer(ModelRecipe(name="Stage02"))
+    monkeypatch.setattr(synthesizer, "to", lambda device: synthesizer)
+
+    def forward(hu: torch.Tensor) -> list[torch.Tensor]:
+        suv = (hu[:, hu.shape[1] // 2] + 1024) / 1024
+        return [suv / 2, suv]
+
+    monkeypatch.setattr(synthesizer, "forward", forward)
+    return synthesizer
+
+
+@pytest.fixture
+def card() -> Card:
+    return Card(Recipe(), 1, {"size": SIDE, "spacing_mm": 2.0}, "", 0)
+
+
+def cylinder(spacing_mm: tuple[float, float, float] = (4.0, 4.0, 5.0)) -> Volume:
+    """Water in air, feet first, with its centre away from the origin."""
+    y, x = np.mgrid[:96, :96]
+    disc = (x - 40) ** 2 + (y - 50) ** 2 < 30**2
+    voxels = np.where(np.broadcast_to(disc, (12, 96, 96)), 0, -1000).astype(np.int16)
+    affine = np.diag([*spacing_mm, 1.0])
+    affine[:3, 3] = (-170, -230, 60)
+    return Volume(voxels, affine, Unit.HU)
+
+
+def test_every_stage_or_the_last_alone(echo: Synthesizer) -> None:
+    ct = np.zeros((5, 8, 8), np.int16)
+    every = predict_slices(echo, ct, batch_size=2)
+    assert every.shape == (2, 5, 8, 8)
+    assert np.array_equal(predict_slices(echo, ct, last_only=True)[0], every[1])
+
+
+@pytest.mark.parametrize("axes", ["", "z", "xy", "xyz"])
+def test_the_pet_lies_where_the_ct_lies_whatever_the_order_of_storage(
+    echo: Synthesizer, card: Card, axes: str
+) -> None:
+    ct = cylinder()
+    for axis in axes:
+        ct = ct.flipped(axis)
+    pet = predict_volume(echo, ct, card).pet
+    assert pet.unit == Unit.SUV
+    assert pet.grid.matches(ct.grid)
+    expected = (ct.voxels.astype(np.float32) + 1024) / 1024
+    assert np.abs(pet.voxels - expected).mean() < 0.02
+
+
+def test_thin_slices_come_back_on_all_their_positions(echo: Synthesizer, card: Card) -> None:
+    ct = cylinder((4.0, 4.0, 1.0))
+    assert predict_volume(echo, ct, card).pet.grid.matches(ct.grid)
+
+
+def test_a_ct_without_lungs_is_said_to_have_none(echo: Synthesizer, card: Card) -> None:
+    [warning] = predict_volume(echo, cylinder(), card).warnings
+    assert "No lungs" in warning
+
+
+def test_a_tilted_ct_is_refused(echo: Synthesizer, card: Card) -> None:
+    ct = cylinder()
+    turn = np.eye(4)
+    turn[1:3, 1:3] = [[np.cos(0.2), -np.sin(0.2)], [np.sin(0.2), np.cos(0.2)]]
+    with pytest.raises(DataError, match="NOT-AXIAL"):
+        predict_volume(echo, Volume(ct.voxels, turn @ ct.affine, Unit.HU), card)
+
+
+def test_a_pet_is_not_taken_for_a_ct(echo: Synthesizer, card: Card) -> None:
+    ct = cylinder()
+    with pytest.raises(UnitError, match="HU"):
+        predict_volume(echo, ct.like(ct.voxels, Unit.SUV), card)
+
+
+def test_the_name_of_the_output_must_be_nifti(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"\.nii\.gz"):
+        predict(tmp_path, tmp_path, tmp_path / "pet.dcm")

@@ -1,0 +1,138 @@
+"""Training: to the bit resumable, strict about its folder, and it learns."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from petcast.checkpoint import MODEL_FILE, TRAINING_FILE, load_card, sha256_of
+from petcast.errors import DataError, TrainingError, UsageError
+from petcast.recipe import LossRecipe, ModelRecipe, Recipe, TrainingRecipe
+from petcast.train import read_metrics, train
+
+
+def recipe(epochs: int = 2, adversarial: float = 0.0, **training: object) -> Recipe:
+    return Recipe(
+        model=ModelRecipe(name="Stage01"),
+        loss=LossRecipe(adversarial=adversarial),
+        training=TrainingRecipe(epochs=epochs, batch_size=2, **training),
+    )
+
+
+def hashes(run: Path) -> list[str]:
+    return [sha256_of(run / "last" / name) for name in (MODEL_FILE, TRAINING_FILE)]
+
+
+def test_rows_are_one_an_epoch_with_every_part(tiny_pairs: Path, tmp_path: Path) -> None:
+    rows = train(recipe(), tiny_pairs, tmp_path / "run")
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert set(rows[0]["train"]) == {"loss", "mse", "l1"}
+    for part in ("validation", "test"):
+        assert {"ssim", "psnr", "mae", "mse", "psnr_body"} <= set(rows[0][part])
+
+
+def test_best_is_the_validation_epoch_with_the_highest_score(
+    tiny_pairs: Path, tmp_path: Path
+) -> None:
+    rows = train(recipe(epochs=3), tiny_pairs, tmp_path / "run")
+    scores = [row["validation"]["psnr"] for row in rows]
+    assert load_card(tmp_path / "run" / "best").epoch == 1 + scores.index(max(scores))
+
+
+def test_without_validation_patients_best_is_the_last_epoch(
+    two_patient_pairs: Path, tmp_path: Path
+) -> None:
+    rows = train(recipe(), two_patient_pairs, tmp_path / "run")
+    assert rows[0]["validation"] is None
+    assert load_card(tmp_path / "run" / "best").epoch == 2
+
+
+@pytest.mark.parametrize("adversarial", [0.0, pytest.param(0.01, marks=pytest.mark.slow)])
+def test_a_training_in_two_parts_equals_one_in_one_part(
+    tiny_pairs: Path, tmp_path: Path, adversarial: float
+) -> None:
+    train(recipe(2, adversarial), tiny_pairs, tmp_path / "straight")
+    train(recipe(1, adversarial), tiny_pairs, tmp_path / "parts")
+    train(recipe(2, adversarial), tiny_pairs, tmp_path / "parts")
+    assert hashes(tmp_path / "straight") == hashes(tmp_path / "parts")
+    assert len(read_metrics(tmp_path / "parts")) == 2
+
+
+@pytest.mark.slow
+def test_a_killed_training_ends_in_the_same_weights(tiny_pairs: Path, tmp_path: Path) -> None:
+    knobs = recipe(4)
+    train(knobs, tiny_pairs, tmp_path / "straight")
+    (tmp_path / "r.toml").write_text(knobs.to_toml())
+    command = [
+        sys.executable, "-c", "from petcast.cli import main; main()", "train",
+        str(tmp_path / "r.toml"), "--data", str(tiny_pairs), "--out", str(tmp_path / "killed"),
+    ]  # fmt: skip
+    for rows in (1, 2):  # die in the middle of epochs 2 and 3
+        _kill_after(command, tmp_path / "killed", rows)
+    subprocess.run(command, check=True, capture_output=True)
+    assert hashes(tmp_path / "straight") == hashes(tmp_path / "killed")
+    assert [row["epoch"] for row in read_metrics(tmp_path / "killed")] == [1, 2, 3, 4]
+
+
+def _kill_after(command: list[str], run: Path, rows: int) -> None:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+        while len(read_metrics(run)) < rows and child.poll() is None:
+            time.sleep(0.02)
+        os.kill(child.pid, signal.SIGKILL)
+
+
+def test_a_torn_row_of_metrics_is_dropped(tiny_pairs: Path, tmp_path: Path) -> None:
+    train(recipe(1), tiny_pairs, tmp_path / "run")
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as stream:
+        stream.write('{"epoch": 2, "train": {"lo')
+    rows = train(recipe(2), tiny_pairs, tmp_path / "run")
+    assert [row["epoch"] for row in rows] == [1, 2]
+    text = (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert all(json.loads(line) for line in text.splitlines())
+
+
+def test_another_recipe_does_not_take_over_a_run(tiny_pairs: Path, tmp_path: Path) -> None:
+    train(recipe(1), tiny_pairs, tmp_path / "run")
+    with pytest.raises(UsageError, match=r"training\.seed"):
+        train(recipe(1, seed=5), tiny_pairs, tmp_path / "run")
+
+
+def test_other_pairs_do_not_take_over_a_run(
+    tiny_pairs: Path, two_patient_pairs: Path, tmp_path: Path
+) -> None:
+    train(recipe(1), tiny_pairs, tmp_path / "run")
+    with pytest.raises(UsageError, match="other pairs"):
+        train(recipe(1), two_patient_pairs, tmp_path / "run")
+
+
+def test_an_infinite_loss_stops_with_a_word_and_keeps_the_last_good_state(
+    tiny_pairs: Path, tmp_path: Path
+) -> None:
+    train(recipe(1), tiny_pairs, tmp_path / "run")
+    before = hashes(tmp_path / "run")
+    import petcast.losses
+
+    original = petcast.losses.mse
+    petcast.losses.mse = lambda a, b: original(a, b) * float("nan")
+    try:
+        with pytest.raises(TrainingError, match="learning_rate"):
+            train(recipe(2), tiny_pairs, tmp_path / "run")
+    finally:
+        petcast.losses.mse = original
+    assert hashes(tmp_path / "run") == before
+
+
+def test_pairs_without_training_slices_are_refused(test_only_pairs: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="at least two slices"):
+        train(recipe(1), test_only_pairs, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_the_adversarial_terms_are_learned_and_written(tiny_pairs: Path, tmp_path: Path) -> None:
+    rows = train(recipe(1, adversarial=0.01), tiny_pairs, tmp_path / "run")
+    assert {"adversarial", "discriminator"} <= set(rows[0]["train"])
