@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -28,6 +28,9 @@ app = typer.Typer(
     help="Cast a PET from a CT: HU in, SUV out. Research only; a PET made from a CT measures "
     "no tracer.",
 )
+
+WIDTH = 140
+"""Columns of a table that goes to a file or a pipe."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Folders = Annotated[
@@ -62,7 +65,7 @@ def root(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("demo"),
-    patients: Annotated[int, typer.Option(min=3, help="Phantom patients.")] = 10,
+    patients: Annotated[int, typer.Option(min=3, help="Phantom patients.")] = 8,
     seed: Annotated[int, typer.Option(help="Of the cohort, the split and the training.")] = 0,
 ) -> None:
     """Walk the whole way on phantom patients.
@@ -364,10 +367,11 @@ def _print_table(title: str, rows: Sequence[Sequence[str]]) -> None:
     head, *body = rows
     for number, name in enumerate(head):
         numeric = all(_is_numeric(row[number]) for row in body)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=number == 0)
     for row in body:
         table.add_row(*row)
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
 
 
 def _print_scan(document: dict[str, Any]) -> None:

@@ -39,7 +39,7 @@ class DemoResult:
 
 
 def run_demo(
-    out: Path, *, patients: int = 10, seed: int = 0, tell: Callable[[str], None] = print
+    out: Path, *, patients: int = 8, seed: int = 0, tell: Callable[[str], None] = print
 ) -> DemoResult:
     """Make a phantom cohort as DICOM and go from there to a report.
 
