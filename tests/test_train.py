@@ -28,14 +28,23 @@ def hashes(run: Path) -> list[str]:
     return [sha256_of(run / "last" / name) for name in (MODEL_FILE, TRAINING_FILE)]
 
 
-def test_rows_are_one_an_epoch_with_every_part(tiny_pairs: Path, tmp_path: Path) -> None:
-    rows = train(recipe(), tiny_pairs, tmp_path / "run")
-    assert [row["epoch"] for row in rows] == [1, 2]
+@pytest.fixture(scope="module")
+def trained(tiny_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of one epoch; nobody writes into it."""
+    run = tmp_path_factory.mktemp("trained") / "run"
+    train(recipe(1), tiny_pairs, run)
+    return run
+
+
+def test_rows_are_one_an_epoch_with_every_part(trained: Path) -> None:
+    rows = read_metrics(trained)
+    assert [row["epoch"] for row in rows] == [1]
     assert set(rows[0]["train"]) == {"loss", "mse", "l1"}
     for part in ("validation", "test"):
         assert {"ssim", "psnr", "mae", "mse", "psnr_body"} <= set(rows[0][part])
 
 
+@pytest.mark.slow
 def test_best_is_the_validation_epoch_with_the_highest_score(
     tiny_pairs: Path, tmp_path: Path
 ) -> None:
@@ -52,7 +61,8 @@ def test_without_validation_patients_best_is_the_last_epoch(
     assert load_card(tmp_path / "run" / "best").epoch == 2
 
 
-@pytest.mark.parametrize("adversarial", [0.0, pytest.param(0.01, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("adversarial", [0.0, 0.01])
 def test_a_training_in_two_parts_equals_one_in_one_part(
     tiny_pairs: Path, tmp_path: Path, adversarial: float
 ) -> None:
@@ -96,18 +106,14 @@ def test_a_torn_row_of_metrics_is_dropped(tiny_pairs: Path, tmp_path: Path) -> N
     assert all(json.loads(line) for line in text.splitlines())
 
 
-def test_another_recipe_does_not_take_over_a_run(tiny_pairs: Path, tmp_path: Path) -> None:
-    train(recipe(1), tiny_pairs, tmp_path / "run")
+def test_another_recipe_does_not_take_over_a_run(tiny_pairs: Path, trained: Path) -> None:
     with pytest.raises(UsageError, match=r"training\.seed"):
-        train(recipe(1, seed=5), tiny_pairs, tmp_path / "run")
+        train(recipe(1, seed=5), tiny_pairs, trained)
 
 
-def test_other_pairs_do_not_take_over_a_run(
-    tiny_pairs: Path, two_patient_pairs: Path, tmp_path: Path
-) -> None:
-    train(recipe(1), tiny_pairs, tmp_path / "run")
+def test_other_pairs_do_not_take_over_a_run(two_patient_pairs: Path, trained: Path) -> None:
     with pytest.raises(UsageError, match="other pairs"):
-        train(recipe(1), two_patient_pairs, tmp_path / "run")
+        train(recipe(1), two_patient_pairs, trained)
 
 
 def test_an_infinite_loss_stops_with_a_word_and_keeps_the_last_good_state(
