@@ -1,6 +1,7 @@
 """The cohort on disk: same seed, same bytes; whole patients only."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,10 +48,17 @@ def test_another_seed_gives_other_patients(cohort: list[PhantomTruth], tmp_path:
     assert not set(mine.values()) & set(theirs.values())
 
 
+def _copy(cohort: list[PhantomTruth], out: Path, patients: int) -> None:
+    """The first patients of the cohort, to be damaged."""
+    for truth in cohort[:patients]:
+        shutil.copytree(truth.dicom, out / "dicom" / truth.name)
+        shutil.copytree(truth.truth, out / "truth" / truth.name)
+
+
 def test_whole_patients_stay_and_missing_ones_are_written_again(
-    cohort: list[PhantomTruth], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cohort: list[PhantomTruth], tmp_path: Path
 ) -> None:
-    write_cohort(tmp_path, 2, workers=1, **TINY)
+    _copy(cohort, tmp_path, 2)
     before = _hashes(tmp_path, "phantom-001")
     kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "dicom" / "phantom-000").rglob("*.dcm")}
     for path in (tmp_path / "dicom" / "phantom-001").rglob("*.dcm"):
@@ -62,8 +70,8 @@ def test_whole_patients_stay_and_missing_ones_are_written_again(
     assert all(path.stat().st_mtime_ns == when for path, when in kept.items())
 
 
-def test_other_knobs_replace_a_patient(tmp_path: Path) -> None:
-    write_cohort(tmp_path, 1, workers=1, **TINY)
+def test_other_knobs_replace_a_patient(cohort: list[PhantomTruth], tmp_path: Path) -> None:
+    _copy(cohort, tmp_path, 1)
     [again] = write_cohort(tmp_path, 1, workers=1, **{**TINY, "ct_size": 32})
     assert pydicom.dcmread(next((again.dicom / "CT").iterdir())).Rows == 32
     assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "dicom", "truth"]
