@@ -1,0 +1,250 @@
+"""What a metric, a region or a trivial image is called, and how its numbers are written."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+MINUS = "−"
+MISSING = "n/a"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is written.
+
+    Attributes:
+        key: Its name in the files.
+        label: Its name on the page.
+        unit: Of its values; empty where they have none.
+        better: Where better values lie: up, down, or towards zero.
+        digits: Decimals.
+        meaning: What it measures, in one line.
+    """
+
+    key: str
+    label: str
+    unit: str
+    better: Literal["up", "down", "zero"]
+    digits: int
+    meaning: str
+
+    @property
+    def arrow(self) -> str:
+        """A sign for the better direction."""
+        return {"up": "↑", "down": "↓", "zero": "→ 0"}[self.better]
+
+    @property
+    def arrow_words(self) -> str:
+        """The same for those who hear the page."""
+        return {"up": "higher is better", "down": "lower is better", "zero": "zero is best"}[
+            self.better
+        ]
+
+    def text(self, value: float | None) -> str:
+        """A value as it stands in tables.
+
+        Args:
+            value: In the metric's own unit.
+
+        Returns:
+            The number without its unit.
+
+        Example:
+            >>> metric_of("psnr").text(31.26)
+            '31.3'
+        """
+        return number(value, self.digits)
+
+    def with_unit(self, value: float | None) -> str:
+        """A value as it stands in sentences.
+
+        Args:
+            value: In the metric's own unit.
+
+        Returns:
+            The number and its unit.
+        """
+        text = self.text(value)
+        return f"{text} {self.unit}" if self.unit == "dB" and value is not None else text
+
+    def penalty(self, value: float) -> float:
+        """A number that is smaller the better the value is.
+
+        Args:
+            value: In the metric's own unit.
+
+        Returns:
+            What to sort by.
+        """
+        return {"up": -value, "down": value, "zero": abs(value)}[self.better]
+
+
+_METRICS = (
+    Metric(
+        "ssim", "SSIM", "", "up", 3,
+        "Structural similarity of the image to the real PET, on the [0, 1] scale; 1 is equality.",
+    ),
+    Metric(
+        "ms_ssim", "MS-SSIM", "", "up", 3,
+        "SSIM over several scales, so that coarse structure counts too; 1 is equality.",
+    ),
+    Metric(
+        "psnr", "PSNR", "dB", "up", 1,
+        "Peak signal-to-noise ratio: ten times the logarithm of the squared range of the SUV "
+        "window over the mean squared error; 3 dB more is half the squared error.",
+    ),
+    Metric(
+        "mae", "MAE", "", "down", 4,
+        "Mean absolute error on the paper's [0, 1] scale (the SUV window mapped to 0 and 1).",
+    ),
+    Metric("mse", "MSE", "", "down", 5, "Mean squared error on the paper's [0, 1] scale."),
+    Metric(
+        "suv_mae", "SUV error", "SUV", "down", 3,
+        "Mean absolute error of the SUV (body weight, g/mL), not clipped to any window.",
+    ),
+    Metric(
+        "suv_bias", "SUV bias", "SUV", "zero", 3,
+        "Mean of predicted minus real SUV: above zero, the model adds uptake.",
+    ),
+    Metric(
+        "clipped", "Clipped", "", "down", 5,
+        "Share of the real PET's voxels outside the SUV window, unseen by image metrics.",
+    ),
+)  # fmt: skip
+
+_BY_KEY = {metric.key: metric for metric in _METRICS}
+
+_REGIONS = {
+    "whole": "Whole slice",
+    "body": "Inside the body",
+    "lungs": "Inside the lungs",
+    "lesions": "Inside lesions",
+}
+
+TRIVIAL = {
+    "zero": "all-zero",
+    "train-mean": "train-mean",
+    "body-constant": "body-constant",
+}
+"""Images made without looking at the CT's content."""
+
+TRIVIAL_MEANING = {
+    "zero": "no uptake anywhere",
+    "train-mean": "the mean PET of the training slices",
+    "body-constant": "one SUV everywhere inside the body",
+}
+
+
+def metric_of(name: str) -> Metric:
+    """What is known of a metric; an unknown one is shown under its own name.
+
+    Args:
+        name: As a file spells it.
+
+    Returns:
+        Its entry in the catalogue.
+    """
+    return _BY_KEY.get(name) or Metric(name, name, "", "up", 3, "Not described here.")
+
+
+def metric_order(key: str) -> tuple[int, str]:
+    """Where a metric stands among others.
+
+    Args:
+        key: Of a `Metric`.
+
+    Returns:
+        A sorting key: the catalogue's order, unknown ones after it.
+    """
+    keys = list(_BY_KEY)
+    return (keys.index(key) if key in _BY_KEY else len(keys), key)
+
+
+def is_known(key: str) -> bool:
+    """Whether the better direction of a metric is known.
+
+    Args:
+        key: Of a `Metric`.
+
+    Returns:
+        True where the catalogue describes it.
+    """
+    return key in _BY_KEY
+
+
+def region_label(key: str) -> str:
+    """A region's name on the page.
+
+    Args:
+        key: As a file spells it.
+
+    Returns:
+        Its label.
+    """
+    return _REGIONS.get(key, key)
+
+
+def region_order(key: str) -> tuple[int, str]:
+    """Where a region stands among others.
+
+    Args:
+        key: As a file spells it.
+
+    Returns:
+        A sorting key: from the whole slice inwards, unknown ones last.
+    """
+    keys = list(_REGIONS)
+    return (keys.index(key) if key in _REGIONS else len(keys), key)
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number with a true minus sign.
+
+    Args:
+        value: Any number; None, NaN and infinity are not available.
+        digits: Decimals.
+
+    Returns:
+        Its text.
+
+    Example:
+        >>> number(-0.126, 2)
+        '−0.13'
+    """
+    if value is None or not math.isfinite(value):
+        return MISSING
+    text = f"{value:.{digits}f}"
+    if float(text) == 0:
+        text = text.removeprefix("-")
+    return text.replace("-", MINUS)
+
+
+def interval(low: float | None, high: float | None, digits: int) -> str:
+    """An interval's two ends.
+
+    Args:
+        low: The lower end.
+        high: The upper end.
+        digits: Decimals.
+
+    Returns:
+        Its text, or "n/a" where an end is missing.
+    """
+    ends = number(low, digits), number(high, digits)
+    if MISSING in ends:
+        return MISSING
+    return (" to " if MINUS in "".join(ends) else "–").join(ends)
+
+
+def count(n: int, one: str, many: str | None = None) -> str:
+    """A count and its noun.
+
+    Args:
+        n: How many.
+        one: The noun for one.
+        many: The noun for more, where it is not `one` with an s.
+
+    Returns:
+        Such as "1 patient" or "3 patients".
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"

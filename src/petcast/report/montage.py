@@ -1,0 +1,259 @@
+"""Slices side by side as the paper's Figure 5: CT, each stage, real PET, difference, magnified."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petcast.report.catalogue import number
+from petcast.report.inputs import Slices
+from petcast.report.png import (
+    Palette,
+    bar_uri,
+    diverging,
+    grey,
+    png_uri,
+    to_levels,
+    with_box,
+)
+
+CT_WINDOW_HU = (-1000.0, 400.0)
+PET_WINDOWS_SUV = (2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0)
+DIFFERENCE_WINDOWS_SUV = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
+
+BODY_HU = -400.0
+"""What is denser belongs to the patient or the table: the pictures are cropped to it."""
+
+MARGIN = 4
+MAGNIFICATION = 4
+MOST_PICTURES = 60
+"""Keeps the page below 3 MB: of cascades with many stages fewer slices are shown."""
+
+Image = NDArray[np.floating]
+Box = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the page.
+
+    Attributes:
+        uri: The picture itself.
+        alt: What it shows, in words.
+        caption: A number beneath it, such as its largest SUV.
+        width: In pixels.
+        height: In pixels.
+    """
+
+    uri: str
+    alt: str
+    caption: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class ShownSlice:
+    """A slice: its pictures, and the magnified region of each.
+
+    Attributes:
+        label: Study and number.
+        whole: A picture a column.
+        magnified: The region around the hottest spot, a picture a column.
+    """
+
+    label: str
+    whole: tuple[Picture, ...]
+    magnified: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class ColourBar:
+    """What the shades mean.
+
+    Attributes:
+        label: What is drawn, and its unit.
+        uri: The bar.
+        ticks: Texts at its left end, middle and right end.
+    """
+
+    label: str
+    uri: str
+    ticks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Montage:
+    """Figure 5 of a run.
+
+    Attributes:
+        columns: Headings.
+        slices: What is shown.
+        bars: Colour bars: CT, PET, difference.
+        kept: Slices that the evaluation kept, of which the shown ones are some.
+    """
+
+    columns: tuple[str, ...]
+    slices: tuple[ShownSlice, ...]
+    bars: tuple[ColourBar, ...]
+    kept: int
+
+
+@dataclass(frozen=True)
+class _Style:
+    name: str
+    low: float
+    high: float
+    palette: Palette
+    unit: str
+
+    def bar(self) -> ColourBar:
+        ends = (self.low, (self.low + self.high) / 2, self.high)
+        ticks = tuple(_plain(value, signed=self.low == -self.high) for value in ends)
+        return ColourBar(f"{self.name} ({self.unit})", bar_uri(self.palette), ticks)
+
+
+@dataclass(frozen=True)
+class _Column:
+    heading: str
+    style: _Style
+    images: Image
+    caption: str = ""
+    boxed: bool = False
+
+
+def draw_montage(slices: Slices | None) -> Montage | None:
+    """Draw the slices that the evaluation kept.
+
+    Args:
+        slices: From montage.npz; None where there are none.
+
+    Returns:
+        The pictures; all windows are the same for all slices.
+    """
+    if slices is None or not slices.stages.shape[1]:
+        return None
+    columns = _columns(slices)
+    shown = _spread(len(slices.ct), max(2, MOST_PICTURES // (2 * len(columns))))
+    crop = _crop(slices.ct[shown])
+    styles = {column.style.name: column.style for column in columns}
+    return Montage(
+        columns=tuple(column.heading for column in columns),
+        slices=tuple(_shown(slices, columns, place, crop) for place in shown),
+        bars=tuple(style.bar() for style in styles.values()),
+        kept=len(slices.ct),
+    )
+
+
+def _columns(slices: Slices) -> list[_Column]:
+    truth = slices.truth.astype(np.float64)
+    stages = slices.stages.astype(np.float64)
+    difference = stages[:, -1] - truth
+    ct = _Style("CT", *CT_WINDOW_HU, grey(), "HU")
+    pet_top = _window(truth, 99.9, PET_WINDOWS_SUV)
+    pet = _Style("PET", 0.0, pet_top, grey(inverted=True), "SUV")
+    reach = _window(np.abs(difference), 99.5, DIFFERENCE_WINDOWS_SUV)
+    change = _Style("Predicted − real", -reach, reach, diverging(), "SUV")
+    return [
+        _Column("CT", ct, slices.ct, boxed=True),
+        *(
+            _Column(_stage_heading(k, stages.shape[1]), pet, stages[:, k], "max")
+            for k in range(stages.shape[1])
+        ),
+        _Column("Real PET", pet, truth, "max", boxed=True),
+        _Column("Predicted − real", change, difference, "mean |Δ|"),
+    ]
+
+
+def _stage_heading(k: int, stages: int) -> str:
+    if stages == 1:
+        return "Predicted"
+    return f"Stage {k + 1}" + (" (output)" if k == stages - 1 else "")
+
+
+def _window(values: Image, percentile: float, windows: Sequence[float]) -> float:
+    """The smallest window that holds nearly all values."""
+    held = values[np.isfinite(values)]
+    top = float(np.percentile(held, percentile)) if held.size else 0.0
+    return next((window for window in windows if window >= top), windows[-1])
+
+
+def _spread(n: int, most: int) -> list[int]:
+    """At most so many of n places, evenly spread."""
+    k = min(n, most)
+    return sorted({int((i + 0.5) / k * n) for i in range(k)})
+
+
+def _crop(ct: NDArray[np.int16]) -> Box:
+    """The rows and columns that hold a body in any slice, with a margin."""
+    dense = np.any(np.asarray(ct) > BODY_HU, axis=0)
+    return _extent(dense, 0), _extent(dense, 1)
+
+
+def _extent(dense: NDArray[np.bool_], axis: int) -> slice:
+    places, length = np.nonzero(dense)[axis], dense.shape[axis]
+    if not places.size:
+        return slice(0, length)
+    return slice(max(int(places.min()) - MARGIN, 0), min(int(places.max()) + MARGIN + 1, length))
+
+
+def _shown(slices: Slices, columns: Sequence[_Column], place: int, crop: Box) -> ShownSlice:
+    label = f"Study {slices.study[place]}, slice {slices.index[place] + 1}"
+    region = _hot_region(slices.truth[place], crop)
+    inner = tuple(
+        slice(r.start - c.start, r.stop - c.start) for r, c in zip(region, crop, strict=True)
+    )
+    box = (inner[0], inner[1])
+    return ShownSlice(
+        label,
+        tuple(_picture(column, place, crop, box, label) for column in columns),
+        tuple(_picture(column, place, region, None, f"{label}, magnified") for column in columns),
+    )
+
+
+def _picture(column: _Column, place: int, part: Box, box: Box | None, label: str) -> Picture:
+    image = column.images[place][part]
+    levels = to_levels(image, column.style.low, column.style.high)
+    if box is not None and column.boxed:
+        levels = with_box(levels, box)
+    height, width = levels.shape
+    caption = _caption(column, image)
+    alt = f"{column.heading}: {label}" + (f"; {caption}" if caption else "")
+    return Picture(png_uri(levels, column.style.palette), alt, caption, width, height)
+
+
+def _caption(column: _Column, image: Image) -> str:
+    if column.caption == "max":
+        return f"max {number(_finite_max(image), 1)}"
+    if column.caption:
+        return f"{column.caption} {number(float(np.abs(np.nan_to_num(image)).mean()), 2)}"
+    return ""
+
+
+def _finite_max(image: Image) -> float:
+    held = image[np.isfinite(image)]
+    return float(held.max()) if held.size else 0.0
+
+
+def _hot_region(truth: Image, crop: Box) -> Box:
+    """The region around the hottest voxel of the real PET, inside the crop."""
+    rows, columns = crop
+    inside = np.nan_to_num(np.asarray(truth[crop], dtype=np.float64), nan=-1.0)
+    y, x = np.unravel_index(int(np.argmax(inside)), inside.shape)
+    width = max((columns.stop - columns.start) // MAGNIFICATION, 1)
+    height = max((rows.stop - rows.start) // MAGNIFICATION, 1)
+    return _around(int(y) + rows.start, height, rows), _around(
+        int(x) + columns.start, width, columns
+    )
+
+
+def _around(centre: int, length: int, limits: slice) -> slice:
+    start = min(max(centre - length // 2, limits.start), limits.stop - length)
+    return slice(start, start + length)
+
+
+def _plain(value: float, *, signed: bool) -> str:
+    digits = 0 if value == int(value) else 2 if value * 10 != int(value * 10) else 1
+    text = number(value, digits)
+    return f"+{text}" if signed and value > 0 else text

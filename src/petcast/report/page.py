@@ -1,0 +1,155 @@
+"""The page: gathers what the other modules say of a run, and lets the templates write it."""
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import petcast
+from petcast.durable import write_text
+from petcast.errors import UsageError
+from petcast.report.catalogue import TRIVIAL, Metric, count, metric_of, number, region_label
+from petcast.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, draw_curves
+from petcast.report.data import account_for
+from petcast.report.inputs import Document, Evaluation, Run, finite, read_run, table
+from petcast.report.montage import draw_montage
+from petcast.report.provenance import chosen_epoch, misfits, provenance_of
+from petcast.report.strips import draw_strip
+from petcast.report.tables import Table, all_columns, main_table, stage_table
+from petcast.report.verdict import judge
+
+FRAME = {
+    "width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT,
+    "top": TOP, "bottom": HEIGHT - BOTTOM,
+}  # fmt: skip
+
+
+def write_report(run: Path, out: Path) -> Path:
+    """Write one self-contained page about a run.
+
+    Args:
+        run: A training's folder, evaluated or not.
+        out: The HTML file.
+
+    Returns:
+        `out`.
+
+    Raises:
+        UsageError: `run` is no run, or `out` is a folder.
+        FormatError: A file of the run is damaged.
+    """
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder; give a file name such as {out / 'report.html'}")
+    write_text(out, render(read_run(run)))
+    return out
+
+
+def render(run: Run) -> str:
+    """Write the page as text; the same run gives the same text.
+
+    Args:
+        run: Its files.
+
+    Returns:
+        HTML.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("petcast.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    environment.filters["count"] = count
+    loader = environment.loader
+    assert loader is not None  # noqa: S101 - for the type checker
+    style = loader.get_source(environment, "style.css.j2")[0]
+    page = environment.get_template("report.html.j2")
+    return page.render(style=style, style_hash=_style_hash(style), **_content(run)) + "\n"
+
+
+def _style_hash(style: str) -> str:
+    """What the page's policy allows: this very style sheet, and nothing else."""
+    digest = hashlib.sha256(style.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
+
+
+def _content(run: Run) -> dict[str, Any]:
+    evaluation = run.evaluation
+    model = _evaluated_name(run)
+    verdict = judge(evaluation, model)
+    rows = evaluation.rows if evaluation else ()
+    return {
+        "version": petcast.__version__,
+        "model": model,
+        "run": run,
+        "verdict": verdict,
+        "strips": [draw_strip(claim) for claim in verdict.claims],
+        "warnings": [*(evaluation.warnings if evaluation else ()), *misfits(run)],
+        "evaluation": evaluation,
+        "scores": main_table(rows, model) if rows else None,
+        "all_scores": all_columns(rows, model),
+        "stages": stage_table(rows, model),
+        "metrics": _metrics(all_columns(rows, model)),
+        "clipping": _clipping(evaluation, model),
+        "score_caption": _score_caption(evaluation),
+        "frame": FRAME,
+        "panels": draw_curves(run.epochs, chosen_epoch(run)),
+        "epoch_rows": [_epoch_row(row) for row in run.epochs],
+        "chosen": chosen_epoch(run),
+        "montage": draw_montage(run.slices),
+        "montage_rule": str(evaluation.document.get("montage") or "") if evaluation else "",
+        "data": account_for(run.data),
+        "provenance": provenance_of(run),
+        "trivial": TRIVIAL,
+    }
+
+
+def _evaluated_name(run: Run) -> str:
+    named = run.evaluation.document.get("model") if run.evaluation else None
+    return str(named or run.model)
+
+
+def _metrics(tables: list[Table]) -> list[Metric]:
+    found = {metric.key: metric for one in tables for metric in one.metrics}
+    return list(found.values()) or [metric_of(key) for key in ("ssim", "psnr", "mae")]
+
+
+def _score_caption(evaluation: Evaluation | None) -> str:
+    """What stands in the table of scores."""
+    if evaluation is None:
+        return ""
+    how = table(evaluation.document, "interval").get("kind")
+    kind = f" ({how})" if how else ""
+    known = any(row.low is not None for row in evaluation.rows)
+    ends = f" Beneath them, 95 % intervals over patients{kind}." if known else ""
+    return f"Means over patients.{ends} Bold: the best of a column, whoever it is. n: patients."
+
+
+def _clipping(evaluation: Evaluation | None, model: str) -> str:
+    """How much of the real PET lies outside the window of the image metrics."""
+    if evaluation is None:
+        return ""
+    shares = [
+        f"{number(100 * row.value, 2)} % ({region_label(row.region).lower()})"
+        for row in evaluation.rows
+        if row.name == model and row.metric == "clipped" and row.value is not None
+    ]
+    return ", ".join(shares)
+
+
+EPOCH_COLUMNS = (
+    ("train", "loss"), ("validation", "ssim"), ("validation", "psnr"), ("validation", "mae"),
+    ("test", "ssim"), ("test", "psnr"), ("test", "mae"),
+)  # fmt: skip
+
+
+def _epoch_row(row: Document) -> tuple[int, list[str]]:
+    cells = []
+    for part, key in EPOCH_COLUMNS:
+        digits = 5 if key == "loss" else metric_of(key).digits
+        cells.append(number(finite(table(row, part).get(key)), digits))
+    return int(row["epoch"]), cells

@@ -1,0 +1,311 @@
+"""What the numbers say, in three plain sentences."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from petcast.report.catalogue import TRIVIAL, Metric, count, metric_of
+from petcast.report.inputs import Evaluation, Score
+
+CLAIMS = (("whole", "ssim"), ("whole", "psnr"), ("body", "psnr"), ("body", "suv_mae"))
+"""Region and metric of what a model is judged by."""
+
+FEW_PATIENTS = 10
+
+SAME = 1e-3
+"""Numbers within this relative distance are taken for the same: those of an empty prediction."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One metric of the model beside those of the images that know nothing of the CT.
+
+    Attributes:
+        metric: Which.
+        region: Where it was measured.
+        score: The model's.
+        rivals: The trivial images'.
+        ahead: Patients in whom the model is better than every trivial image.
+        patients: Patients for whom both are known.
+    """
+
+    metric: Metric
+    region: str
+    score: Score
+    rivals: tuple[Score, ...]
+    ahead: int
+    patients: int
+
+    @property
+    def beaten(self) -> tuple[Score, ...]:
+        """The trivial images that the model is better than, on average."""
+        return tuple(rival for rival in self.rivals if _is_better(self.score, rival, self.metric))
+
+    @property
+    def unbeaten(self) -> tuple[Score, ...]:
+        """Those that it is not better than."""
+        return tuple(rival for rival in self.rivals if rival not in self.beaten)
+
+    @property
+    def won(self) -> bool:
+        """Whether the model is better than all of them."""
+        return bool(self.rivals) and not self.unbeaten
+
+    @property
+    def best_rival(self) -> Score | None:
+        """The trivial image that is hardest to beat."""
+        return min(self.rivals, key=lambda one: _penalty(one, self.metric), default=None)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The top of the page.
+
+    Attributes:
+        kind: "good", "mixed", "bad" or "unknown".
+        headline: It all in a few words.
+        sentences: Whole slices, inside the body, and what to make of it.
+        claims: The numbers behind them.
+    """
+
+    kind: str
+    headline: str
+    sentences: tuple[str, ...]
+    claims: tuple[Claim, ...] = ()
+
+
+def judge(evaluation: Evaluation | None, model: str) -> Verdict:
+    """Say what an evaluation shows.
+
+    Args:
+        evaluation: None where the run was not evaluated.
+        model: The model's name in its rows.
+
+    Returns:
+        The verdict.
+    """
+    claims = tuple(_claims(evaluation, model)) if evaluation else ()
+    if evaluation is None or not claims:
+        return _unknown(model)
+    kind, headline, last = _judgement(claims, evaluation, model)
+    sentences = (
+        _whole_sentence(claims, evaluation, model),
+        _body_sentence(claims),
+        last,
+    )
+    return Verdict(kind, headline, tuple(s for s in sentences if s), claims)
+
+
+def _unknown(model: str) -> Verdict:
+    sentences = (
+        f"{model} was trained but not evaluated, so nothing can be said about its images.",
+        "The curves below come from training and are not compared with anything.",
+        "Run `petcast evaluate --truth PAIRS --predictions RUN`, then this report again.",
+    )
+    return Verdict("unknown", "Not evaluated yet", sentences)
+
+
+def _claims(evaluation: Evaluation, model: str) -> Iterable[Claim]:
+    for region, metric in CLAIMS:
+        here = {r.name: r for r in evaluation.rows if (r.region, r.metric) == (region, metric)}
+        score = here.get(model)
+        if score is None or score.value is None:
+            continue
+        known = tuple(here[n] for n in TRIVIAL if n in here and here[n].value is not None)
+        ahead, patients = _ahead(evaluation.patients, model, region, metric)
+        yield Claim(metric_of(metric), region, score, known, ahead, patients)
+
+
+def _ahead(patients: Sequence[Score], model: str, region: str, metric: str) -> tuple[int, int]:
+    """In how many patients the model is better than every trivial image, and of how many."""
+    by_patient: dict[str, dict[str, Score]] = {}
+    for row in patients:
+        if (row.region, row.metric) == (region, metric) and row.value is not None:
+            by_patient.setdefault(row.patient, {})[row.name] = row
+    compared = [
+        (rows[model], [rows[name] for name in TRIVIAL if name in rows])
+        for rows in by_patient.values()
+        if model in rows
+    ]
+    known = metric_of(metric)
+    ahead = [all(_is_better(m, r, known) for r in rivals) for m, rivals in compared if rivals]
+    return sum(ahead), len(ahead)
+
+
+def _penalty(score: Score, metric: Metric) -> float:
+    return metric.penalty(score.value) if score.value is not None else float("inf")
+
+
+def _is_better(one: Score, other: Score, metric: Metric) -> bool:
+    return _penalty(one, metric) < _penalty(other, metric)
+
+
+# Sentences
+
+
+def _whole_sentence(claims: Sequence[Claim], evaluation: Evaluation, model: str) -> str:
+    whole = [claim for claim in claims if claim.region == "whole"]
+    if not whole:
+        return f"{model} was not measured over whole slices."
+    unseen = "never seen in training" if evaluation.part == "test" else "not kept for testing"
+    who = f"{count(whole[0].score.n, evaluation.part + ' patient')} ({unseen})"
+    return f"Over whole slices of {who}, {model} has {_numbers(whole)}: {_outcomes(whole)}."
+
+
+def _body_sentence(claims: Sequence[Claim]) -> str:
+    body = [claim for claim in claims if claim.region == "body"]
+    if not body:
+        return "Inside the body, where the uptake is, nothing was measured."
+    wins = min(body, key=lambda claim: claim.ahead)
+    each = f"; on both counts in at least {wins.ahead} of {count(wins.patients, 'patient')}"
+    each = each.replace("on both counts in at least", "in") if len(body) == 1 else each
+    shown = each if wins.patients > 1 and wins.won and wins.ahead < wins.patients else ""
+    if wins.patients > 1 and wins.ahead == wins.patients:
+        shown = f", and so in each of {wins.patients} patients"
+    return (
+        f"Inside the body, where the uptake is, it has {_numbers(body)}: {_outcomes(body)}{shown}."
+    )
+
+
+def _numbers(claims: Sequence[Claim]) -> str:
+    return " and ".join(_number(claim) for claim in claims)
+
+
+def _number(claim: Claim) -> str:
+    if claim.metric.key == "suv_mae":
+        return f"a mean error of {claim.metric.text(claim.score.value)} SUV"
+    article = "an" if claim.metric.key == "ssim" else "a"
+    return f"{article} {claim.metric.label} of {claim.metric.with_unit(claim.score.value)}"
+
+
+def _outcomes(claims: Sequence[Claim]) -> str:
+    outcomes = [_outcome(claim) for claim in claims]
+    if len(set(outcomes)) == 1:
+        both = " on both" if len(claims) > 1 else ""
+        return outcomes[0] + both
+    named = zip(claims, outcomes, strict=True)
+    return "; ".join(f"on {claim.metric.label} {outcome}" for claim, outcome in named)
+
+
+def _outcome(claim: Claim) -> str:
+    if not claim.rivals:
+        return "no trivial image was measured beside it"
+    if claim.won:
+        return f"better than {_images(claim.rivals)}"
+    if not claim.beaten:
+        return f"no better than {_images(claim.rivals)}"
+    return f"better than {_images(claim.beaten)}, but not than {_images(claim.unbeaten)}"
+
+
+def _images(scores: Sequence[Score]) -> str:
+    names = [TRIVIAL[score.name] for score in scores]
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"the {listed} {'image' if len(names) == 1 else 'images'}"
+
+
+# Judgement
+
+Judgement = tuple[str, str, str]
+"""Kind, headline and last sentence."""
+
+TRAINED_ON: Judgement = (
+    "bad",
+    "Measured on patients it was trained on",
+    "Some of these patients were trained on, so the numbers say nothing about new ones.",
+)
+PARTLY: Judgement = (
+    "mixed",
+    "Only partly measured",
+    "A verdict needs whole slices and the body, and trivial images beside them.",
+)
+BETTER: Judgement = (
+    "good",
+    "Beats every image made without the CT, inside the body too",
+    "So it has learned something about uptake from the CT, not only where the body ends.",
+)
+BETTER_INSIDE: Judgement = (
+    "mixed",
+    "Beats every image made without the CT, but only inside the body",
+    "It is better where it matters; what it loses over whole slices lies in the dark background.",
+)
+FLATTERED: Judgement = (
+    "bad",
+    "Better over whole slices only, where dark pixels flatter",
+    "Only the whole-slice numbers are better: most of a PET slice is dark, and dark pixels flatter "
+    "any image that keeps them dark.",
+)
+NO_BETTER: Judgement = (
+    "bad",
+    "No better than images made without the CT",
+    "An image that knows nothing of the CT is at least as good, so this model should not be used; "
+    "train longer, or on more patients.",
+)
+MIXED: Judgement = (
+    "mixed",
+    "Beats some of the images made without the CT",
+    "The evidence is mixed: a simpler image is as good on some counts, so nothing should be built "
+    "on this model yet.",
+)
+
+
+def _judgement(claims: Sequence[Claim], evaluation: Evaluation, model: str) -> Judgement:
+    codes = {code for code, _ in evaluation.warnings}
+    if "TRAINED-ON" in codes:
+        return TRAINED_ON
+    empty = _emptiness(codes, evaluation, model)
+    if empty:
+        return "bad", *empty
+    kind, headline, last = _weigh(claims)
+    return kind, headline, f"{last} {_few(claims, kind)}".strip()
+
+
+def _emptiness(codes: set[str], evaluation: Evaluation, model: str) -> tuple[str, str] | None:
+    for name, code, words in (
+        ("zero", "ZERO-PREDICTION", "zero everywhere"),
+        ("body-constant", "CONSTANT-PREDICTION", "one and the same value inside the body"),
+    ):
+        if _equals(evaluation.rows, model, name):
+            return f"The prediction is {words}", (
+                f"The prediction is practically {words}: it shows no uptake pattern at all, and "
+                "its whole-slice numbers only measure how dark a PET slice is."
+            )
+        if code in codes:
+            return f"Some predictions are {words}", (
+                f"For some patients the prediction is {words}, which shows no uptake pattern at "
+                "all; the warnings below name them."
+            )
+    return None
+
+
+def _equals(rows: Sequence[Score], model: str, trivial: str) -> bool:
+    """Whether a model has the same errors inside the body as a trivial image."""
+    values = {(row.name, row.region, row.metric): row.value for row in rows}
+    pairs = [
+        (values.get((model, "body", metric)), values.get((trivial, "body", metric)))
+        for metric in ("psnr", "suv_mae", "suv_bias")
+    ]
+    known = [(a, b) for a, b in pairs if a is not None and b is not None]
+    return len(known) > 1 and all(abs(a - b) <= SAME * max(abs(b), 1e-6) for a, b in known)
+
+
+def _weigh(claims: Sequence[Claim]) -> Judgement:
+    whole, body = (_share([c for c in claims if c.region == r]) for r in ("whole", "body"))
+    if body is None or whole is None:
+        return PARTLY
+    if body == 1:
+        return BETTER if whole == 1 else BETTER_INSIDE
+    if whole == 1:
+        return FLATTERED
+    return NO_BETTER if body == 0 else MIXED
+
+
+def _share(claims: Sequence[Claim]) -> float | None:
+    """Of the claims that have rivals, the share that is won."""
+    judged = [claim.won for claim in claims if claim.rivals]
+    return sum(judged) / len(judged) if judged else None
+
+
+def _few(claims: Sequence[Claim], kind: str) -> str:
+    n = max(claim.score.n for claim in claims)
+    if n >= FEW_PATIENTS or kind == "bad":
+        return ""
+    return f"With {count(n, 'patient')} only, that is a hint and no proof."

@@ -1,0 +1,253 @@
+"""The page as a whole: self-contained, safe, the same each time, whatever the run lacks."""
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from petcast.errors import FormatError, UsageError
+from petcast.report import write_report
+
+MakeRun = Callable[..., Path]
+
+VOID = {"meta", "img", "br", "link", "hr", "input"}
+SECTIONS = ("verdict", "scores", "stages", "montage", "curves", "data", "provenance", "limits")
+
+
+class Page(HTMLParser):
+    """Collects tags, and refuses what is not closed in its order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.words.append(data)
+
+    def values(self, attribute: str) -> list[str]:
+        return [attrs[attribute] for _, attrs in self.tags if attribute in attrs]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture
+def page_of(tmp_path: Path) -> Callable[[Path], Page]:
+    def page(run: Path) -> Page:
+        return Page(write_report(run, tmp_path / "report.html").read_text(encoding="utf-8"))
+
+    return page
+
+
+PageOf = Callable[[Path], Page]
+
+
+def test_every_section_is_there_and_every_tag_is_closed(
+    make_run: MakeRun, good: dict[str, Any], page_of: PageOf
+) -> None:
+    page = page_of(make_run(evaluation=good))
+    assert set(SECTIONS) <= set(page.values("id"))
+    assert page.tags[0] == ("html", {"lang": "en"})
+    assert "Beats every image made without the CT, inside the body too" in page.text
+
+
+def test_ids_are_unique_and_every_link_has_its_target(
+    make_run: MakeRun, good: dict[str, Any], page_of: PageOf
+) -> None:
+    page = page_of(make_run(evaluation=good))
+    ids = page.values("id")
+    assert len(ids) == len(set(ids))
+    pointed = [link.removeprefix("#") for link in page.values("href")]
+    assert set(pointed + page.values("aria-labelledby")) <= set(ids)
+
+
+def test_nothing_is_loaded_from_anywhere(
+    make_run: MakeRun, good: dict[str, Any], tmp_path: Path, page_of: PageOf
+) -> None:
+    page = page_of(make_run(evaluation=good))
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert all(link.startswith("#") for link in page.values("href"))
+    assert all(source.startswith("data:image/png;base64,") for source in page.values("src"))
+    assert not re.search(r"https?:|url\(|@import|<script|<link|\bon\w+=", text)
+    [policy] = [a["content"] for _, a in page.tags if "Policy" in a.get("http-equiv", "")]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_the_policy_allows_the_very_style_sheet_that_stands_there(
+    make_run: MakeRun, tmp_path: Path, page_of: PageOf
+) -> None:
+    import base64
+    import hashlib
+
+    page = page_of(make_run())
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    [style] = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in text
+    assert page.values("style") == []  # the policy would drop them
+
+
+def test_what_files_say_is_never_markup(
+    make_run: MakeRun, good: dict[str, Any], page_of: PageOf
+) -> None:
+    planted = "<script>alert(1)</script>\"'&"
+    good["warnings"] = [{"code": planted, "detail": planted}]
+    good["montage"] = planted
+    good["model"] = planted
+    index = {
+        "split": {"kind": planted, "note": planted},
+        "studies": [
+            {"part": "test", "patient": planted, "factor_rule": planted, "notes": [planted]}
+        ],
+        "refused": [{"reason": planted, "level": planted, "id": planted, "detail": planted}],
+        "parts": {"test": [planted]},
+    }
+    recipe = f"# {planted}\n"
+    page = page_of(make_run(evaluation=good, index=index, recipe=recipe))
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert page.text.count("<script>alert(1)</script>") >= 8
+
+
+def test_the_same_run_gives_the_same_bytes(
+    make_run: MakeRun, good: dict[str, Any], tmp_path: Path
+) -> None:
+    run = make_run(evaluation=good)
+    first = write_report(run, tmp_path / "a.html").read_bytes()
+    assert write_report(run, tmp_path / "b.html").read_bytes() == first
+    assert str(tmp_path).encode() not in first  # a path may name a patient
+
+
+def test_without_evaluation_the_page_says_which_command_to_run(
+    make_run: MakeRun, page_of: PageOf
+) -> None:
+    page = page_of(make_run())
+    assert "Not evaluated yet" in page.text
+    assert "petcast evaluate --truth PAIRS --predictions RUN" in page.text
+    assert "epoch" in page.text
+
+
+def test_a_model_of_one_stage_has_no_table_of_stages(
+    make_run: MakeRun, evaluated: Callable[..., dict[str, Any]], page_of: PageOf
+) -> None:
+    evaluation = evaluated("Stage01", {"Stage01": 0.9, "zero": 0.0})
+    page = page_of(make_run(model="Stage01", stages=1, evaluation=evaluation))
+    assert "Stage01 has one stage" in page.text
+    assert "Predicted" in page.text
+
+
+def test_one_patient_has_no_interval(
+    make_run: MakeRun, evaluated: Callable[..., dict[str, Any]], page_of: PageOf
+) -> None:
+    evaluation = evaluated("Stage02", {"Stage02": 0.9, "zero": 0.0}, n=1)
+    page = page_of(make_run(evaluation=evaluation))
+    assert "1 test patient" in page.text
+    assert "ends" not in page.values("class")
+    assert "None" not in page.text
+    assert "n/a" not in page.text
+
+
+def test_a_run_that_is_nearly_empty_still_gives_a_page(tmp_path: Path, page_of: PageOf) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "metrics.jsonl").write_text("")
+    (run / "recipe.toml").write_text("[model]\nname = 'Stage01'\n")
+    page = page_of(run)
+    assert set(SECTIONS) <= set(page.values("id"))
+    assert "No epoch was finished" in page.text
+
+
+def test_rows_with_missing_keys_are_shown_as_far_as_they_go(
+    make_run: MakeRun, page_of: PageOf
+) -> None:
+    evaluation = {
+        "format": 1,
+        "rows": [{"name": "Stage02", "region": "whole", "metric": "ssim", "value": 0.9}, {}],
+    }
+    page = page_of(make_run(evaluation=evaluation, index={"studies": [{}], "refused": [{}]}))
+    assert "0.900" in page.text
+    assert "Only partly measured" in page.text
+
+
+def test_an_evaluation_of_other_weights_is_called_old(
+    make_run: MakeRun, good: dict[str, Any], page_of: PageOf
+) -> None:
+    good["weights"] = {"model.safetensors": "ef" * 32}
+    assert "OLD-EVALUATION" in page_of(make_run(evaluation=good)).text
+
+
+def test_refusals_are_folded_counted_and_explained(make_run: MakeRun, page_of: PageOf) -> None:
+    page = page_of(make_run())
+    assert "57 items were refused, for 3 reasons" in page.text
+    assert "Export again with PatientWeight kept" in page.text
+    assert "And 15 more" in page.text
+    assert "This petcast does not know the code" in page.text
+
+
+def test_a_cascade_of_ten_stages_stays_below_three_megabytes(
+    make_run: MakeRun, evaluated: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    import numpy as np
+
+    stages = {f"Stage10 / stage {k}": 0.05 * k for k in range(1, 10)}
+    evaluation = evaluated("Stage10", {"Stage10": 0.9, **stages, "zero": 0.0})
+    run = make_run(model="Stage10", stages=10, evaluation=evaluation)
+    noise = np.random.default_rng(0).normal(size=(6, 10, 256, 256)).astype(np.float32)
+    np.savez(
+        run / "evaluation" / "montage.npz",
+        ct=np.full((6, 256, 256), 40, np.int16),
+        truth=noise[:, 0],
+        stages=noise,
+        study=np.array(["s"] * 6),
+        slice=np.arange(6),
+    )
+    page = write_report(run, tmp_path / "report.html")
+    assert page.stat().st_size < 4_000_000  # noise hardly shrinks; real slices take a fourth
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no run"):
+        write_report(tmp_path, tmp_path / "report.html")
+
+
+def test_a_folder_as_output_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="give a file name"):
+        write_report(make_run(), tmp_path)
+
+
+def test_a_damaged_montage_is_named(
+    make_run: MakeRun, good: dict[str, Any], tmp_path: Path
+) -> None:
+    run = make_run(evaluation=good)
+    path = run / "evaluation" / "montage.npz"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(FormatError, match=r"montage\.npz is damaged"):
+        write_report(run, tmp_path / "report.html")
+
+
+def test_files_of_a_newer_petcast_are_refused(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run()
+    (run / "data.json").write_text(json.dumps({"format": 2}))
+    with pytest.raises(FormatError, match="update"):
+        write_report(run, tmp_path / "report.html")

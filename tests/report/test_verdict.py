@@ -1,0 +1,103 @@
+"""The sentences on top: they follow the numbers, whatever these are."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from petcast.report.inputs import Evaluation, read_run
+from petcast.report.verdict import Verdict, judge
+
+MakeRun = Callable[..., Path]
+Evaluated = Callable[..., dict[str, Any]]
+TRIVIAL = {"zero": 0.0, "body-constant": 0.5, "train-mean": 0.6}
+
+
+@pytest.fixture
+def verdict_of(make_run: MakeRun) -> Callable[[dict[str, Any]], Verdict]:
+    def verdict(document: dict[str, Any]) -> Verdict:
+        evaluation = read_run(make_run(evaluation=document)).evaluation
+        assert isinstance(evaluation, Evaluation)
+        return judge(evaluation, "Stage02")
+
+    return verdict
+
+
+VerdictOf = Callable[[dict[str, Any]], Verdict]
+
+
+def test_a_model_better_everywhere_is_said_to_have_learned(
+    verdict_of: VerdictOf, good: dict[str, Any]
+) -> None:
+    verdict = verdict_of(good)
+    assert verdict.kind == "good"
+    assert len(verdict.sentences) == 3
+    assert "12 test patients (never seen in training)" in verdict.sentences[0]
+    assert "the all-zero, train-mean and body-constant images" in verdict.sentences[0]
+    assert "and so in each of 12 patients" in verdict.sentences[1]
+
+
+def test_few_patients_are_called_a_hint(verdict_of: VerdictOf, evaluated: Evaluated) -> None:
+    verdict = verdict_of(evaluated("Stage02", {"Stage02": 0.9, **TRIVIAL}, n=2))
+    assert "With 2 patients only" in verdict.sentences[-1]
+
+
+def test_better_in_the_dark_only_is_called_flattery(
+    verdict_of: VerdictOf, evaluated: Evaluated
+) -> None:
+    document = evaluated("Stage02", {"Stage02": 0.9, **TRIVIAL})
+    worse = {"psnr": 10.0, "suv_mae": 2.0}
+    for row in (*document["rows"], *document["patients"]):
+        if row["name"] == "Stage02" and row["region"] == "body" and row["metric"] in worse:
+            row["value"] = worse[row["metric"]]
+    verdict = verdict_of(document)
+    assert verdict.kind == "bad"
+    assert "dark pixels flatter" in verdict.sentences[-1]
+
+
+def test_a_zero_prediction_is_said_in_words(verdict_of: VerdictOf, evaluated: Evaluated) -> None:
+    verdict = verdict_of(evaluated("Stage02", {"Stage02": 0.0, **TRIVIAL}))
+    assert verdict.headline == "The prediction is zero everywhere"
+    assert "how dark a PET slice is" in verdict.sentences[-1]
+
+
+def test_zero_in_some_patients_is_said_too(verdict_of: VerdictOf, good: dict[str, Any]) -> None:
+    good["warnings"] = [{"code": "ZERO-PREDICTION", "detail": "in 1 of 12 studies"}]
+    verdict = verdict_of(good)
+    assert verdict.kind == "bad"
+    assert "For some patients" in verdict.sentences[-1]
+
+
+def test_a_constant_prediction_is_said_in_words(
+    verdict_of: VerdictOf, evaluated: Evaluated
+) -> None:
+    verdict = verdict_of(evaluated("Stage02", {"Stage02": 0.5, **TRIVIAL}))
+    assert verdict.headline.startswith("The prediction is one and the same value")
+
+
+def test_patients_of_the_training_make_the_numbers_worthless(
+    verdict_of: VerdictOf, good: dict[str, Any]
+) -> None:
+    good["warnings"] = [{"code": "TRAINED-ON", "detail": "2 of these patients"}]
+    assert verdict_of(good).kind == "bad"
+
+
+def test_another_part_is_not_called_unseen(verdict_of: VerdictOf, good: dict[str, Any]) -> None:
+    good["part"] = "validation"
+    assert "12 validation patients (not kept for testing)" in verdict_of(good).sentences[0]
+
+
+def test_a_rival_that_is_equal_is_not_beaten(verdict_of: VerdictOf, evaluated: Evaluated) -> None:
+    verdict = verdict_of(evaluated("Stage02", {"Stage02": 0.6, "zero": 0.0, "train-mean": 0.6}))
+    assert verdict.kind == "bad"
+    assert "but not than the train-mean image" in verdict.sentences[1]
+
+
+def test_no_rivals_give_no_praise(verdict_of: VerdictOf, evaluated: Evaluated) -> None:
+    verdict = verdict_of(evaluated("Stage02", {"Stage02": 0.9}))
+    assert verdict.headline == "Only partly measured"
+
+
+def test_nothing_is_said_of_a_run_that_was_not_evaluated() -> None:
+    assert judge(None, "Stage02").kind == "unknown"
