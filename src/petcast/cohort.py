@@ -1,15 +1,17 @@
 """The studies that some folders hold, whatever they come as, ready to be read one by one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from petcast.align import Reading
 from petcast.dicom.read import read_ct, read_pet
 from petcast.dicom.scan import Study, scan
+from petcast.nifti.case import NiftiCase
+from petcast.nifti.layout import Cohort, find_cases
 from petcast.pairs import Document
-from petcast.refusal import Reason, RefusedError
+from petcast.refusal import Reason, Refusal, RefusedError
 
 
 class Case(Protocol):
@@ -107,7 +109,7 @@ class Found:
 
 
 def find(folders: Sequence[Path], salt: str, workers: int | None = None) -> Found:
-    """Look for studies in folders.
+    """Look for studies in folders, DICOM and NIfTI alike.
 
     Args:
         folders: Folders, zips or files.
@@ -118,6 +120,42 @@ def find(folders: Sequence[Path], salt: str, workers: int | None = None) -> Foun
         What was found, usable or not.
     """
     scanned = scan(folders, salt=salt, workers=workers)
-    cases = tuple(DicomCase(study) for study in scanned.studies if study.refusal is None)
+    cohort = find_cases(folders, salt)
+    dicom = [DicomCase(study) for study in scanned.studies if study.refusal is None]
+    cases: tuple[Case, ...] = (*dicom, *map(NiftiCase, cohort.cases))
     patient_of = {study.id: study.patient_id for study in scanned.studies}
-    return Found(cases, tuple(scanned.refusals()), patient_of, scanned)
+    patient_of |= {study: patient for study, patient, _ in cohort.refused}
+    patient_of |= {case.id: case.patient for case in cohort.cases}
+    others = tuple(file for file in scanned.files if file.path not in cohort.files)
+    refused = [*replace(scanned, files=others).refusals(), *_refused_nifti(cohort)]
+    return Found(cases, tuple(refused), patient_of, scanned)
+
+
+def _refused_nifti(cohort: Cohort) -> list[Document]:
+    rows = [refused_row("study", study, refusal) for study, _, refusal in cohort.refused]
+    if cohort.strays:
+        stray = Refusal(Reason.NIFTI_NAME, "The name ends in none of ct, ctres, pet, suv or seg.")
+        rows.append(refused_row("file", "", stray, len(cohort.strays)))
+    return rows
+
+
+def refused_row(level: str, id_: str, refusal: Refusal, files: int = 0) -> Document:
+    """Lay a refusal out for pairs.json.
+
+    Args:
+        level: "study" or "file".
+        id_: Pseudonym of the study, empty for files.
+        refusal: Why.
+        files: How many, of files.
+
+    Returns:
+        Its row.
+    """
+    return {
+        "level": level,
+        "id": id_,
+        "modality": "",
+        "files": files,
+        "reason": str(refusal.reason),
+        "detail": refusal.detail,
+    }

@@ -25,7 +25,7 @@ from pathlib import Path
 import petcast
 from petcast import pairs as store
 from petcast.align import Aligned, Reading, align
-from petcast.cohort import Case, Found, find
+from petcast.cohort import Case, Found, find, refused_row
 from petcast.dicom.privacy import pseudonym, user_salt
 from petcast.durable import exclusive, settle
 from petcast.errors import DataError, FormatError
@@ -306,14 +306,7 @@ def _index_row(card: Document, split: Split) -> Document:
 
 def _refused_rows(outcomes: Sequence[Outcome]) -> list[Document]:
     return [
-        {
-            "level": "study",
-            "id": outcome.id,
-            "modality": "",
-            "files": 0,
-            "reason": str(outcome.refusal.reason),
-            "detail": outcome.refusal.detail,
-        }
+        refused_row("study", outcome.id, outcome.refusal)
         for outcome in outcomes
         if outcome.refusal is not None
     ]
@@ -324,7 +317,11 @@ def _nothing(folders: Sequence[Path], refused: Sequence[Document]) -> str:
     where = ", ".join(map(str, folders))
     if not refused:
         return f"{where}: nothing was found; give folders or zips of DICOM, or a NIfTI cohort"
-    counted: Counter[tuple[str, str]] = Counter((row["reason"], row["level"]) for row in refused)
+    counted: Counter[tuple[str, str]] = Counter()
+    for row in refused:
+        counted[row["reason"], row["level"]] += max(
+            1, row["files"] if row["level"] == "file" else 1
+        )
     lines = [f"{where}: nothing can be used"]
     for (reason, level), count in sorted(counted.items()):
         known = {str(one): one for one in Reason}[reason]

@@ -326,6 +326,54 @@ class Reason(StrEnum):
         'Give studies of the chest, or prepare with slices = "all".',
     )
 
+    # A case of a NIfTI cohort
+
+    NIFTI_NAME = (
+        "NIFTI-NAME",
+        "The NIfTI file's name does not say what it holds, or two files claim to be the same.",
+        "Name files <case>_ct, <case>_pet and <case>_seg, or CT, SUV and SEG in a folder a case.",
+    )
+    NIFTI_DAMAGED = (
+        "NIFTI-DAMAGED",
+        "The NIfTI file is cut off, damaged, or not what its name says.",
+        "Copy or convert the file again; check the free space.",
+    )
+    NIFTI_SHAPE = (
+        "NIFTI-SHAPE",
+        "The NIfTI file is not one 3-D image with one number a voxel.",
+        "Convert the static volume alone, uncoloured, to a 3-D file.",
+    )
+    NIFTI_SIZE = (
+        "NIFTI-SIZE",
+        "The NIfTI file declares or holds more than a scan does, or than there is memory for.",
+        "Look at it with a tool you trust; if it is sound, use a machine with more memory.",
+    )
+    NIFTI_PLACE = (
+        "NIFTI-PLACE",
+        "Where the NIfTI's voxels lie in the patient is missing, contradictory or distorted.",
+        "Convert from DICOM again with a tool that writes one sform or qform, in millimetres.",
+    )
+    NOT_FINITE = (
+        "NOT-FINITE",
+        "The voxels hold NaN or infinite values.",
+        "Mend it where it was made; a reader would take them for 0.",
+    )
+    NOT_SUV = (
+        "NOT-SUV",
+        "The PET's values are not in SUV of body weight.",
+        "Give the PET in SUV (autoPET's SUV file), or the DICOM export to compute it from.",
+    )
+    NOT_A_MASK = (
+        "NOT-A-MASK",
+        "The lesion mask does not hold whole labels from 0 up.",
+        "Give a mask with 0 outside and 1 (or a lesion's number) inside, or take it away.",
+    )
+    FIELD_OF_VIEW = (
+        "FIELD-OF-VIEW",
+        "The images show a box cut out of the body, not whole cross-sections.",
+        "Give the whole images; a crop shows neither body nor lungs.",
+    )
+
 
 @dataclass(frozen=True)
 class Refusal:

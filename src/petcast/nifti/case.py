@@ -1,0 +1,111 @@
+"""A NIfTI case → CT in HU, PET in SUV and its lesions, or why not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from petcast.align import AIR_HU, HIGHEST_HU, Reading
+from petcast.errors import FormatError, GeometryError, UnitError
+from petcast.nifti.header import require_sound
+from petcast.nifti.layout import Found
+from petcast.nifti.plausible import require_field_of_view, require_hu, require_mask, require_suv
+from petcast.refusal import Reason, RefusedError
+from petcast.volume import Unit, Volume
+
+FACTOR_RULE = "nifti-suv"
+TIME_RULE = "nifti-unknown"
+"""NIfTI states no dose, weight, time or tracer: the file's SUV is taken as it is."""
+
+_NAMES = {Unit.HU: "CT", Unit.SUV: "PET", Unit.LABEL: "lesion mask"}
+_WRONG_UNIT = {
+    Unit.HU: Reason.NOT_HU,
+    Unit.SUV: Reason.NOT_SUV,
+    Unit.LABEL: Reason.NOT_A_MASK,
+}
+
+
+@dataclass(frozen=True)
+class NiftiCase:
+    """A study of a NIfTI cohort.
+
+    Attributes:
+        found: Its files.
+    """
+
+    found: Found
+
+    @property
+    def id(self) -> str:
+        """Pseudonym of the study."""
+        return self.found.id
+
+    @property
+    def patient(self) -> str:
+        """Pseudonym of its patient."""
+        return self.found.patient
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """CT, PET and perhaps the mask."""
+        paths = (self.found.ct, self.found.pet, self.found.lesions)
+        return tuple(path for path in paths if path is not None)
+
+    def read(self) -> Reading:
+        """Read CT, PET and lesions.
+
+        Returns:
+            HU and SUV.
+
+        Raises:
+            RefusedError: They cannot be used, and why.
+        """
+        ct = load(self.found.ct, Unit.HU)
+        require_field_of_view(ct)
+        require_hu(ct)
+        pet = load(self.found.pet, Unit.SUV)
+        require_suv(pet, ct)
+        lesions = None
+        if self.found.lesions is not None:
+            lesions = load(self.found.lesions, Unit.LABEL)
+            require_mask(lesions)
+        notes = ["NIfTI names neither tracer, dose nor time: the file's SUV is taken as it is."]
+        if pet.voxels.min() < 0:
+            notes.append("Values below 0 SUV were set to 0.")
+        hu = np.clip(ct.voxels, AIR_HU, HIGHEST_HU)
+        suv = np.maximum(pet.voxels, 0).astype(np.float32)
+        return Reading(
+            ct.like(hu), pet.like(suv), FACTOR_RULE, TIME_RULE, None, tuple(notes), lesions
+        )
+
+
+def load(path: Path, unit: Unit) -> Volume:
+    """Load one file that may be damaged or hostile.
+
+    Args:
+        path: NIfTI.
+        unit: What its values are meant to be.
+
+    Returns:
+        The volume.
+
+    Raises:
+        RefusedError: It cannot be used, and why; the file is called CT, PET or mask.
+    """
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings would name the file
+    name = _NAMES[unit]
+    try:
+        require_sound(path)
+        return Volume.load(path, unit)
+    except RefusedError as error:
+        raise RefusedError(error.refusal.reason, f"The {name}: {error.refusal.detail}") from None
+    except UnitError:
+        raise RefusedError(_WRONG_UNIT[unit], f"The {name}'s file names another unit.") from None
+    except GeometryError:
+        raise RefusedError(Reason.NIFTI_PLACE, f"The {name} lies in no space.") from None
+    except FormatError:
+        detail = f"The {name} cannot be read as an image."
+        raise RefusedError(Reason.NIFTI_DAMAGED, detail) from None

@@ -1,0 +1,349 @@
+"""One NIfTI file, before anything is loaded: what it declares, and whether it holds that.
+
+Files come from anywhere. A header may declare more voxels than there is memory, a gzip of a
+megabyte may inflate to a disk, and a damaged byte may move the patient. Everything is checked here
+in one pass over the stream, with a bound on what is read; only then the library that decodes NIfTI
+sees the file.
+"""
+
+import gzip
+import math
+import os
+import stat
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petcast.refusal import Reason, RefusedError
+
+MOST_VOXELS_A_SIDE = 4096
+MOST_VOXELS = 1_500_000_000
+"""Larger than a total-body PET/CT at its finest: 1024 × 1024 × 1400."""
+
+FINEST_MM = 0.2
+COARSEST_MM = 50.0
+FARTHEST_MM = 1e5
+"""A voxel that lies 100 m from the origin lies in no scanner."""
+
+MOST_TRAILING_BYTES = 1 << 20
+MOST_EXTENSION_BYTES = 64 << 20
+CHUNK_BYTES = 1 << 24
+
+BYTES_A_VOXEL = 12
+"""What loading takes for each voxel besides the file's own type: a copy in float32, and work."""
+
+SAME_PLACE_MM = 1.0
+"""Two descriptions of one place that differ by less agree."""
+
+TYPES = {
+    2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4",
+    1024: "i8", 1280: "u8",
+}  # fmt: skip
+"""NIfTI's codes of the types with one number a voxel."""
+
+MILLIMETRES = (0, 2)
+"""NIfTI's codes of the unit of length: not stated, which everyone reads as mm, and mm."""
+
+
+@dataclass(frozen=True)
+class NiftiHeader:
+    """What a file declares.
+
+    Attributes:
+        shape: Voxels along (x, y, z).
+        dtype: As stored, byte order included.
+        offset: Where the voxels begin, in bytes.
+        spacing_mm: Along (x, y, z).
+        affine: 4×4, index (x, y, z, 1) → NIfTI's RAS in mm.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    offset: int
+    spacing_mm: tuple[float, float, float]
+    affine: NDArray[np.float64]
+
+    @property
+    def voxels(self) -> int:
+        """How many."""
+        return math.prod(self.shape)
+
+    @property
+    def data_bytes(self) -> int:
+        """How many bytes they take."""
+        return self.voxels * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the fields stand in NIfTI-1 or NIfTI-2, and of which type they are."""
+
+    size: int
+    magic: tuple[int, bytes]
+    dim: tuple[int, str]
+    type_code: tuple[int, str]
+    bits: tuple[int, str]
+    pixdim: tuple[int, str]
+    offset: tuple[int, str]
+    scale: tuple[int, str]
+    codes: tuple[int, str]
+    quaternion: tuple[int, str]
+    rows: tuple[int, str]
+    units: tuple[int, str]
+
+
+_LAYOUTS = {
+    348: _Layout(
+        348, (344, b"n+1\0"), (40, "8h"), (70, "h"), (72, "h"), (76, "8f"), (108, "f"),
+        (112, "2f"), (252, "2h"), (256, "6f"), (280, "12f"), (123, "b"),
+    ),
+    540: _Layout(
+        540, (4, b"n+2\0"), (16, "8q"), (12, "h"), (14, "h"), (104, "8d"), (168, "q"),
+        (176, "2d"), (344, "2i"), (352, "6d"), (400, "12d"), (500, "i"),
+    ),
+}  # fmt: skip
+
+
+def require_sound(path: Path) -> NiftiHeader:
+    """Read a file's header and make sure that the file holds what it declares.
+
+    Args:
+        path: A NIfTI file, gzipped or not.
+
+    Returns:
+        What it declares.
+
+    Raises:
+        RefusedError: UNREADABLE, NIFTI-DAMAGED, NIFTI-SHAPE, NIFTI-SIZE, NIFTI-PLACE, SPACING or
+            NOT-FINITE. No message names the file.
+    """
+    with _opened(path) as stream:
+        header = _read_header(stream)
+        _require_room(header)
+        _require_data(stream, header)
+    return header
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for ever
+            raise RefusedError(Reason.UNREADABLE, "It is no regular file.")
+        with path.open("rb") as raw:
+            zipped = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            with gzip.open(raw) if zipped else raw as stream:
+                yield cast("BinaryIO", stream)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise _damaged("Its gzip stream is cut off or damaged.") from None
+    except OSError as error:
+        raise RefusedError(Reason.UNREADABLE, f"{error.strerror or 'It cannot be read'}.") from None
+
+
+# What it declares
+
+
+def _read_header(stream: BinaryIO) -> NiftiHeader:
+    raw = stream.read(540)
+    fields = _Fields.of(raw)
+    shape, dtype = _shape(fields), _dtype(fields)
+    spacing = _spacing_mm(fields)
+    return NiftiHeader(shape, dtype, _offset(fields), spacing, _affine(fields, shape, spacing))
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """The header's bytes, with their layout and their byte order."""
+
+    raw: bytes
+    layout: _Layout
+    order: str
+
+    @classmethod
+    def of(cls, raw: bytes) -> "_Fields":
+        for order in "<>":
+            size = struct.unpack_from(f"{order}i", raw)[0] if len(raw) >= 4 else 0
+            layout = _LAYOUTS.get(size)
+            if layout is not None and len(raw) >= layout.size:
+                place, magic = layout.magic
+                if raw[place : place + len(magic)] != magic:
+                    break
+                return cls(raw, layout, order)
+        raise _damaged("It has no NIfTI header.")
+
+    def __getitem__(self, name: str) -> tuple[Any, ...]:
+        place, kind = getattr(self.layout, name)
+        return struct.unpack_from(f"{self.order}{kind}", self.raw, place)
+
+
+def _shape(fields: _Fields) -> tuple[int, int, int]:
+    axes, *sizes = fields["dim"]
+    if not 3 <= axes <= 7 or any(size != 1 for size in sizes[3:axes]):
+        raise RefusedError(
+            Reason.NIFTI_SHAPE,
+            f"Its dimensions are {axes}: {tuple(sizes[: max(0, min(axes, 7))])}.",
+        )
+    x, y, z = sizes[:3]
+    if min(x, y, z) < 1:
+        raise _damaged(f"It declares {x} × {y} × {z} voxels.")
+    if max(x, y, z) > MOST_VOXELS_A_SIDE or x * y * z > MOST_VOXELS:
+        raise RefusedError(Reason.NIFTI_SIZE, f"It declares {x} × {y} × {z} voxels.")
+    return x, y, z
+
+
+def _dtype(fields: _Fields) -> np.dtype[Any]:
+    [code], [bits] = fields["type_code"], fields["bits"]
+    if code not in TYPES:
+        raise RefusedError(Reason.NIFTI_SHAPE, f"Its voxels have NIfTI's type {code}.")
+    dtype = np.dtype(f"{fields.order}{TYPES[code]}")
+    if bits != dtype.itemsize * 8:
+        raise _damaged(f"Its voxels have {bits} bits and NIfTI's type {code}.")
+    if not all(map(math.isfinite, fields["scale"])):
+        raise _damaged("Its slope or intercept is no number.")
+    return dtype
+
+
+def _offset(fields: _Fields) -> int:
+    [offset] = fields["offset"]
+    least = fields.layout.size + 4
+    if not (math.isfinite(offset) and least <= offset <= MOST_EXTENSION_BYTES):
+        raise _damaged(f"Its voxels are said to begin at byte {offset:g}.")
+    if offset != int(offset):
+        raise _damaged("Its voxels are said to begin between two bytes.")
+    return int(offset)
+
+
+def _spacing_mm(fields: _Fields) -> tuple[float, float, float]:
+    spacing = tuple(abs(float(step)) for step in fields["pixdim"][1:4])
+    [units] = fields["units"]
+    if (units & 7) not in MILLIMETRES:
+        raise RefusedError(Reason.SPACING, "Its spacing is not stated in millimetres.")
+    if not all(math.isfinite(step) and FINEST_MM <= step <= COARSEST_MM for step in spacing):
+        raise RefusedError(
+            Reason.SPACING,
+            f"{' × '.join(f'{step:g}' for step in spacing)} mm; expected {FINEST_MM:g} to "
+            f"{COARSEST_MM:g} mm.",
+        )
+    x, y, z = spacing
+    return x, y, z
+
+
+# Where it lies
+
+
+def _affine(
+    fields: _Fields, shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]
+) -> NDArray[np.float64]:
+    """The place that the header states; where it states two, they must agree."""
+    by_quaternion, by_rows = fields["codes"]
+    stated = []
+    if by_rows > 0:
+        stated.append(_by_rows(fields, spacing_mm))
+    if by_quaternion > 0:
+        stated.append(_by_quaternion(fields, spacing_mm))
+    if not stated:
+        raise RefusedError(Reason.NIFTI_PLACE, "Neither qform nor sform is set.")
+    far = np.array([n - 1 for n in shape] + [1])
+    ends = [affine @ corner for affine in stated for corner in (np.array([0, 0, 0, 1]), far)]
+    if not np.isfinite(ends).all() or np.abs(ends).max() > FARTHEST_MM:
+        raise RefusedError(Reason.NIFTI_PLACE, "Its voxels lie nowhere, or 100 m away.")
+    difference = stated[0] - stated[-1]
+    if max(np.abs(difference[:, 3]).max(), np.abs(difference @ far).max()) > SAME_PLACE_MM:
+        raise RefusedError(Reason.NIFTI_PLACE, "Its qform and sform name two places.")
+    return stated[0]
+
+
+def _by_rows(fields: _Fields, spacing_mm: tuple[float, float, float]) -> NDArray[np.float64]:
+    affine = np.eye(4)
+    affine[:3] = np.array(fields["rows"], dtype=np.float64).reshape(3, 4)
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.allclose(lengths, spacing_mm, rtol=0.01, atol=0):
+        raise RefusedError(Reason.NIFTI_PLACE, "Its sform and its spacing disagree.")
+    axes = affine[:3, :3] / lengths
+    if np.abs(axes.T @ axes - np.eye(3)).max() > 1e-3:
+        raise RefusedError(Reason.NIFTI_PLACE, "Its axes are not at right angles.")
+    return affine
+
+
+def _by_quaternion(fields: _Fields, spacing_mm: tuple[float, float, float]) -> NDArray[np.float64]:
+    """The rotation by a unit quaternion whose real part is left out, as NIfTI defines it."""
+    b, c, d, *origin = map(float, fields["quaternion"])
+    square = b * b + c * c + d * d
+    if not square <= 1.001:
+        raise RefusedError(Reason.NIFTI_PLACE, "Its qform is no rotation.")
+    a = math.sqrt(max(0.0, 1.0 - square))
+    rotation = np.array(
+        [
+            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+        ]
+    )
+    handedness = -1.0 if fields["pixdim"][0] < 0 else 1.0
+    affine = np.eye(4)
+    affine[:3, :3] = rotation * np.array([*spacing_mm[:2], handedness * spacing_mm[2]])
+    affine[:3, 3] = origin
+    return affine
+
+
+# What it holds
+
+
+def _require_room(header: NiftiHeader) -> None:
+    needed = header.data_bytes + header.voxels * BYTES_A_VOXEL
+    available = available_memory_bytes()
+    if needed > available:
+        raise RefusedError(
+            Reason.NIFTI_SIZE,
+            f"Loading it takes {needed / 1e9:.1f} GB; {available / 1e9:.1f} GB of memory are free.",
+        )
+
+
+def available_memory_bytes() -> int:
+    """Say how much memory can be taken without swapping.
+
+    Returns:
+        Bytes; where the system does not say, a machine of 8 GB is assumed.
+    """
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        [line] = [line for line in lines if line.startswith("MemAvailable:")]
+        return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, OSError, ValueError):
+        return 4 << 30
+
+
+def _require_data(stream: BinaryIO, header: NiftiHeader) -> None:
+    """Read the voxels once, to the end of the stream but never far beyond what is declared."""
+    stream.seek(header.offset)
+    left = header.data_bytes
+    chunk_bytes = CHUNK_BYTES // header.dtype.itemsize * header.dtype.itemsize
+    while left:
+        chunk = stream.read(min(chunk_bytes, left))
+        if not chunk:
+            raise _damaged(f"Its last {left} of {header.data_bytes} bytes of voxels are missing.")
+        left -= len(chunk)
+        _require_finite(chunk, header.dtype)
+    if len(stream.read(MOST_TRAILING_BYTES + 1)) > MOST_TRAILING_BYTES:
+        raise RefusedError(Reason.NIFTI_SIZE, "It holds far more than its header declares.")
+
+
+def _require_finite(chunk: bytes, dtype: np.dtype[Any]) -> None:
+    whole = len(chunk) // dtype.itemsize * dtype.itemsize
+    if dtype.kind == "f" and not np.isfinite(np.frombuffer(chunk[:whole], dtype)).all():
+        raise RefusedError(Reason.NOT_FINITE, "Some voxels are NaN or infinite.")
+
+
+def _damaged(detail: str) -> RefusedError:
+    return RefusedError(Reason.NIFTI_DAMAGED, detail)

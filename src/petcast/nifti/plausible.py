@@ -1,0 +1,132 @@
+"""Whether voxels can be what their file's name says: HU, SUV or a mask.
+
+A NIfTI file names no unit. These checks find what gets mixed up in practice: a CT windowed to 8
+bits or shifted by 1024, a PET in Bq/mL, kBq/mL or counts, or one divided by its maximum.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petcast.anatomy import BODY, body_mask
+from petcast.grid import thinned
+from petcast.refusal import Reason, RefusedError
+from petcast.volume import Volume
+
+LEAST_FIELD_MM = 150.0
+"""No adult's chest is narrower; images that are do not show whole cross-sections."""
+
+AIR_BELOW_HU = -500.0
+TISSUE_HU = (-200.0, 300.0)
+LEAST_AIR_SHARE = 0.005
+LEAST_TISSUE_SHARE = 0.02
+HIGHEST_HU = 40_000.0
+"""Extended CT scales reach 30,710 at metal."""
+
+BODY_SUV = (0.1, 3.0)
+"""By its definition, SUV averages about 1 over a body; kBq/mL and Bq/mL lie above, parts of a
+maximum below."""
+
+LOWEST_SUV = -5.0
+"""Some reconstructions and interpolations undershoot zero, but not by so much."""
+
+MOST_LABELS = 10_000
+
+
+def require_field_of_view(ct: Volume) -> None:
+    """Refuse a box cut out of a body.
+
+    Args:
+        ct: Of any unit.
+
+    Raises:
+        RefusedError: FIELD-OF-VIEW.
+    """
+    standing = ct.canonical()
+    width_mm, depth_mm, _ = (
+        step * n
+        for step, n in zip(standing.spacing_mm, reversed(standing.voxels.shape), strict=True)
+    )
+    if min(width_mm, depth_mm) < LEAST_FIELD_MM:
+        raise RefusedError(
+            Reason.FIELD_OF_VIEW,
+            f"The CT is {width_mm:.0f} × {depth_mm:.0f} mm wide; a chest needs at least "
+            f"{LEAST_FIELD_MM:.0f} mm.",
+        )
+
+
+def require_hu(ct: Volume) -> None:
+    """Refuse a CT whose values cannot be HU.
+
+    Args:
+        ct: Meant to be in HU.
+
+    Raises:
+        RefusedError: NOT-HU.
+    """
+    hu = thinned(ct).voxels
+    low, high = float(hu.min()), float(hu.max())
+    air = float((hu < AIR_BELOW_HU).mean())
+    tissue = float(((hu >= TISSUE_HU[0]) & (hu <= TISSUE_HU[1])).mean())
+    if air < LEAST_AIR_SHARE or tissue < LEAST_TISSUE_SHARE or high > HIGHEST_HU:
+        raise RefusedError(
+            Reason.NOT_HU,
+            f"The CT's values run from {low:g} to {high:g}; {air:.1%} look like air in HU and "
+            f"{tissue:.1%} like soft tissue.",
+        )
+
+
+def require_suv(pet: Volume, ct: Volume) -> None:
+    """Refuse a PET whose values cannot be SUV.
+
+    Args:
+        pet: Meant to be in SUV.
+        ct: In HU, in the same space: it shows the body.
+
+    Raises:
+        RefusedError: NOT-SUV, or COVERAGE where they have no part of the body in common.
+    """
+    low, high = float(pet.voxels.min()), float(pet.voxels.max())
+    if low < LOWEST_SUV:
+        raise RefusedError(Reason.NOT_SUV, f"The PET's lowest value is {low:g}.")
+    if _whole_numbers(pet.voxels):
+        raise RefusedError(
+            Reason.NOT_SUV, f"The PET holds whole numbers only, from {low:g} to {high:g}."
+        )
+    mean = _body_mean(pet, ct)
+    if not BODY_SUV[0] <= mean <= BODY_SUV[1]:
+        raise RefusedError(
+            Reason.NOT_SUV,
+            f"Inside the body the PET's mean is {mean:.3g}; SUV averages about 1 and lies between "
+            f"{BODY_SUV[0]:g} and {BODY_SUV[1]:g}.",
+        )
+
+
+def require_mask(mask: Volume) -> None:
+    """Refuse a lesion mask that holds anything but labels.
+
+    Args:
+        mask: Not 0 inside lesions.
+
+    Raises:
+        RefusedError: NOT-A-MASK.
+    """
+    low, high = float(mask.voxels.min()), float(mask.voxels.max())
+    if low < 0 or high > MOST_LABELS or not _whole_numbers(mask.voxels):
+        raise RefusedError(
+            Reason.NOT_A_MASK, f"Its values run from {low:g} to {high:g}, whole numbers or not."
+        )
+
+
+def _body_mean(pet: Volume, ct: Volume) -> float:
+    body = body_mask(thinned(ct))
+    on_ct = pet.resampled(body.grid, outside=np.nan, antialias=False).voxels
+    inside = on_ct[(body.voxels == BODY) & np.isfinite(on_ct)]
+    if not inside.size:
+        raise RefusedError(Reason.COVERAGE, "No part of the body is on both the CT and the PET.")
+    return float(inside.mean(dtype=np.float64))
+
+
+def _whole_numbers(voxels: NDArray[np.generic]) -> bool:
+    if voxels.dtype.kind in "biu":
+        return True
+    return all(bool((plane == np.rint(plane)).all()) for plane in voxels)
