@@ -51,7 +51,10 @@ def test_an_epoch_that_was_not_drawn_is_not_marked(epoch_row: EpochRow) -> None:
 def test_a_loss_over_decades_is_logarithmic(epoch_row: EpochRow) -> None:
     panel = draw_curves([epoch_row(k) for k in range(1, 20)], chosen=None)[3]
     assert panel.logarithmic
-    assert panel.y_ticks[0].label == "1e−07"
+    labels = [tick.label for tick in panel.y_ticks]
+    assert (labels[0], labels[-1]) == ("1e−07", "0.05")
+    heights = [tick.at for tick in panel.y_ticks]
+    assert heights == sorted(heights, reverse=True)
 
 
 @settings(deadline=None, max_examples=60)

@@ -80,7 +80,7 @@ def test_a_slice_without_body_or_uptake_is_drawn_whole() -> None:
 def test_many_stages_show_fewer_slices() -> None:
     montage = draw_montage(_slices(n=6, stages=10))
     assert montage is not None
-    assert len(montage.slices) == 2
+    assert len(montage.slices) == 3
     assert montage.kept == 6
 
 

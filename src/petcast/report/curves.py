@@ -12,8 +12,10 @@ LEFT, RIGHT, TOP, BOTTOM = 54, 14, 16, 40
 FEW_POINTS = 40
 """Up to so many epochs, each is marked by a dot with its numbers."""
 
-LOG_RATIO = 30
+LOG_RATIO = 10
 """A loss that falls by more than this factor is drawn on a logarithmic scale."""
+
+MOST_LOG_TICKS = 7
 
 Point = tuple[float, float]
 
@@ -141,7 +143,7 @@ def _panel(key: str, title: str, series: Sequence[_Series], chosen: int | None) 
     epochs = [epoch for one in drawn for epoch, _ in one.points]
     values = [value for one in drawn for _, value in one.finite()]
     logarithmic = key == "loss" and min(values) > 0 and max(values) > LOG_RATIO * min(values)
-    ticks = _decades(values) if logarithmic else nice_ticks(min(values), max(values), 5)
+    ticks = _log_ticks(values) if logarithmic else nice_ticks(min(values), max(values), 5)
     axes = _axes(epochs, ticks, logarithmic)
     here = chosen if chosen is not None and min(epochs) <= chosen <= max(epochs) else None
     return Panel(
@@ -231,10 +233,17 @@ def nice_ticks(low: float, high: float, about: int) -> list[float]:
     return [round(n * step, 12) for n in range(first, max(last, first + 1) + 1)]
 
 
-def _decades(values: Sequence[float]) -> list[float]:
-    low = math.floor(math.log10(min(values)) + 1e-9)
-    high = math.ceil(math.log10(max(values)) - 1e-9)
-    return [10.0**n for n in range(low, high + 1)]
+def _log_ticks(values: Sequence[float]) -> list[float]:
+    """1, 2 and 5 times powers of ten around the values; of many, only the powers and the ends."""
+    first, last = (math.floor(math.log10(end)) for end in (min(values), max(values)))
+    around = [m * 10.0**n for n in range(first, last + 2) for m in (1, 2, 5)]
+    low = max(tick for tick in around if tick <= min(values) * (1 + 1e-9))
+    high = min(tick for tick in around if tick >= max(values) * (1 - 1e-9))
+    ticks = [float(f"{tick:.1g}") for tick in around if low <= tick <= high]
+    if len(ticks) <= MOST_LOG_TICKS:
+        return ticks
+    powers = [tick for tick in ticks[1:-1] if f"{tick:e}".startswith("1.0")]
+    return [ticks[0], *powers, ticks[-1]]
 
 
 def _epoch_ticks(first: int, last: int) -> list[int]:

@@ -74,7 +74,7 @@ class RefusedGroup:
         meaning: In a sentence; empty for an unknown code.
         remedy: What to do.
         counts: Such as "2 series, 1 study".
-        files: How many files.
+        files: How many files the studies and series among them held; 0 where unknown.
         cases: The first of them.
         more: How many are not listed.
     """
@@ -204,7 +204,7 @@ def _refused(rows: Sequence[Document]) -> Iterable[RefusedGroup]:
             meaning=reason.meaning if reason else "This petcast does not know the code.",
             remedy=reason.remedy if reason else "",
             counts=_level_counts(cases),
-            files=sum(case.files for case in cases),
+            files=sum(case.files for case in cases if case.level != "file"),
             cases=cases[:MOST_CASES],
             more=max(n - MOST_CASES, 0),
         )

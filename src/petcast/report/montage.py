@@ -27,7 +27,7 @@ BODY_HU = -400.0
 
 MARGIN = 4
 MAGNIFICATION = 4
-MOST_PICTURES = 60
+MOST_PICTURES = 84
 """Keeps the page below 3 MB: of cascades with many stages fewer slices are shown."""
 
 Image = NDArray[np.floating]

@@ -81,13 +81,15 @@ def _content(run: Run) -> dict[str, Any]:
     evaluation = run.evaluation
     model = _evaluated_name(run)
     verdict = judge(evaluation, model)
+    strips = [draw_strip(claim) for claim in verdict.claims]
     rows = evaluation.rows if evaluation else ()
     return {
         "version": petcast.__version__,
         "model": model,
         "run": run,
         "verdict": verdict,
-        "strips": [draw_strip(claim) for claim in verdict.claims],
+        "strips": strips,
+        "has_intervals": any(strip.low_x is not None for strip in strips),
         "warnings": [*(evaluation.warnings if evaluation else ()), *misfits(run)],
         "evaluation": evaluation,
         "scores": main_table(rows, model) if rows else None,
@@ -131,14 +133,26 @@ def _score_caption(evaluation: Evaluation | None) -> str:
 
 def _clipping(evaluation: Evaluation | None, model: str) -> str:
     """How much of the real PET lies outside the window of the image metrics."""
-    if evaluation is None:
+    rows = evaluation.rows if evaluation else ()
+    clipped = [row for row in rows if (row.name, row.metric) == (model, "clipped")]
+    if not clipped:
         return ""
     shares = [
-        f"{number(100 * row.value, 2)} % ({region_label(row.region).lower()})"
-        for row in evaluation.rows
-        if row.name == model and row.metric == "clipped" and row.value is not None
+        f"{_percent(row.value)} ({region_label(row.region).lower()})"
+        for row in clipped
+        if row.value
     ]
-    return ", ".join(shares)
+    if not shares:
+        return "No voxel of the real PET lies above the SUV window of the image metrics."
+    return (
+        "SUV above the window counts as its upper end in SSIM, PSNR, MAE and MSE; of the real "
+        f"PET's voxels that concerns {', '.join(shares)}. SUV error and bias are not clipped."
+    )
+
+
+def _percent(share: float) -> str:
+    percent = number(100 * share, 2)
+    return "less than 0.01 %" if percent == "0.00" else f"{percent} %"
 
 
 EPOCH_COLUMNS = (

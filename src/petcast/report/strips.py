@@ -32,7 +32,8 @@ class Strip:
     Attributes:
         region: Where it was measured.
         metric: Which, with its unit.
-        direction: Which way is better, in words.
+        arrow: Which way is better.
+        direction: The same in words.
         value: The model's number.
         interval: Its interval, empty where there is none.
         won: Whether the model is better than every trivial image; None without any.
@@ -45,6 +46,7 @@ class Strip:
 
     region: str
     metric: str
+    arrow: str
     direction: str
     value: str
     interval: str
@@ -87,6 +89,7 @@ def draw_strip(claim: Claim) -> Strip:
     return Strip(
         region=region_label(claim.region),
         metric=f"{metric.label} ({metric.unit})" if metric.unit == "dB" else metric.label,
+        arrow=metric.arrow,
         direction=metric.arrow_words,
         value=metric.text(score.value),
         interval="" if text == MISSING else text,

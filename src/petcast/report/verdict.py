@@ -224,8 +224,9 @@ BETTER: Judgement = (
 )
 BETTER_INSIDE: Judgement = (
     "mixed",
-    "Beats every image made without the CT, but only inside the body",
-    "It is better where it matters; what it loses over whole slices lies in the dark background.",
+    "Beats every image made without the CT inside the body, not over whole slices",
+    "It is better where the uptake is; over whole slices, the background outside the body counts "
+    "for most, and there it is less clean.",
 )
 FLATTERED: Judgement = (
     "bad",
