@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from petcast.grid import part_of
@@ -12,6 +13,7 @@ from petcast.phantom import write_cohort
 from petcast.prepare import prepare
 from petcast.recipe import PreparationRecipe
 from petcast.split import PARTS
+from petcast.volume import Unit, Volume
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -22,6 +24,40 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip("the real PET/CT are not on this machine")
     return REAL_DATA
+
+
+MIDDLE_MM = (12.0, -30.0)
+"""Where the drawn chest stands, off the origin along x and y."""
+
+Chest = Callable[..., Volume]
+
+
+def _chest(
+    spacing_mm: tuple[float, float, float] = (5.0, 5.0, 6.0),
+    reach_mm: tuple[float, float] = (-132.0, 132.0),
+    lungs: bool = True,
+) -> Volume:
+    """A CT drawn from ellipses: trunk, lungs with a windpipe, gas in the bowel, a table below."""
+    x_mm, y_mm = (np.arange(-220, 220.1, step) for step in spacing_mm[:2])
+    z_mm = np.arange(reach_mm[0], reach_mm[1] + 0.1, spacing_mm[2])
+    z, y, x = np.meshgrid(z_mm, y_mm, x_mm, indexing="ij")
+    hu = np.full(x.shape, -1000.0)
+    hu[np.abs(y - 150) < 6] = -200
+    hu[(x / 170) ** 2 + (y / 120) ** 2 < 1] = 40
+    for side in (-80, 80) if lungs else ():
+        hu[((x - side) / 55) ** 2 + (y / 80) ** 2 + (z / 90) ** 2 < 1] = -800
+    if lungs:
+        hu[(x**2 + (y + 20) ** 2 < 9**2) & (z > 20)] = -1000
+    hu[((x - 30) / 30) ** 2 + (y / 30) ** 2 + ((z + 115) / 15) ** 2 < 1] = -1000
+    affine = np.diag([*spacing_mm, 1.0])
+    affine[:3, 3] = (x_mm[0] + MIDDLE_MM[0], y_mm[0] + MIDDLE_MM[1], z_mm[0])
+    return Volume(hu.astype(np.int16), affine, Unit.HU)
+
+
+@pytest.fixture(scope="session")
+def chest() -> Chest:
+    """Draws a CT of a chest on any grid; without lungs, if wished."""
+    return _chest
 
 
 SALT = "tests"

@@ -9,6 +9,7 @@ Limits, which the callers say where they matter:
 - A cross-section that the field of view cuts through the lung itself has no lung there.
 - Lung that is consolidated, or replaced by effusion or a mass, is not air and not found.
 - Skin folds and hands thinner than 16 mm may be lost; a hand in the lap joins the body.
+- A chest wall may be as thin as it likes while it is closed within its slice.
 """
 
 from typing import Any
@@ -33,6 +34,12 @@ TABLE_RADIUS_MM = 8.0
 """What a ball of this radius does not fit into is table, blanket or tube, not body."""
 SKIN_MM = 4.0
 """How far the body goes on beyond what the ball of `TABLE_RADIUS_MM` reaches."""
+WALL_MM = 20.0
+"""A chest wall that the ball does not fit into is thinner than this on any grid."""
+LEAST_HOLE_MM2 = 400.0
+"""Smaller air in a slice is no lung that a wall was lost from."""
+OWN_WALL = 0.5
+"""Air is the body's own if more than this share of what borders on it is body."""
 CORE_RADIUS_MM = 4.0
 """Balls of this radius fit into lung, and not through the walls that part it from bowel."""
 GAS_BLUR_MM = 2.0
@@ -44,6 +51,9 @@ REACH_MM = 15.0
 """How far beyond its core a lung is followed: into recesses, not up the trachea."""
 GAP_RADIUS_MM = 5.0
 """Air between arm and chest wider than twice this opens outwards."""
+
+IN_PLANE = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))])
+"""Voxels are neighbours within a slice only."""
 
 Mask = NDArray[np.bool_]
 
@@ -122,16 +132,44 @@ def _body(ct: Volume) -> Mask:
     tissue = ct.voxels > SKIN_HU
     spacing_mm = ct.spacing_mm
     solid = _dilated(_eroded(tissue, TABLE_RADIUS_MM, spacing_mm), TABLE_RADIUS_MM, spacing_mm)
-    pieces = _large_pieces(solid, share=0.02)
-    body = tissue & _dilated(pieces, SKIN_MM, spacing_mm)
-    filled = _filled_slices(body)
+    body = tissue & _dilated(_large_pieces(solid, share=0.02), SKIN_MM, spacing_mm)
+    filled = _filled_slices(_with_thin_walls(tissue, body, spacing_mm))
     return filled & ~_air_from_outside(ct, filled)
 
 
-def _filled_slices(mask: Mask) -> Mask:
-    from scipy.ndimage import binary_fill_holes
+def _with_thin_walls(tissue: Mask, body: Mask, spacing_mm: tuple[float, float, float]) -> Mask:
+    """Give the body back the walls, too thin for the ball, that close it around air of its own.
 
-    return np.stack([np.asarray(binary_fill_holes(one)) for one in mask])
+    A slim patient's chest wall is such a wall. A hollow table is closed, too, but by itself.
+    """
+    from scipy.ndimage import find_objects, label
+
+    lost = _filled_slices(tissue) & ~_filled_slices(body) & ~tissue
+    holes, _ = label(lost, structure=IN_PLANE)
+    least = LEAST_HOLE_MM2 / (spacing_mm[0] * spacing_mm[1])
+    large = np.bincount(holes.ravel()) >= least
+    mended = body.copy()
+    for number, box in enumerate(find_objects(holes), start=1):
+        if not large[number]:
+            continue
+        around = _grown(box, body.shape, WALL_MM, spacing_mm)
+        hole = holes[around] == number
+        rim = _dilated(hole, SKIN_MM, spacing_mm) & tissue[around]
+        if (body[around] & rim).sum() > OWN_WALL * rim.sum():
+            mended[around] |= hole | (_dilated(hole, WALL_MM, spacing_mm) & tissue[around])
+    return mended
+
+
+def _filled_slices(mask: Mask) -> Mask:
+    """Fill what is enclosed within a slice."""
+    from scipy.ndimage import label
+
+    air, count = label(~mask, structure=IN_PLANE)
+    outside = np.zeros(count + 1, dtype=bool)
+    for edge in (air[:, 0], air[:, -1], air[:, :, 0], air[:, :, -1]):
+        outside[edge] = True
+    outside[0] = False
+    return np.asarray(~outside[air])
 
 
 def _air_from_outside(ct: Volume, filled: Mask) -> Mask:

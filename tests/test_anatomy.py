@@ -1,0 +1,119 @@
+"""Body and lungs on a drawn chest, whose every millimetre is known."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from petcast.anatomy import BODY, LUNGS, body_mask, lung_mask, regions
+from petcast.errors import UnitError
+from petcast.volume import Unit, Volume
+
+
+@pytest.fixture(scope="module")
+def ct(chest) -> Volume:
+    return chest()
+
+
+@pytest.fixture(scope="module")
+def found(ct: Volume) -> Volume:
+    return regions(ct)
+
+
+def dice(first: np.ndarray, second: np.ndarray) -> float:
+    return float(2 * (first & second).sum() / (first.sum() + second.sum()))
+
+
+def millimetres(ct: Volume) -> tuple[np.ndarray, ...]:
+    """x, y, z of each voxel as the chest was drawn."""
+    z, y, x = np.indices(ct.voxels.shape)
+    return tuple(
+        axis * step + start
+        for axis, step, start in zip((x, y, z), ct.spacing_mm, (-220, -220, -132), strict=True)
+    )
+
+
+def test_the_body_is_the_trunk_filled_and_without_the_table(ct: Volume, found: Volume) -> None:
+    x, y, _ = millimetres(ct)
+    trunk = (x / 170) ** 2 + (y / 120) ** 2 < 1
+    assert dice(found.voxels >= BODY, trunk) > 0.97
+    assert not (found.voxels[y > 140]).any()
+
+
+def test_the_lungs_are_lungs_and_neither_windpipe_nor_bowel(ct: Volume, found: Volume) -> None:
+    x, y, z = millimetres(ct)
+    lungs = sum(((x - s) / 55) ** 2 + (y / 80) ** 2 + (z / 90) ** 2 < 1 for s in (-80, 80)) > 0
+    assert dice(found.voxels == LUNGS, lungs) > 0.95
+    windpipe, bowel = (x**2 + (y + 20) ** 2 < 9**2) & (z > 20), z < -98
+    assert not ((found.voxels == LUNGS) & (windpipe | bowel)).any()
+
+
+def test_a_slim_patients_lungs_are_found_behind_a_wall_of_a_centimetre(ct: Volume) -> None:
+    x, y, _ = millimetres(ct)
+    trunk = (x / 155) ** 2 + (y / 110) ** 2 < 1
+    slim = np.where(trunk, ct.voxels, -1000).astype(np.int16)
+    assert dice(regions(ct.like(slim)).voxels == LUNGS, slim == -800) > 0.97
+
+
+def test_a_hollow_table_is_no_body(chest, ct: Volume, found: Volume) -> None:
+    _, y, _ = millimetres(ct)
+    x = millimetres(ct)[0]
+    hu = ct.voxels.copy()
+    hu[(np.abs(y - 165) < 28) & (np.abs(x) < 200)] = 100
+    hu[(np.abs(y - 165) < 22) & (np.abs(x) < 194)] = -980
+    assert np.array_equal(regions(ct.like(hu)).voxels, found.voxels)
+
+
+def test_noise_of_a_low_dose_scan_moves_little(ct: Volume, found: Volume) -> None:
+    noise = np.random.default_rng(0).normal(0, 40, ct.voxels.shape)
+    noisy = regions(ct.like((ct.voxels + noise).astype(np.int16)))
+    for label in (BODY, LUNGS):
+        assert dice(noisy.voxels >= label, found.voxels >= label) > 0.97
+
+
+@settings(deadline=None, max_examples=4)
+@given(axes=st.sets(st.sampled_from("xyz"), min_size=1))
+def test_the_order_of_storage_does_not_matter(ct: Volume, found: Volume, axes: set) -> None:
+    turned = ct
+    for axis in axes:
+        turned = turned.flipped(axis)
+    labels = regions(turned)
+    assert labels.grid.matches(turned.grid)
+    assert np.array_equal(labels.canonical().voxels, found.voxels)
+
+
+def test_both_masks_are_those_of_the_regions(ct: Volume, found: Volume) -> None:
+    assert np.array_equal(body_mask(ct).voxels, found.voxels >= BODY)
+    assert np.array_equal(lung_mask(ct).voxels, found.voxels == LUNGS)
+
+
+def test_a_trunk_without_lungs_has_none(chest) -> None:
+    found = regions(chest(lungs=False))
+    assert not (found.voxels == LUNGS).any()
+    assert (found.voxels == BODY).any()
+
+
+@pytest.mark.parametrize("hu", [-1024, 0])
+def test_an_empty_or_full_image_has_no_lungs(ct: Volume, hu: int) -> None:
+    found = regions(ct.like(np.full_like(ct.voxels, hu))).voxels
+    assert not (found == LUNGS).any()
+    assert (found == BODY).all() == (hu == 0)
+
+
+def test_air_that_an_arm_encloses_is_outside(chest) -> None:
+    ct = chest(lungs=False)
+    x, y, z = millimetres(ct)
+    hu = ct.voxels.copy()
+    hu[(x / 170) ** 2 + (y / 120) ** 2 < 1] = -1000
+    hu[((x + 30) / 130) ** 2 + (y / 110) ** 2 < 1] = 40
+    arm = ((x - 150) / 25) ** 2 + (y / 40) ** 2 < 1
+    ring = (((x - 90) / 85) ** 2 + (y / 70) ** 2 < 1) & ~(((x - 90) / 75) ** 2 + (y / 55) ** 2 < 1)
+    hu[(arm | ring) & (np.abs(z) < 60)] = 40
+    gap = (hu == -1000) & (x > 105) & (x < 120) & (np.abs(y) < 20) & (np.abs(z) < 50)
+    assert gap.any()
+    assert not body_mask(ct.like(hu)).voxels[gap].any()
+
+
+def test_suv_is_not_taken_for_hu(ct: Volume) -> None:
+    with pytest.raises(UnitError, match="HU"):
+        regions(ct.like(ct.voxels, Unit.SUV))

@@ -1,0 +1,135 @@
+"""Who trains and who tests: whole patients, the same everywhere, or as a file says."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from petcast.errors import UsageError
+from petcast.recipe import PreparationRecipe
+from petcast.split import PARTS, read_split_file, split_by_file, split_by_seed
+
+patients = st.sets(st.text("abcdef0123456789", min_size=1, max_size=12), min_size=1, max_size=60)
+shares = st.floats(0, 0.9)
+
+
+@given(patients, shares, shares, st.integers(-5, 5), st.randoms())
+def test_each_patient_stands_in_one_part_whatever_the_order(
+    found: set, test: float, validation: float, seed: int, dice
+) -> None:
+    recipe = PreparationRecipe(test=test, validation=validation, seed=seed)
+    shuffled = sorted(found)
+    dice.shuffle(shuffled)
+    split = split_by_seed(shuffled, recipe)
+    parts = split.parts()
+    assert list(parts) == list(PARTS)
+    assert sorted(patient for members in parts.values() for patient in members) == sorted(found)
+    assert split.part_of == split_by_seed([*shuffled, *shuffled], recipe).part_of
+    assert parts["train"]
+
+
+@given(patients, st.integers(0, 5))
+def test_whoever_can_test_and_validate_does(found: set, seed: int) -> None:
+    parts = split_by_seed(found, PreparationRecipe(seed=seed)).parts()
+    assert bool(parts["test"]) == (len(found) >= 2)
+    assert bool(parts["validation"]) == (len(found) >= 4)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (2, 0, 1)), (4, (2, 1, 1)), (10, (7, 1, 2))],
+)
+def test_so_many_go_where(number: int, expected: tuple) -> None:
+    parts = split_by_seed([str(n) for n in range(number)], PreparationRecipe()).parts()
+    assert tuple(map(len, parts.values())) == expected
+
+
+def test_none_test_or_validate_where_none_are_wanted() -> None:
+    parts = split_by_seed("abcdefgh", PreparationRecipe(test=0, validation=0)).parts()
+    assert parts == {"train": list("abcdefgh"), "validation": [], "test": []}
+
+
+def test_the_seed_decides() -> None:
+    def tested(seed: int) -> list[str]:
+        return split_by_seed("abcdefghijklmnop", PreparationRecipe(seed=seed)).parts()["test"]
+
+    assert len({tuple(tested(seed)) for seed in range(20)}) > 10
+
+
+@pytest.mark.parametrize(
+    ("number", "word"),
+    [(1, "Nobody tests"), (3, "`best` is the last epoch"), (6, "One test patient")],
+)
+def test_the_note_says_what_a_small_cohort_means(number: int, word: str) -> None:
+    assert word in split_by_seed([str(n) for n in range(number)], PreparationRecipe()).note
+
+
+# As a file says
+
+
+KNOWN = {"hash-a": "a", "hash-b": "b", "hash-c": "c"}
+STUDIES = {"study-1": "hash-a", "study-2": "hash-a", "study-3": "hash-b"}
+
+
+def divide(tmp_path: Path, text: str, patients=("hash-a", "hash-b"), refused=("hash-c",)):
+    path = tmp_path / "split.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return split_by_file(
+        read_split_file(path),
+        patients,
+        pseudonym=lambda number: f"hash-{number}",
+        studies=STUDIES,
+        refused=refused,
+    )
+
+
+@pytest.mark.parametrize("written", ["hash-a", "a", "study-2", " a ", '"a"'])
+def test_a_patient_is_known_by_id_by_study_and_by_the_hospitals_number(tmp_path, written) -> None:
+    split = divide(tmp_path, f"patient,part\n{written},test\nb,train\n")
+    assert split.part_of == {"hash-a": "test", "hash-b": "train"}
+    assert split.to_json()["kind"] == "file"
+    assert "seed" not in split.to_json()
+
+
+def test_what_spreadsheets_write_is_read(tmp_path: Path) -> None:
+    text = "\ufeffPatient,Part\r\na,Train\r\n,\r\nb,TEST\r\n"
+    assert divide(tmp_path, text).part_of == {"hash-a": "train", "hash-b": "test"}
+
+
+def test_a_patient_whose_studies_were_refused_may_be_named(tmp_path: Path) -> None:
+    split = divide(tmp_path, "patient,part\na,train\nb,test\nc,test\n")
+    assert set(split.part_of) == {"hash-a", "hash-b"}
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("a,train\nb,test\n", "first line"),
+        ("", "first line"),
+        ("patient,part\n", "names no patient"),
+        ("patient,part\na,train\n", "no part to 1 of 2"),
+        ("patient,part\na,train\nb,test\nz,test\n", "line 4: no patient"),
+        ("patient,part\na,train\na,test\nb,test\n", "lines 2 and 3 name the same"),
+        ("patient,part\na,train\nstudy-1,test\nb,test\n", "lines 2 and 3: one patient in two"),
+        ("patient,part\na,tset\nb,test\n", "line 2: the part must be one of"),
+        ("patient,part\na,train,7\nb,test\n", "line 2: expected a patient and a part"),
+        ("patient,part\n ,train\n", "line 2"),
+        (b"patient,part\n\xff,train\n".decode("latin-1").encode("utf-16"), "UTF-8"),
+    ],
+)
+def test_a_wrong_file_is_wrong_use_and_says_where(tmp_path: Path, text, word: str) -> None:
+    with pytest.raises(UsageError, match=word):
+        divide(tmp_path, text)
+
+
+def test_an_absent_file_is_wrong_use(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"absent\.csv"):
+        read_split_file(tmp_path / "absent.csv")
+
+
+def test_no_message_repeats_the_hospitals_number(tmp_path: Path) -> None:
+    for text in ("patient,part\nDoe4711,train\n", "patient,part\nDoe4711,tset\n"):
+        with pytest.raises(UsageError) as error:
+            divide(tmp_path, text)
+        assert "Doe4711" not in str(error.value)
