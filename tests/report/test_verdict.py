@@ -101,3 +101,25 @@ def test_no_rivals_give_no_praise(verdict_of: VerdictOf, evaluated: Evaluated) -
 
 def test_nothing_is_said_of_a_run_that_was_not_evaluated() -> None:
     assert judge(None, "Stage02").kind == "unknown"
+
+
+def test_patients_in_training_and_test_are_called_a_leak(
+    make_run: MakeRun, good: dict[str, Any]
+) -> None:
+    evaluation = read_run(make_run(evaluation=good)).evaluation
+    verdict = judge(evaluation, "Stage02", leaks=True)
+    assert verdict.kind == "bad"
+    assert "never seen in training" not in verdict.sentences[0]
+    assert "same patients train and test" in verdict.sentences[-1]
+
+
+def test_where_nobody_knows_who_was_trained_on_nobody_is_called_unseen(
+    make_run: MakeRun, good: dict[str, Any]
+) -> None:
+    evaluation = read_run(make_run(evaluation=good)).evaluation
+    assert "never seen" not in judge(evaluation, "Stage02", leaks=None).sentences[0]
+
+
+def test_the_training_part_is_no_test(verdict_of: VerdictOf, good: dict[str, Any]) -> None:
+    good["part"] = "train"
+    assert verdict_of(good).headline == "Measured on patients it was trained on"

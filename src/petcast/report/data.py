@@ -136,17 +136,55 @@ def account_for(index: Document) -> DataAccount:
     )
 
 
+def leaks(index: Document, part: str = "test") -> bool | None:
+    """Whether patients both train and stand in another part.
+
+    Args:
+        index: A copy of pairs.json; may be empty.
+        part: The other one.
+
+    Returns:
+        None where the index does not say.
+    """
+    listed = table(index, "parts")
+    train, other = listed.get("train"), listed.get(part)
+    if not isinstance(train, list) or not isinstance(other, list):
+        return None
+    return bool({str(name) for name in train} & {str(name) for name in other})
+
+
 def _parts(index: Document, studies: Sequence[Document]) -> Iterable[Part]:
     listed = table(index, "parts")
+    if not studies and not listed:
+        return
     for name in PARTS:
-        own = [study for study in studies if study.get("part") == name]
+        own = [(study, n) for study in studies if (n := _slices(study, name)) is not None]
         members = listed.get(name)
-        patients = members if isinstance(members, list) else {study.get("patient") for study in own}
-        if not studies and not listed:
-            continue
-        slices = sum(int(finite(study.get("slices")) or 0) for study in own)
-        tops = [top for study in own if (top := finite(study.get("suv_max"))) is not None]
+        found = {study.get("patient") for study, _ in own}
+        patients = members if isinstance(members, list) else found
+        tops = [top for study, _ in own if (top := finite(study.get("suv_max"))) is not None]
+        slices = sum(n for _, n in own)
         yield Part(name, len(patients), len(own), slices, number(max(tops, default=None), 1))
+
+
+def _slices(study: Document, part: str) -> int | None:
+    """How many slices a study gives to a part; None where it gives none.
+
+    A split that shuffles slices lists runs of them by part: the first, and the one after the last.
+    """
+    if study.get("part") == part:
+        return int(finite(study.get("slices")) or 0)
+    runs = table(study, "ranges").get(part)
+    if not isinstance(runs, list) or not runs:
+        return None
+    return sum(_length(run) for run in runs)
+
+
+def _length(run: object) -> int:
+    if not isinstance(run, list) or len(run) != 2:
+        return 0
+    first, after = finite(run[0]), finite(run[1])
+    return int(after - first) if first is not None and after is not None else 0
 
 
 def _facts(studies: Sequence[Document]) -> Iterable[Fact]:
@@ -189,6 +227,7 @@ def _split_kind(split: Document) -> str:
         "": MISSING,
         "patient": f"whole patients by lot, seed {seed}",
         "file": "as a file of the user says",
+        "published": f"slices shuffled as published, seed {seed}",
     }.get(kind, kind)
 
 

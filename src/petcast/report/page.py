@@ -10,7 +10,7 @@ from petcast.durable import write_text
 from petcast.errors import UsageError
 from petcast.report.catalogue import TRIVIAL, Metric, count, metric_of, number, region_label
 from petcast.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, draw_curves
-from petcast.report.data import account_for
+from petcast.report.data import account_for, leaks
 from petcast.report.inputs import Document, Evaluation, Run, finite, read_run, table
 from petcast.report.montage import draw_montage
 from petcast.report.provenance import chosen_epoch, misfits, provenance_of
@@ -80,7 +80,8 @@ def _style_hash(style: str) -> str:
 def _content(run: Run) -> dict[str, Any]:
     evaluation = run.evaluation
     model = _evaluated_name(run)
-    verdict = judge(evaluation, model)
+    part = evaluation.part if evaluation else "test"
+    verdict = judge(evaluation, model, leaks(run.data, part))
     strips = [draw_strip(claim) for claim in verdict.claims]
     rows = evaluation.rows if evaluation else ()
     return {

@@ -73,12 +73,13 @@ class Verdict:
     claims: tuple[Claim, ...] = ()
 
 
-def judge(evaluation: Evaluation | None, model: str) -> Verdict:
+def judge(evaluation: Evaluation | None, model: str, leaks: bool | None = False) -> Verdict:
     """Say what an evaluation shows.
 
     Args:
         evaluation: None where the run was not evaluated.
         model: The model's name in its rows.
+        leaks: Whether patients both train and test; None where that is not known.
 
     Returns:
         The verdict.
@@ -86,9 +87,9 @@ def judge(evaluation: Evaluation | None, model: str) -> Verdict:
     claims = tuple(_claims(evaluation, model)) if evaluation else ()
     if evaluation is None or not claims:
         return _unknown(model)
-    kind, headline, last = _judgement(claims, evaluation, model)
+    kind, headline, last = _judgement(claims, evaluation, model, leaks)
     sentences = (
-        _whole_sentence(claims, evaluation, model),
+        _whole_sentence(claims, model, _who(claims, evaluation, leaks)),
         _body_sentence(claims),
         last,
     )
@@ -142,12 +143,18 @@ def _is_better(one: Score, other: Score, metric: Metric) -> bool:
 # Sentences
 
 
-def _whole_sentence(claims: Sequence[Claim], evaluation: Evaluation, model: str) -> str:
+def _who(claims: Sequence[Claim], evaluation: Evaluation, leaks: bool | None) -> str:
+    patients = count(claims[0].score.n, f"{evaluation.part} patient")
+    if evaluation.part != "test":
+        return f"{patients} (not kept for testing)"
+    known = leaks is False and "TRAINED-ON" not in {code for code, _ in evaluation.warnings}
+    return f"{patients} (never seen in training)" if known else patients
+
+
+def _whole_sentence(claims: Sequence[Claim], model: str, who: str) -> str:
     whole = [claim for claim in claims if claim.region == "whole"]
     if not whole:
         return f"{model} was not measured over whole slices."
-    unseen = "never seen in training" if evaluation.part == "test" else "not kept for testing"
-    who = f"{count(whole[0].score.n, evaluation.part + ' patient')} ({unseen})"
     return f"Over whole slices of {who}, {model} has {_numbers(whole)}: {_outcomes(whole)}."
 
 
@@ -210,7 +217,14 @@ Judgement = tuple[str, str, str]
 TRAINED_ON: Judgement = (
     "bad",
     "Measured on patients it was trained on",
-    "Some of these patients were trained on, so the numbers say nothing about new ones.",
+    "The model was trained on some or all of these patients, so the numbers say nothing about "
+    "new ones.",
+)
+LEAKING: Judgement = (
+    "bad",
+    "Patients are in training and in test: the numbers are worth little",
+    "Slices of the same patients train and test, so a model that knows them by heart looks good; "
+    "nothing follows for patients never seen.",
 )
 PARTLY: Judgement = (
     "mixed",
@@ -248,10 +262,14 @@ MIXED: Judgement = (
 )
 
 
-def _judgement(claims: Sequence[Claim], evaluation: Evaluation, model: str) -> Judgement:
+def _judgement(
+    claims: Sequence[Claim], evaluation: Evaluation, model: str, leaks: bool | None
+) -> Judgement:
     codes = {code for code, _ in evaluation.warnings}
-    if "TRAINED-ON" in codes:
+    if evaluation.part == "train" or "TRAINED-ON" in codes:
         return TRAINED_ON
+    if leaks:
+        return LEAKING
     empty = _emptiness(codes, evaluation, model)
     if empty:
         return "bad", *empty
