@@ -185,6 +185,31 @@ def prepare(
 
 
 @app.command()
+def audit(
+    pairs: Annotated[Path, typer.Argument(metavar="PAIRS", help="A folder of pairs.")],
+    as_json: Json = False,
+) -> None:
+    """Say what leaks from one part into another.
+
+    Counts of patients, studies and slices, here and under the published split. Exit 3: it leaks.
+
+    Example: petcast audit pairs
+    """
+    from petcast.audit import audit as audit_pairs
+    from petcast.pairs import Pairs
+
+    found = audit_pairs(Pairs.open(pairs))
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        _print_table("In two parts", found.table())
+        for line in found.sentences():
+            typer.echo(line)
+    if not found.clean:
+        raise typer.Exit(3)
+
+
+@app.command()
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or a built-in.")],
     data: Annotated[Path, typer.Option(help="A folder of pairs.")],

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from petcast.align import Reading
+from petcast.diagnosis import diagnosis_of
+from petcast.dicom.header import read_header
 from petcast.dicom.read import read_ct, read_pet
 from petcast.dicom.scan import Study, scan
 from petcast.nifti.case import NiftiCase
@@ -24,6 +26,10 @@ class Case(Protocol):
     @property
     def patient(self) -> str:
         """Pseudonym of its patient."""
+
+    @property
+    def diagnosis(self) -> str:
+        """The letter that the collection's naming gives to the diagnosis; empty where unknown."""
 
     @property
     def files(self) -> Sequence[Path]:
@@ -56,6 +62,12 @@ class DicomCase:
     def patient(self) -> str:
         """Pseudonym of its patient."""
         return self.study.patient_id
+
+    @property
+    def diagnosis(self) -> str:
+        """The letter of the diagnosis in Lung-PET-CT-Dx's PatientID; empty elsewhere."""
+        shared = read_header(self.files[0]).shared if self.files else None
+        return diagnosis_of(shared.patient_id) if shared is not None else ""
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -13,7 +13,7 @@ docs/files.md describes each key. `petcast.prepare` writes it, everything after 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from petcast.content import slice_hashes
 from petcast.durable import read_json, write_directory, write_json
 from petcast.errors import FormatError, UsageError
-from petcast.split import PARTS
+from petcast.grid import part_of
+from petcast.split import MIXED, PARTS, Range
 from petcast.volume import Grid
 
 FORMAT = 1
@@ -56,11 +58,13 @@ class PairedStudy:
     Attributes:
         id: Pseudonym of the study.
         patient: Pseudonym of its patient.
-        part: "train", "validation" or "test".
+        part: "train", "validation" or "test"; "mixed" where its slices are in several.
         slices: How many.
         grid: Where the voxels lie.
         folder: Where the arrays lie.
         hash: SHA-256 of the content.
+        first: The number of its first slice in the stored arrays.
+        ranges: Of a mixed study, the runs of slices of each part.
     """
 
     id: str
@@ -70,27 +74,57 @@ class PairedStudy:
     grid: Grid
     folder: Path
     hash: str
+    first: int = 0
+    ranges: Mapping[str, Sequence[Range]] = field(default_factory=dict)
+
+    def runs(self, part: str) -> list["PairedStudy"]:
+        """Its slices of a part.
+
+        Args:
+            part: "train", "validation" or "test".
+
+        Returns:
+            The study itself or nothing; of a mixed one, each run of neighbouring slices, with the
+            study's id, a colon and the number of the run's first slice for an id.
+        """
+        if self.part != MIXED:
+            return [self] if self.part == part else []
+        return [self._run(part, *run) for run in self.ranges.get(part, ())]
+
+    def _run(self, part: str, start: int, stop: int) -> "PairedStudy":
+        return replace(
+            self,
+            id=f"{self.id}:{start}",
+            part=part,
+            slices=stop - start,
+            grid=part_of(self.grid, slice(start, stop)),
+            first=start,
+            ranges={},
+        )
+
+    def _array(self, name: str) -> NDArray[Any]:
+        whole = _mapped(self.folder / f"{name}.npy", self.hash)
+        return whole[self.first : self.first + self.slices]
 
     @property
     def ct(self) -> NDArray[np.int16]:
         """HU, (z, y, x), read only."""
-        return _mapped(self.folder / "ct.npy", self.hash)
+        return self._array("ct")
 
     @property
     def pet(self) -> NDArray[np.float32]:
         """SUV of body weight in g/mL, (z, y, x), read only."""
-        return _mapped(self.folder / "pet.npy", self.hash)
+        return self._array("pet")
 
     @property
     def regions(self) -> NDArray[np.uint8]:
         """0 outside, 1 body, 2 lungs, (z, y, x), read only."""
-        return _mapped(self.folder / "regions.npy", self.hash)
+        return self._array("regions")
 
     @property
     def lesions(self) -> NDArray[np.uint8] | None:
         """1 in lesions, (z, y, x), read only; None where the cohort came without masks."""
-        path = self.folder / "lesions.npy"
-        return _mapped(path, self.hash) if path.exists() else None
+        return self._array("lesions") if (self.folder / "lesions.npy").exists() else None
 
 
 class Pairs:
@@ -131,14 +165,17 @@ class Pairs:
             part: "train", "validation" or "test"; all where None.
 
         Returns:
-            The studies, in the order of their ids.
+            The studies, in the order of their ids; of mixed ones the runs of their slices, where
+            a part is asked for (see `PairedStudy.runs`).
 
         Raises:
             UsageError: There is no such part.
         """
         if part is not None and part not in PARTS:
             raise UsageError(f"there is no part {part!r}; choose one of {', '.join(PARTS)}")
-        return [study for study in self._studies if part in (None, study.part)]
+        if part is None:
+            return list(self._studies)
+        return [run for study in self._studies for run in study.runs(part)]
 
     def verify(self) -> None:
         """Compare every array with its hash; reads all of them.
@@ -181,6 +218,7 @@ def write_study(
         The card.
     """
     card: Document = {}
+    content = {name: slice_hashes(arrays[name], ARRAYS[name]) for name in ("ct", "pet")}
 
     def fill(partial: Path) -> None:
         hashes = {}
@@ -190,6 +228,7 @@ def write_study(
             hashes[name] = _sha256_of(path)
         place = {"shape": list(grid.shape), "affine": grid.affine.tolist()}
         card.update({"format": FORMAT, **facts, "grid": place, "arrays": hashes})
+        card["slice_hashes"] = content
         card["hash"] = _sha256_of_json({"grid": place, "arrays": hashes})
         write_json(partial / CARD_FILE, card)
 
@@ -207,7 +246,7 @@ def write_index(pairs: Path, index: Document) -> Document:
     Returns:
         What was written.
     """
-    named = [[row["id"], row["part"], row["hash"]] for row in index["studies"]]
+    named = [[row["id"], row.get("ranges", row["part"]), row["hash"]] for row in index["studies"]]
     whole = {"format": FORMAT, **index, "hash": _sha256_of_json(named)}
     write_json(pairs / INDEX_FILE, whole)
     return whole
@@ -294,7 +333,7 @@ def _open_study(pairs: Path, row: Document) -> PairedStudy:
     except KeyError as error:
         raise FormatError(f"{pairs / INDEX_FILE}: a study has no {error}; {_AGAIN}") from None
     folder = study_folder(pairs, study_id)
-    if Path(study_id).name != study_id or part not in PARTS:
+    if Path(study_id).name != study_id or part not in (*PARTS, MIXED):
         raise FormatError(f"{pairs / INDEX_FILE}: a study has an impossible id or part; {_AGAIN}")
     card = read_card(folder)
     if card.get("hash") != expected:
@@ -302,7 +341,22 @@ def _open_study(pairs: Path, row: Document) -> PairedStudy:
     grid = _grid(card, folder)
     for name in _table(card, "arrays", folder):
         _require_whole(folder / f"{name}.npy", name, grid.shape)
-    return PairedStudy(study_id, patient, part, grid.shape[0], grid, folder, expected)
+    ranges = _ranges(pairs, row, grid.shape[0]) if part == MIXED else {}
+    slices = grid.shape[0]
+    return PairedStudy(study_id, patient, part, slices, grid, folder, expected, ranges=ranges)
+
+
+def _ranges(pairs: Path, row: Document, slices: int) -> dict[str, list[Range]]:
+    try:
+        ranges = {
+            part: [(int(start), int(stop)) for start, stop in row["ranges"][part]] for part in PARTS
+        }
+    except (KeyError, TypeError, ValueError):
+        ranges = {}
+    runs = [run for part in ranges.values() for run in part]
+    if not runs or not all(0 <= start < stop <= slices for start, stop in runs):
+        raise FormatError(f"{pairs / INDEX_FILE}: a study's slices have impossible parts; {_AGAIN}")
+    return ranges
 
 
 def _grid(card: Document, folder: Path) -> Grid:

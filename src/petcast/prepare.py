@@ -26,13 +26,16 @@ import petcast
 from petcast import pairs as store
 from petcast.align import Aligned, Reading, align
 from petcast.cohort import Case, Found, find, refused_row
+from petcast.content import slice_hashes
 from petcast.dicom.privacy import pseudonym, user_salt
 from petcast.durable import exclusive, settle
-from petcast.errors import DataError, FormatError
+from petcast.errors import DataError, FormatError, UsageError
+from petcast.leaks import content_of, find_leaks, leak_rows
 from petcast.pairs import Document, Pairs
 from petcast.progress import track
 from petcast.recipe import PreparationRecipe
 from petcast.refusal import Reason, Refusal, RefusedError
+from petcast.shuffle import split_by_slice
 from petcast.split import Split, SplitFile, read_split_file, split_by_file, split_by_seed
 
 LOCK_FILE = ".lock"
@@ -107,15 +110,15 @@ def prepare(
     out.mkdir(parents=True, exist_ok=True)
     with exclusive(out / LOCK_FILE):
         found = find(folders, salt, workers)
-        if rows is not None:  # before the long work: a slip in the file shall cost no hours
-            _divide(found, {case.patient for case in found.cases}, recipe, rows, salt)
+        if found.cases:  # before the long work: a slip in the split shall cost no hours
+            _divide(found, list(map(_expected, found.cases)), recipe, rows, salt)
         tasks = [Task(case, out, recipe, salt) for case in found.cases]
         outcomes = sorted(_run(tasks, workers, executor), key=lambda outcome: outcome.id)
         refused = [*found.refused, *_refused_rows(outcomes)]
         cards = [outcome.card for outcome in outcomes if outcome.card is not None]
         if not cards:
             raise DataError(_nothing(folders, refused))
-        split = _divide(found, {card["patient"] for card in cards}, recipe, rows, salt)
+        split = _divide(found, cards, recipe, rows, salt)
         _finish(out, recipe, split, cards, refused)
     return Pairs.open(out)
 
@@ -148,7 +151,7 @@ def prepare_study(task: Task) -> Outcome:
         return Outcome(case.id, refusal=Refusal(Reason.UNREADABLE, detail))
     if folder.exists():  # the index must not name a study that is about to change
         (task.out / store.INDEX_FILE).unlink(missing_ok=True)
-    facts = {"petcast": petcast.__version__, **origin, **_facts(case, reading, aligned)}
+    facts = {**origin, **_facts(case, reading, aligned), **_sources(reading, task.salt)}
     return Outcome(case.id, store.write_study(folder, aligned.arrays, aligned.grid, facts))
 
 
@@ -179,6 +182,7 @@ def _reusable(folder: Path, origin: Document) -> Document | None:
     try:
         card = store.read_card(folder)
         same = all(card.get(key) == value for key, value in origin.items())
+        same = same and "slice_hashes" in card and "source_hashes" in card
         return store.verify_study(folder) if same else None
     except FormatError:
         return None
@@ -188,6 +192,7 @@ def _facts(case: Case, reading: Reading, aligned: Aligned) -> Document:
     return {
         "id": case.id,
         "patient": case.patient,
+        **({"diagnosis": case.diagnosis} if case.diagnosis else {}),
         "slices": aligned.grid.shape[0],
         "ct_spacing_mm": [round(step, 4) for step in aligned.ct_spacing_mm],
         "pet_spacing_mm": [round(step, 4) for step in aligned.pet_spacing_mm],
@@ -196,6 +201,17 @@ def _facts(case: Case, reading: Reading, aligned: Aligned) -> Document:
         "uptake_minutes": _rounded(reading.uptake_minutes, 1),
         "suv_max": _rounded(float(aligned.arrays["pet"].max()), 4),
         "notes": list(reading.notes),
+    }
+
+
+def _sources(reading: Reading, salt: str) -> Document:
+    """Hashes of the slices as they came: they find one scan under two patients' numbers."""
+    volumes = {"ct": reading.ct, "pet": reading.pet}
+    return {
+        "source_hashes": {
+            name: slice_hashes(volume.canonical().voxels, store.ARRAYS[name], salt)
+            for name, volume in volumes.items()
+        }
     }
 
 
@@ -252,18 +268,42 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _expected(case: Case) -> Document:
+    """What the split needs to know of a study that is not prepared yet."""
+    return {"id": case.id, "patient": case.patient, "slices": 1}
+
+
 def _divide(
     found: Found,
-    patients: set[str],
+    cards: Sequence[Document],
     recipe: PreparationRecipe,
     rows: SplitFile | None,
     salt: str,
 ) -> Split:
-    if rows is None:
-        return split_by_seed(patients, recipe)
+    if rows is not None:
+        return _divide_by_file(found, cards, recipe, rows, salt)
+    if recipe.split == "published":
+        slices_of = {card["id"]: card["slices"] for card in cards}
+        return split_by_slice(slices_of, {c["id"]: c["patient"] for c in cards}, recipe.seed)
+    diagnoses = {card["patient"]: card["diagnosis"] for card in cards if card.get("diagnosis")}
+    return split_by_seed({card["patient"] for card in cards}, recipe, diagnoses)
+
+
+def _divide_by_file(
+    found: Found,
+    cards: Sequence[Document],
+    recipe: PreparationRecipe,
+    rows: SplitFile,
+    salt: str,
+) -> Split:
+    if recipe.folds or recipe.split != "patient":
+        raise UsageError(
+            f"{rows.name} names each patient's part, and the recipe asks for folds or the "
+            "published split; leave one of them away"
+        )
     return split_by_file(
         rows,
-        patients,
+        {card["patient"] for card in cards},
         pseudonym=lambda number: pseudonym("patient", number, salt),
         studies=found.patient_of,
         refused=set(found.patient_of.values()),
@@ -278,12 +318,15 @@ def _finish(
     refused: Sequence[Document],
 ) -> None:
     """Write the index, then sweep away what it does not name."""
+    studies = [_index_row(card, split) for card in cards]
+    leaks = find_leaks([content_of(row, card) for row, card in zip(studies, cards, strict=True)])
     index = {
         "petcast": petcast.__version__,
         "preparation": recipe.model_dump(mode="json"),
         "split": split.to_json(),
         "parts": split.parts(),
-        "studies": [_index_row(card, split) for card in cards],
+        "audit": {"leaks": leak_rows(leaks), "clean": not leaks},
+        "studies": studies,
         "refused": list(refused),
     }
     store.write_index(out, index)
@@ -294,14 +337,14 @@ def _finish(
 
 
 _ROW_KEYS = (
-    "id", "patient", "part", "slices", "ct_spacing_mm", "pet_spacing_mm", "factor_rule",
-    "time_rule", "uptake_minutes", "suv_max", "notes", "hash",
+    "id", "patient", "part", "ranges", "diagnosis", "slices", "ct_spacing_mm", "pet_spacing_mm",
+    "factor_rule", "time_rule", "uptake_minutes", "suv_max", "notes", "hash",
 )  # fmt: skip
 
 
 def _index_row(card: Document, split: Split) -> Document:
-    row = card | {"part": split.part_of[card["patient"]]}
-    return {key: row[key] for key in _ROW_KEYS}
+    row = card | split.place(card["id"], card["patient"])
+    return {key: row[key] for key in _ROW_KEYS if key in row}
 
 
 def _refused_rows(outcomes: Sequence[Outcome]) -> list[Document]:

@@ -44,6 +44,12 @@ class PreparationRecipe(Knobs):
         test: Share of the patients kept for testing.
         validation: Share of the patients kept for choosing an epoch.
         seed: Decides which patients go where.
+        stratify: Give each part its share of every diagnosis, where diagnoses are known.
+        folds: Divide the patients into so many folds, each of which tests once, instead of
+            keeping the share `test`; 0 for none.
+        fold: Which fold tests, counted from 0.
+        split: By patient, or "published": slices shuffled, whosever they are, 400 to train on and
+            64 to test on. The latter leaks, and is marked so.
     """
 
     size: Annotated[int, Field(ge=32, multiple_of=2)] = 256
@@ -53,6 +59,20 @@ class PreparationRecipe(Knobs):
     test: Fraction = 0.2
     validation: Fraction = 0.1
     seed: int = 0
+    stratify: bool = True
+    folds: Annotated[int, Field(ge=0)] = 0
+    fold: Annotated[int, Field(ge=0)] = 0
+    split: Literal["patient", "published"] = "patient"
+
+    @model_validator(mode="after")
+    def _folds_are_possible(self) -> Self:
+        if self.folds == 1:
+            raise ValueError("folds = 1 would leave nobody to train; give 2 or more, or 0 for none")
+        if self.fold and self.fold >= self.folds:
+            raise ValueError(f"fold = {self.fold}: it must be below folds = {self.folds}")
+        if self.folds and self.split == "published":
+            raise ValueError('split = "published" shuffles slices and knows no folds')
+        return self
 
 
 class ModelRecipe(Knobs):

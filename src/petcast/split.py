@@ -1,14 +1,16 @@
-"""Which patient trains, validates and tests: by a seed, or as a file says.
+"""Which patient trains, validates and tests: by a seed, by folds, or as a file says.
 
 Always whole patients: slices of one patient in two parts would let a network be tested on what it
-learned by heart. docs/how-to/split.md shows the file.
+learned by heart. docs/how-to/split.md shows the file. The split of the published study, which
+shuffles slices, is in `petcast.shuffle`.
 """
 
 import csv
 import hashlib
 import io
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,13 @@ from petcast.errors import UsageError
 from petcast.recipe import PreparationRecipe
 
 PARTS = ("train", "validation", "test")
+MIXED = "mixed"
+"""The part of a study whose slices are in several."""
+
 COLUMNS = ("patient", "part")
+
+Range = tuple[int, int]
+"""Slices from the first up to, not with, the second."""
 
 LEAST_FOR_VALIDATION = 4
 """With fewer patients none can be spared for choosing an epoch."""
@@ -27,16 +35,19 @@ class Split:
     """Who goes where.
 
     Attributes:
-        kind: "patient" where a seed decided, "file" where the user did.
+        kind: "patient" where a seed decided, "file" where the user did, "published" where slices
+            were shuffled.
         seed: The seed; None for a file.
         part_of: Each patient's part.
         note: What the split means for choosing an epoch and for testing, in sentences.
+        details: What else pairs.json shall say of it: folds, diagnoses.
     """
 
     kind: str
     seed: int | None
     part_of: Mapping[str, str]
     note: str
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def parts(self) -> dict[str, list[str]]:
         """List the patients of each part.
@@ -49,14 +60,26 @@ class Split:
             for part in PARTS
         }
 
+    def place(self, study: str, patient: str) -> dict[str, Any]:  # noqa: ARG002
+        """Say where a study's slices go.
+
+        Args:
+            study: Its pseudonym.
+            patient: Its patient's.
+
+        Returns:
+            `part`, for its row in pairs.json.
+        """
+        return {"part": self.part_of[patient]}
+
     def to_json(self) -> dict[str, Any]:
         """Lay the split out for pairs.json.
 
         Returns:
-            `kind`, `seed` where there is one, and `note`.
+            `kind`, `seed` where there is one, `note` and the details.
         """
         seed = {} if self.seed is None else {"seed": self.seed}
-        return {"kind": self.kind, **seed, "note": self.note}
+        return {"kind": self.kind, **seed, "note": self.note, **self.details}
 
 
 @dataclass(frozen=True)
@@ -72,30 +95,43 @@ class SplitFile:
     name: str
 
 
-def split_by_seed(patients: Collection[str], recipe: PreparationRecipe) -> Split:
+def split_by_seed(
+    patients: Collection[str],
+    recipe: PreparationRecipe,
+    diagnoses: Mapping[str, str] | None = None,
+) -> Split:
     """Divide patients by a seed; the same patients and seed give the same split everywhere.
 
     One patient trains. Of two, one tests; of three, too. From four on, at least one validates and
-    one tests, unless the recipe asks for none.
+    one tests, unless the recipe asks for none. With folds, each patient tests in exactly one.
 
     Args:
         patients: Pseudonyms, in any order, repeated or not.
-        recipe: Shares and seed.
+        recipe: Shares, seed and folds.
+        diagnoses: The diagnosis of patients of whom it is known; each gets its share of each part.
 
     Returns:
         The split.
+
+    Raises:
+        UsageError: There are more folds than patients.
 
     Example:
         >>> split = split_by_seed(["a", "b", "c", "d"], PreparationRecipe())
         >>> [len(members) for members in split.parts().values()]
         [2, 1, 1]
     """
-    ordered = sorted(set(patients), key=lambda patient: _lot(recipe.seed, patient))
+    known = (diagnoses or {}) if recipe.stratify else {}
+    ordered = _ordered(set(patients), recipe.seed, known)
     test, validation = _sizes(len(ordered), recipe)
+    if recipe.folds:
+        ordered, test = _fold(ordered, recipe)
+        validation = max(0, min(_validation(len(ordered), recipe), len(ordered) - test - 1))
     names = ["test"] * test + ["validation"] * validation
     names += ["train"] * (len(ordered) - len(names))
     part_of = dict(sorted(zip(ordered, names, strict=True)))
-    return Split("patient", recipe.seed, part_of, _note(part_of))
+    note = f"{_fold_note(recipe)}{_note(part_of)}"
+    return Split("patient", recipe.seed, part_of, note, _details(part_of, recipe, known))
 
 
 def read_split_file(path: Path) -> SplitFile:
@@ -180,14 +216,63 @@ def _lot(seed: int, patient: str) -> bytes:
     return hashlib.sha256(f"{seed}:{patient}".encode()).digest()
 
 
+def _ordered(patients: Collection[str], seed: int, diagnoses: Mapping[str, str]) -> list[str]:
+    """Patients by lot, those of each diagnosis spread evenly: any stretch holds its share."""
+    strata: dict[str, list[str]] = defaultdict(list)
+    for patient in sorted(patients, key=lambda patient: _lot(seed, patient)):
+        strata[diagnoses.get(patient, "")].append(patient)
+    rank = {}
+    for diagnosis, members in strata.items():
+        start = int.from_bytes(_lot(seed, f"diagnosis {diagnosis}")[:4]) / 2**32
+        for place, patient in enumerate(members):
+            rank[patient] = ((place + start) / len(members), _lot(seed, patient))
+    return sorted(patients, key=lambda patient: rank[patient])
+
+
+def _fold(ordered: list[str], recipe: PreparationRecipe) -> tuple[list[str], int]:
+    """The patients, those of the fold first, and how many these are."""
+    patients = len(ordered)
+    if patients < recipe.folds:
+        raise UsageError(
+            f"{recipe.folds} folds need as many patients, found {patients}; ask for fewer folds"
+        )
+    start, stop = (patients * number // recipe.folds for number in (recipe.fold, recipe.fold + 1))
+    return ordered[start:] + ordered[:start], stop - start
+
+
+def _fold_note(recipe: PreparationRecipe) -> str:
+    if not recipe.folds:
+        return ""
+    return f"Fold {recipe.fold} of {recipe.folds}, counted from 0: every patient tests in one. "
+
+
+def _details(
+    part_of: Mapping[str, str], recipe: PreparationRecipe, diagnoses: Mapping[str, str]
+) -> dict[str, Any]:
+    details: dict[str, Any] = {}
+    if recipe.folds:
+        details |= {"folds": recipe.folds, "fold": recipe.fold}
+    if any(patient in diagnoses for patient in part_of):
+        counted = Counter((diagnoses.get(patient, "?"), part) for patient, part in part_of.items())
+        letters = sorted({letter for letter, _ in counted})
+        details["diagnoses"] = {
+            letter: {part: counted[letter, part] for part in PARTS} for letter in letters
+        }
+    return details
+
+
 def _sizes(patients: int, recipe: PreparationRecipe) -> tuple[int, int]:
     """How many test and how many validate; at least one is left to train."""
     test = _share(patients, recipe.test) if patients > 1 else 0
     spare = patients - test - 1
-    validation = _share(patients, recipe.validation) if patients >= LEAST_FOR_VALIDATION else 0
+    validation = _validation(patients, recipe)
     if patients >= LEAST_FOR_VALIDATION and recipe.validation > 0 and spare < 1:
         test, spare = test - 1, 1
     return min(test, patients - 1), max(0, min(validation, spare))
+
+
+def _validation(patients: int, recipe: PreparationRecipe) -> int:
+    return _share(patients, recipe.validation) if patients >= LEAST_FOR_VALIDATION else 0
 
 
 def _share(patients: int, share: float) -> int:

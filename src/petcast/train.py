@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from petcast import losses
+from petcast.audit import require_clean
 from petcast.checkpoint import (
     MODEL_FILE,
     TRAINING_FILE,
@@ -289,10 +290,11 @@ def train(recipe: Recipe, data: Path, run: Path) -> list[Row]:
 
     Raises:
         UsageError: `run` belongs to another recipe or to other data.
-        DataError: There is too little to train on.
+        DataError: There is too little to train on, or the pairs leak and are not marked to.
         TrainingError: The loss became infinite or NaN.
     """
     pairs = Pairs.open(data)
+    require_clean(pairs)
     keep_freed_memory()
     run.mkdir(parents=True, exist_ok=True)
     with exclusive(run / ".lock"):

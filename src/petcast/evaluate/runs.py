@@ -136,6 +136,12 @@ def _provenance(
 ) -> list[Finding]:
     """Whether the model may have seen these patients."""
     findings = []
+    if index.get("split", {}).get("leaks"):
+        detail = (
+            "The split shuffled slices: patients of this part were trained on, by slices beside "
+            "these. The numbers say nothing about patients never seen."
+        )
+        findings.append(Finding("LEAKING-SPLIT", detail))
     if part != "test":
         detail = f"These are {part} patients: the model was fitted to them or chosen by them."
         findings.append(Finding("NOT-TEST", detail))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from petcast.align import AIR_HU, HIGHEST_HU, Reading
+from petcast.diagnosis import diagnosis_of
 from petcast.errors import FormatError, GeometryError, UnitError
 from petcast.nifti.header import require_sound
 from petcast.nifti.layout import Found
@@ -45,6 +46,11 @@ class NiftiCase:
     def patient(self) -> str:
         """Pseudonym of its patient."""
         return self.found.patient
+
+    @property
+    def diagnosis(self) -> str:
+        """The letter of the diagnosis where the patient is called as in Lung-PET-CT-Dx."""
+        return diagnosis_of(self.found.patient_name)
 
     @property
     def files(self) -> Sequence[Path]:

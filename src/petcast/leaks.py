@@ -1,0 +1,207 @@
+"""What a network would be tested on although it has learned it: found by ids and by content.
+
+Patients and studies are compared by their ids, images by hashes of their slices that `prepare`
+wrote down, so that nothing but small files is read. Slices are compared twice: as they lie in the
+pairs, and as they came, so that one person's scan that was exported twice, under two numbers and
+cut differently, is found out.
+"""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from petcast.errors import FormatError
+from petcast.pairs import Document
+from petcast.split import MIXED
+
+MODALITIES = ("ct", "pet")
+
+
+class LeakKind(StrEnum):
+    """What is in two parts.
+
+    Attributes:
+        counted: What its number counts.
+    """
+
+    counted: str
+
+    def __new__(cls, code: str, counted: str) -> "LeakKind":
+        """Make a member of its code; the text travels as an attribute."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.counted = counted
+        return member
+
+    PATIENT = ("patient-in-two-parts", "patients with slices in two parts")
+    STUDY = ("study-in-two-parts", "studies with slices in two parts")
+    SERIES = ("series-in-two-parts", "CT and PET series with slices in two parts")
+    SLICE = ("identical-slice-in-two-parts", "different CT and PET slices that are in two parts")
+    SOURCE = (
+        "identical-source-slice-in-two-parts",
+        "different CT and PET slices, as they came, that are in two parts",
+    )
+    NEIGHBOUR = (
+        "neighbouring-slice-in-two-parts",
+        "slices held out of training whose direct neighbour is in another part",
+    )
+
+
+Leaks = Mapping[LeakKind, int]
+
+
+@dataclass(frozen=True)
+class Content:
+    """One study, as far as leaks go.
+
+    Attributes:
+        study: Its pseudonym.
+        patient: Its patient's.
+        parts: The part of each slice, empty for a slice in none.
+        slices: Hashes of the slices in the pairs, by modality; None for a blank one.
+        sources: Hashes of the slices as they came, by modality; nothing where unknown.
+    """
+
+    study: str
+    patient: str
+    parts: tuple[str, ...]
+    slices: Mapping[str, Sequence[str | None]]
+    sources: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def held(self) -> set[str]:
+        """The parts that its slices are in."""
+        return set(self.parts) - {""}
+
+
+def content_of(row: Document, card: Document) -> Content:
+    """Gather what one study holds.
+
+    Args:
+        row: Of pairs.json.
+        card: Of the study.
+
+    Returns:
+        The study.
+
+    Raises:
+        FormatError: The card is damaged, or older than slice hashes.
+    """
+    try:
+        slices = {name: tuple(card["slice_hashes"][name]) for name in MODALITIES}
+        known = card.get("source_hashes") or {}
+        sources = {name: frozenset(filter(None, known[name])) for name in known}
+        parts = parts_of(row, len(slices["ct"]))
+    except (KeyError, TypeError, ValueError):
+        raise FormatError(
+            f"study {row.get('id')} has no hashes of its slices; give the same `petcast prepare` "
+            "again, it writes them"
+        ) from None
+    return Content(str(row["id"]), str(row["patient"]), parts, slices, sources)
+
+
+def parts_of(row: Document, slices: int) -> tuple[str, ...]:
+    """Say which part each slice of a study is in.
+
+    Args:
+        row: Its row of pairs.json: `part`, and of a mixed study `ranges`.
+        slices: How many it has.
+
+    Returns:
+        A part a slice, empty for a slice in none.
+    """
+    if row["part"] != MIXED:
+        return (str(row["part"]),) * slices
+    parts = [""] * slices
+    for part, runs in row["ranges"].items():
+        for start, stop in runs:
+            parts[start:stop] = [part] * (stop - start)
+    return tuple(parts)
+
+
+def find_leaks(contents: Sequence[Content]) -> dict[LeakKind, int]:
+    """Count what is in two parts.
+
+    Args:
+        contents: Studies, each once.
+
+    Returns:
+        Kinds that occur, and how often.
+    """
+    counts = {
+        LeakKind.PATIENT: _in_two_parts((one.patient, one.held) for one in contents),
+        LeakKind.STUDY: _in_two_parts((one.study, one.held) for one in contents),
+        LeakKind.SERIES: _in_two_parts(_series(contents)),
+        LeakKind.SLICE: _in_two_parts(_slices(contents)),
+        LeakKind.SOURCE: _in_two_parts(_sources(contents)),
+        LeakKind.NEIGHBOUR: sum(map(_beside_another_part, contents)),
+    }
+    return {kind: count for kind, count in counts.items() if count}
+
+
+Placed = Iterable[tuple[Hashable, set[str]]]
+
+
+def _in_two_parts(placed: Placed) -> int:
+    parts: dict[Hashable, set[str]] = defaultdict(set)
+    for name, held in placed:
+        parts[name] |= held
+    return sum(len(held) > 1 for held in parts.values())
+
+
+def _series(contents: Iterable[Content]) -> Placed:
+    """Each CT and PET, known by all its slices; where these are unknown, by its study."""
+    for one in contents:
+        for name in MODALITIES:
+            yield (name, one.sources.get(name) or one.study), one.held
+
+
+def _slices(contents: Iterable[Content]) -> Placed:
+    for one in contents:
+        for name in MODALITIES:
+            for content, part in zip(one.slices[name], one.parts, strict=True):
+                if content is not None and part:
+                    yield (name, content), {part}
+
+
+def _sources(contents: Iterable[Content]) -> Placed:
+    """Slices as they came, of studies that lie in one part; those of the others say no more."""
+    for one in contents:
+        if len(one.held) == 1:
+            for name, hashes in one.sources.items():
+                yield from (((name, content), one.held) for content in hashes)
+
+
+def _beside_another_part(content: Content) -> int:
+    parts = content.parts
+    count = 0
+    for z, part in enumerate(parts):
+        beside = {*parts[max(z - 1, 0) : z], *parts[z + 1 : z + 2]} - {"", part}
+        count += bool(beside) and part not in ("", "train")
+    return count
+
+
+def describe(leaks: Leaks) -> str:
+    """Put leaks into words.
+
+    Args:
+        leaks: Of at least one kind.
+
+    Returns:
+        Such as "2 patients with slices in two parts".
+    """
+    return "; ".join(f"{count} {kind.counted}" for kind, count in leaks.items())
+
+
+def leak_rows(leaks: Leaks) -> list[dict[str, Any]]:
+    """Lay leaks out for JSON.
+
+    Args:
+        leaks: Kinds that occur, and how often.
+
+    Returns:
+        Rows of `kind` and `count`.
+    """
+    return [{"kind": str(kind), "count": count} for kind, count in leaks.items()]
