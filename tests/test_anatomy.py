@@ -93,6 +93,12 @@ def test_a_trunk_without_lungs_has_none(chest) -> None:
     assert (found.voxels == BODY).any()
 
 
+def test_voxels_coarser_than_any_airway_are_no_error(chest) -> None:
+    coarse = chest((10.0, 10.0, 12.0))
+    lungs_ml = (regions(coarse).voxels == LUNGS).sum() * 10 * 10 * 12 / 1000
+    assert lungs_ml == pytest.approx(2 * 4 / 3 * np.pi * 55 * 80 * 90 / 1000, rel=0.1)
+
+
 @pytest.mark.parametrize("hu", [-1024, 0])
 def test_an_empty_or_full_image_has_no_lungs(ct: Volume, hu: int) -> None:
     found = regions(ct.like(np.full_like(ct.voxels, hu))).voxels

@@ -34,8 +34,6 @@ TABLE_RADIUS_MM = 8.0
 """What a ball of this radius does not fit into is table, blanket or tube, not body."""
 SKIN_MM = 4.0
 """How far the body goes on beyond what the ball of `TABLE_RADIUS_MM` reaches."""
-WALL_MM = 20.0
-"""A chest wall that the ball does not fit into is thinner than this on any grid."""
 LEAST_HOLE_MM2 = 400.0
 """Smaller air in a slice is no lung that a wall was lost from."""
 OWN_WALL = 0.5
@@ -144,6 +142,7 @@ def _with_thin_walls(tissue: Mask, body: Mask, spacing_mm: tuple[float, float, f
     """
     from scipy.ndimage import find_objects, label
 
+    wall_mm = 2 * (TABLE_RADIUS_MM + max(spacing_mm[:2]))  # the ball fits into thicker ones
     lost = _filled_slices(tissue) & ~_filled_slices(body) & ~tissue
     holes, _ = label(lost, structure=IN_PLANE)
     least = LEAST_HOLE_MM2 / (spacing_mm[0] * spacing_mm[1])
@@ -152,11 +151,11 @@ def _with_thin_walls(tissue: Mask, body: Mask, spacing_mm: tuple[float, float, f
     for number, box in enumerate(find_objects(holes), start=1):
         if not large[number]:
             continue
-        around = _grown(box, body.shape, WALL_MM, spacing_mm)
+        around = _grown(box, body.shape, wall_mm, spacing_mm)
         hole = holes[around] == number
-        rim = _dilated(hole, SKIN_MM, spacing_mm) & tissue[around]
+        rim = _dilated(hole, max(SKIN_MM, *spacing_mm[:2]), spacing_mm) & tissue[around]
         if (body[around] & rim).sum() > OWN_WALL * rim.sum():
-            mended[around] |= hole | (_dilated(hole, WALL_MM, spacing_mm) & tissue[around])
+            mended[around] |= hole | (_dilated(hole, wall_mm, spacing_mm) & tissue[around])
     return mended
 
 
@@ -232,8 +231,8 @@ def _free_gas(hu: NDArray[Any], dark: Mask, spacing_mm: tuple[float, float, floa
         if piece.sum() * ml > LARGEST_AIRWAY_ML:
             walled = np.median(hu[around][piece]) < PURE_GAS_HU
         else:
-            shell = _dilated(piece, CORE_RADIUS_MM, spacing_mm) & ~piece
-            walled = (hu[around][shell] > AERATED_HU).mean() > 0.4
+            shell = _dilated(piece, max(CORE_RADIUS_MM, *spacing_mm[:2]), spacing_mm) & ~piece
+            walled = shell.any() and (hu[around][shell] > AERATED_HU).mean() > 0.4
         gas[around] |= piece & walled
     return gas
 
