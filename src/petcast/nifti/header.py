@@ -52,6 +52,9 @@ MILLIMETRES = (0, 2)
 """NIfTI's codes of the unit of length: not stated, which everyone reads as mm, and mm."""
 
 
+_Fields = dict[str, tuple[Any, ...]]
+
+
 @dataclass(frozen=True)
 class NiftiHeader:
     """What a file declares.
@@ -81,34 +84,23 @@ class NiftiHeader:
         return self.voxels * self.dtype.itemsize
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Where the fields stand in NIfTI-1 or NIfTI-2, and of which type they are."""
-
-    size: int
-    magic: tuple[int, bytes]
-    dim: tuple[int, str]
-    type_code: tuple[int, str]
-    bits: tuple[int, str]
-    pixdim: tuple[int, str]
-    offset: tuple[int, str]
-    scale: tuple[int, str]
-    codes: tuple[int, str]
-    quaternion: tuple[int, str]
-    rows: tuple[int, str]
-    units: tuple[int, str]
-
-
-_LAYOUTS = {
-    348: _Layout(
-        348, (344, b"n+1\0"), (40, "8h"), (70, "h"), (72, "h"), (76, "8f"), (108, "f"),
-        (112, "2f"), (252, "2h"), (256, "6f"), (280, "12f"), (123, "b"),
-    ),
-    540: _Layout(
-        540, (4, b"n+2\0"), (16, "8q"), (12, "h"), (14, "h"), (104, "8d"), (168, "q"),
-        (176, "2d"), (344, "2i"), (352, "6d"), (400, "12d"), (500, "i"),
-    ),
-}  # fmt: skip
+HEADER_BYTES = 348
+NIFTI_2_HEADER_BYTES = 540
+LEAST_OFFSET = 352
+MAGIC_AT, MAGIC = 344, b"n+1\0"
+FIELDS = {
+    "dim": (40, "8h"),
+    "type": (70, "h"),
+    "bits": (72, "h"),
+    "pixdim": (76, "8f"),
+    "offset": (108, "f"),
+    "scale": (112, "2f"),
+    "units": (123, "b"),
+    "codes": (252, "2h"),
+    "quaternion": (256, "6f"),
+    "rows": (280, "12f"),
+}
+"""Where the fields of NIfTI-1 stand, and of which type they are."""
 
 
 def require_sound(path: Path) -> NiftiHeader:
@@ -151,36 +143,25 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def _read_header(stream: BinaryIO) -> NiftiHeader:
-    raw = stream.read(540)
-    fields = _Fields.of(raw)
+    fields = _fields(stream.read(HEADER_BYTES))
     shape, dtype = _shape(fields), _dtype(fields)
     spacing = _spacing_mm(fields)
     return NiftiHeader(shape, dtype, _offset(fields), spacing, _affine(fields, shape, spacing))
 
 
-@dataclass(frozen=True)
-class _Fields:
-    """The header's bytes, with their layout and their byte order."""
-
-    raw: bytes
-    layout: _Layout
-    order: str
-
-    @classmethod
-    def of(cls, raw: bytes) -> "_Fields":
-        for order in "<>":
-            size = struct.unpack_from(f"{order}i", raw)[0] if len(raw) >= 4 else 0
-            layout = _LAYOUTS.get(size)
-            if layout is not None and len(raw) >= layout.size:
-                place, magic = layout.magic
-                if raw[place : place + len(magic)] != magic:
-                    break
-                return cls(raw, layout, order)
-        raise _damaged("It has no NIfTI header.")
-
-    def __getitem__(self, name: str) -> tuple[Any, ...]:
-        place, kind = getattr(self.layout, name)
-        return struct.unpack_from(f"{self.order}{kind}", self.raw, place)
+def _fields(raw: bytes) -> _Fields:
+    """Take the header apart, in whichever byte order it has."""
+    sizes = {order: struct.unpack_from(f"{order}i", raw)[0] for order in "<>" if len(raw) >= 4}
+    if NIFTI_2_HEADER_BYTES in sizes.values():
+        raise _damaged("It is NIfTI-2, which petcast does not read; convert it to NIfTI-1.")
+    orders = [order for order, size in sizes.items() if size == HEADER_BYTES]
+    if not orders or raw[MAGIC_AT:] != MAGIC:
+        raise _damaged("It has no header of a NIfTI-1 file.")
+    fields: _Fields = {
+        name: struct.unpack_from(f"{orders[0]}{kind}", raw, place)
+        for name, (place, kind) in FIELDS.items()
+    }
+    return fields | {"order": (orders[0],)}
 
 
 def _shape(fields: _Fields) -> tuple[int, int, int]:
@@ -199,10 +180,10 @@ def _shape(fields: _Fields) -> tuple[int, int, int]:
 
 
 def _dtype(fields: _Fields) -> np.dtype[Any]:
-    [code], [bits] = fields["type_code"], fields["bits"]
+    [code], [bits], [order] = fields["type"], fields["bits"], fields["order"]
     if code not in TYPES:
         raise RefusedError(Reason.NIFTI_SHAPE, f"Its voxels have NIfTI's type {code}.")
-    dtype = np.dtype(f"{fields.order}{TYPES[code]}")
+    dtype = np.dtype(f"{order}{TYPES[code]}")
     if bits != dtype.itemsize * 8:
         raise _damaged(f"Its voxels have {bits} bits and NIfTI's type {code}.")
     if not all(map(math.isfinite, fields["scale"])):
@@ -212,8 +193,7 @@ def _dtype(fields: _Fields) -> np.dtype[Any]:
 
 def _offset(fields: _Fields) -> int:
     [offset] = fields["offset"]
-    least = fields.layout.size + 4
-    if not (math.isfinite(offset) and least <= offset <= MOST_EXTENSION_BYTES):
+    if not (math.isfinite(offset) and LEAST_OFFSET <= offset <= MOST_EXTENSION_BYTES):
         raise _damaged(f"Its voxels are said to begin at byte {offset:g}.")
     if offset != int(offset):
         raise _damaged("Its voxels are said to begin between two bytes.")

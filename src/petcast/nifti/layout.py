@@ -84,11 +84,15 @@ def find_cases(folders: Sequence[Path], salt: str) -> Cohort:
         The cases, complete or not.
     """
     groups: dict[tuple[Path, str], _Group] = {}
-    files: dict[Path, Path] = {}
+    places: set[Path] = set()
+    files: set[Path] = set()
     strays = []
     for root, path in _walk(folders):
-        if files.setdefault(path.resolve(), path) != path:
+        files.add(path)
+        place = path.parent.resolve() / path.name  # equal files may be links to one: both count
+        if place in places:
             continue  # given twice
+        places.add(place)
         if not _sort(root, path, groups):
             strays.append(path)
     cases: list[Found] = []
@@ -100,7 +104,7 @@ def find_cases(folders: Sequence[Path], salt: str) -> Cohort:
         except RefusedError as error:
             refused.append((study, patient, error.refusal))
     cases.sort(key=lambda case: case.id)
-    return Cohort(tuple(cases), tuple(sorted(refused)), tuple(strays), frozenset(files.values()))
+    return Cohort(tuple(cases), tuple(sorted(refused)), tuple(strays), frozenset(files))
 
 
 def _walk(folders: Iterable[Path]) -> Iterable[tuple[Path, Path]]:
