@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -134,6 +135,62 @@ class Export:
 def export(tmp_path: Path) -> Export:
     """A sound export; `write` puts it on disk."""
     return Export(tmp_path / "Doe^Jane")
+
+
+# Frames of one file
+
+
+def item(**values) -> list[Dataset]:
+    """A sequence of one item."""
+    only = Dataset()
+    for keyword, value in values.items():
+        setattr(only, keyword, value)
+    return [only]
+
+
+def plane(slice_: FileDataset) -> dict[str, list[Dataset]]:
+    """The functional groups that place a frame."""
+    return {
+        "PlanePositionSequence": item(ImagePositionPatient=slice_.ImagePositionPatient),
+        "FrameContentSequence": item(
+            FrameAcquisitionNumber=1, FrameAcquisitionDateTime="20200102110000"
+        ),
+    }
+
+
+def values_of(slice_: FileDataset) -> dict[str, list[Dataset]]:
+    """The functional group that scales a frame."""
+    scale = item(
+        RescaleSlope=slice_.RescaleSlope, RescaleIntercept=slice_.RescaleIntercept, RescaleType="HU"
+    )
+    return {"PixelValueTransformationSequence": scale}
+
+
+def enhanced(slices: list[FileDataset], sop_class: str, groups) -> FileDataset:
+    """One file of many slices; `groups` says what each frame's functional groups hold."""
+    first = slices[0]
+    whole = copy.deepcopy(first)
+    whole.SOPClassUID = whole.file_meta.MediaStorageSOPClassUID = sop_class
+    whole.SOPInstanceUID = whole.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    whole.NumberOfFrames = len(slices)
+    for keyword in (
+        "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope",
+        "RescaleIntercept", "AcquisitionNumber", "AcquisitionTime",
+    ):  # fmt: skip
+        delattr(whole, keyword)
+    whole.SharedFunctionalGroupsSequence = item(
+        PixelMeasuresSequence=item(PixelSpacing=first.PixelSpacing),
+        PlaneOrientationSequence=item(ImageOrientationPatient=first.ImageOrientationPatient),
+    )
+    whole.PerFrameFunctionalGroupsSequence = [item(**groups(one))[0] for one in slices]
+    whole.PixelData = b"".join(one.PixelData for one in slices)
+    return whole
+
+
+@pytest.fixture
+def frames() -> SimpleNamespace:
+    """What multi-frame files are built with."""
+    return SimpleNamespace(item=item, plane=plane, values_of=values_of, enhanced=enhanced)
 
 
 def codes(found: Scan) -> set[str]:

@@ -104,3 +104,13 @@ def test_one_changed_value_is_never_taken_from_the_cache(export) -> None:
     assert first.pet is not None
     assert second.pet is not None
     assert (first.pet.weight, second.pet.weight) == (70, 71)
+
+
+def test_pydicoms_words_reach_neither_warnings_nor_logs(caplog: pytest.LogCaptureFixture) -> None:
+    from pydicom import config
+    from pydicom.misc import warn_and_log
+
+    with tags.silence():
+        warn_and_log("Invalid value for VR PN: 'Doe^Jane'")
+    assert caplog.text == ""
+    assert not config.logger.disabled

@@ -1,13 +1,25 @@
-"""Pixels of one file, as stored: decoded, never rescaled."""
+"""Pixels of one file, as stored: decoded, never rescaled.
+
+Plain and RLE pixels are decoded here, by code that no file can crash; all others elsewhere.
+"""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import RLELossless
 
+from petcast.dicom import encoding
+from petcast.dicom.codec import shared_codec
 from petcast.dicom.header import Header, hostile
 from petcast.refusal import Reason, RefusedError
+
+OWN_DECODER = "pydicom"
+"""Written in Python; where it gives up, others must not be tried in this process."""
+
+HARMLESS = {*encoding.NATIVE, encoding.BIG_ENDIAN, str(RLELossless)}
 
 
 def stored_pixels(header: Header) -> NDArray[Any]:
@@ -24,10 +36,12 @@ def stored_pixels(header: Header) -> NDArray[Any]:
     """
     if header.shared is None:
         raise RefusedError(Reason.DAMAGED, "The header was not readable.")
-    layout = header.shared.layout
+    layout, syntax = header.shared.layout, header.shared.syntax
     with hostile():
-        dataset = dcmread(header.path)
-        pixels = _decoded(dataset)
+        if syntax in HARMLESS:
+            pixels = _decoded(dcmread(header.path))
+        else:
+            pixels = shared_codec().decode(header.path.read_bytes(), layout)
     expected = (layout.frames, layout.rows, layout.columns)
     if pixels.size != np.prod(expected):
         raise RefusedError(
@@ -55,10 +69,10 @@ def same_pixels(first: Header, second: Header) -> bool:
     return np.array_equal(stored_pixels(first), stored_pixels(second))
 
 
-def _decoded(dataset: Any) -> NDArray[Any]:
-    try:
-        return np.asarray(dataset.pixel_array)
-    except (NotImplementedError, RuntimeError) as error:
-        # pydicom says RuntimeError where no codec is installed, or every one of them gave up
-        name = type(error).__name__
-        raise RefusedError(Reason.CODEC, f"No codec could decode the pixels ({name}).") from None
+def _decoded(dataset: Dataset) -> NDArray[Any]:
+    dataset.pixel_array_options(decoding_plugin=OWN_DECODER if _is_rle(dataset) else "")
+    return np.asarray(dataset.pixel_array)
+
+
+def _is_rle(dataset: Dataset) -> bool:
+    return bool(dataset.file_meta.TransferSyntaxUID == RLELossless)

@@ -5,6 +5,7 @@ warns and raises on damaged values, quotes them in its messages (an identity lea
 slowest part of reading a header. Here, whatever cannot be read is absent.
 """
 
+import logging
 import math
 import struct
 import warnings
@@ -23,6 +24,8 @@ from pydicom.values import convert_SQ
 
 Elements = dict[int, Any]
 """A header as it was read: tag → element, nothing converted."""
+
+_PYDICOM_LOG = logging.getLogger("pydicom")
 
 BINARY_SIZES = (2, 4)
 BINARY_FLOATS = {"FD": ("d", 8), "FL": ("f", 4)}
@@ -273,12 +276,19 @@ def private_text(header: Elements | Dataset, group: int, creator: str, offset: i
 def silence() -> Iterator[None]:
     """Keep pydicom's warnings away: they quote header values, and a value may name a patient.
 
+    pydicom says each of them twice, as a warning and to its logger.
+
     Yields:
         Nothing.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    before = _PYDICOM_LOG.disabled
+    _PYDICOM_LOG.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        _PYDICOM_LOG.disabled = before
 
 
 def parse_date(value: str) -> datetime | None:
