@@ -1,8 +1,13 @@
 """What all tests share: the real data, where they are at hand, and small pairs of phantoms."""
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -131,3 +136,72 @@ def two_patient_pairs(whole_pairs: Path, tmp_path_factory: pytest.TempPathFactor
 def test_only_pairs(whole_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pairs of one patient, kept for testing: nothing to train on."""
     return _few_slices(whole_pairs, tmp_path_factory.mktemp("one"), ("test",))
+
+
+# What hostile files may cost
+
+
+def _status(process: int | str, field: str) -> int:
+    """Bytes of a field of a process's status; 0 where the system does not tell."""
+    try:
+        found = Path(f"/proc/{process}/status").read_text().partition(f"{field}:")[2].split()
+    except OSError:
+        return 0
+    return int(found[0]) * 1024 if found else 0
+
+
+@dataclass
+class Watch:
+    """What the longest and the hungriest step took, the codec's process included."""
+
+    LONGEST_S: ClassVar[float] = 5.0
+    MOST_BYTES: ClassVar[int] = 1 << 30
+
+    longest_s: float = 0.0
+    most_bytes: int = 0
+    codec_bytes: int = 0
+
+    @contextlib.contextmanager
+    def step(self) -> Iterator[None]:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        before, started, self.codec_bytes = _status("self", "VmHWM"), time.perf_counter(), 0
+        try:
+            yield
+        finally:
+            self.longest_s = max(self.longest_s, time.perf_counter() - started)
+            self.look(_codec())
+            own = _status("self", "VmHWM") - before
+            self.most_bytes = max(self.most_bytes, own + self.codec_bytes)
+
+    def look(self, codec: Any) -> None:
+        """Note the codec's peak; asked also before a process is given up."""
+        if codec._process is not None:
+            self.codec_bytes = max(self.codec_bytes, _status(codec._process.pid, "VmHWM"))
+
+    def judge(self, what: str) -> None:
+        took = f"{what}; longest {self.longest_s:.2f} s, most {self.most_bytes >> 20} MiB"
+        sys.stdout.write(f"\n{took}\n")
+        assert self.longest_s < self.LONGEST_S, took
+        assert self.most_bytes < self.MOST_BYTES, took
+
+
+def _codec() -> Any:
+    from petcast.dicom.codec import shared_codec
+
+    return shared_codec()
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """Measures what mutated files cost, here and in the codec's process."""
+    from petcast.dicom.codec import Codec
+
+    watch, close = Watch(), Codec.close
+
+    def looked_at(codec: Any) -> None:
+        watch.look(codec)
+        close(codec)
+
+    monkeypatch.setattr(Codec, "close", looked_at)
+    return watch

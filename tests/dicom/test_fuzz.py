@@ -10,12 +10,8 @@ import io
 import os
 import random
 import struct
-import sys
-import time
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -28,8 +24,6 @@ from petcast.refusal import RefusedError
 FILES = int(os.environ.get("PETCAST_FUZZ", "0"))
 QUICK_FILES, SLOW_FILES = 400, 2000
 FOLDER = 25
-LONGEST_S = 5.0
-MOST_BYTES = 1 << 30
 ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
 CODECS = ("JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless")
 
@@ -156,50 +150,14 @@ MUTATIONS = (
 # The run
 
 
-def read_all(found: Scan) -> None:
+def read_all(found: Scan, watch) -> None:
     for series in found.series:
         if series.refusal is None:
-            with contextlib.suppress(RefusedError):
+            with contextlib.suppress(RefusedError), watch.step():
                 _ = read_ct(series) if series.modality == "CT" else read_pet(series)
 
 
-@dataclass
-class Watch:
-    """What the longest and the hungriest step took."""
-
-    longest_s: float = 0.0
-    most_bytes: int = 0
-
-    @contextlib.contextmanager
-    def step(self) -> Iterator[None]:
-        before, started = _reset_peak(), time.perf_counter()
-        yield
-        self.longest_s = max(self.longest_s, time.perf_counter() - started)
-        self.most_bytes = max(self.most_bytes, _peak() - before)
-
-    def judge(self, what: str) -> None:
-        if FILES:
-            sys.stdout.write(f"{what}; longest {self.longest_s:.2f} s, {self.most_bytes >> 20} MiB")
-        assert self.longest_s < LONGEST_S
-        assert self.most_bytes < MOST_BYTES
-
-
-def _reset_peak() -> int:
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-    return _peak()
-
-
-def _peak() -> int:
-    """Bytes that this process held at most; 0 where the system does not tell."""
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return 0
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-
-
-def run_files(sound: list[bytes], folder: Path, seed: int, accounted, watch: Watch) -> Counter:
+def run_files(sound: list[bytes], folder: Path, seed: int, accounted, watch) -> Counter:
     """Some mutated files, alone or among the sound ones of their series."""
     dice = random.Random(seed)
     folder.mkdir()
@@ -214,7 +172,7 @@ def run_files(sound: list[bytes], folder: Path, seed: int, accounted, watch: Wat
         (folder / f"{number:03d}").write_bytes(content)
     with watch.step():
         found = scan([folder], salt="tests", workers=1)
-        read_all(found)
+    read_all(found, watch)
     assert accounted(found) == sorted(folder.iterdir())
     fates = Counter(str(one.refusal.reason) for one in found.files)
     for one in found.series:
@@ -227,9 +185,11 @@ def run_files(sound: list[bytes], folder: Path, seed: int, accounted, watch: Wat
 
 @pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.timeout(3600)
-def test_mutated_files_are_used_or_refused(part: int, sound, tmp_path: Path, accounted) -> None:
+def test_mutated_files_are_used_or_refused(
+    part: int, sound, tmp_path: Path, accounted, watch
+) -> None:
     count = FILES or (QUICK_FILES, SLOW_FILES)[part]
-    fates, watch = Counter(), Watch()
+    fates = Counter()
     for seed in range(count // FOLDER):
         fates += run_files(sound, tmp_path / "fuzz", 1_000_000 * part + seed, accounted, watch)
     watch.judge(f"{count} mutated files: {dict(fates.most_common())}")
@@ -237,12 +197,12 @@ def test_mutated_files_are_used_or_refused(part: int, sound, tmp_path: Path, acc
 
 
 @pytest.mark.parametrize("number", range(24))
-def test_one_mutated_file_among_sound_ones(number: int, export, sound, accounted) -> None:
+def test_one_mutated_file_among_sound_ones(number: int, export, sound, accounted, watch) -> None:
     dice = random.Random(number)
     folder = export.write()
     export.path(number).write_bytes(mutated(sound[number], dice.choice(sound), dice))
     found = scan([folder], salt="tests", workers=1)
-    read_all(found)
+    read_all(found, watch)
     assert accounted(found) == sorted(folder.iterdir())
 
 
@@ -281,12 +241,12 @@ def mutated_zip(whole: bytes, dice: random.Random) -> bytes:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_mutated_zips_are_used_or_refused_and_leave_nothing(
-    part: int, sound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    part: int, sound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watch
 ) -> None:
     place, archive = tmp_path / "temporary", tmp_path / "export.zip"
     place.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(place))
-    fates, watch = Counter(), Watch()
+    fates = Counter()
     for seed in range((FILES or (QUICK_FILES, SLOW_FILES)[part]) // 10):
         dice = random.Random(1_000_000 * part + seed)
         archive.write_bytes(mutated_zip(zip_of(sound, dice), dice))
@@ -297,10 +257,10 @@ def test_mutated_zips_are_used_or_refused_and_leave_nothing(
     assert {"opened", "UNSAFE-ARCHIVE"} <= set(fates)
 
 
-def _fate_of_zip(archive: Path, place: Path, watch: Watch) -> str:
+def _fate_of_zip(archive: Path, place: Path, watch) -> str:
     with watch.step():
         found = scan([archive], salt="tests", workers=1)
-        read_all(found)
+    read_all(found, watch)
     members = sorted(path for path in place.rglob("*") if path.is_file())
     files = [path for one in found.series for path in (*one.files, *one.left_out)]
     files += [one.path for one in found.files]

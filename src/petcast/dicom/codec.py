@@ -8,11 +8,13 @@ and the next file gets a new one.
 import atexit
 import io
 import os
+import signal
 import struct
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, BinaryIO
 
@@ -30,19 +32,22 @@ MEMORY_BYTES = 1 << 30
 """Address space of the process, beside a few times of what the pixels take."""
 COPIES = 4
 
-QUESTION = struct.Struct("<QQ")
-"""Bytes of the file, and how much memory its pixels take."""
+QUESTION = struct.Struct("<QQd")
+"""Bytes of the file, how much memory its pixels take, and how many seconds they may."""
 ANSWER = struct.Struct("<Q")
 """Bytes of the array that follows; 0 where the file could not be decoded."""
 READY = b"r"
+ARRAY_HEAD_BYTES = 4096
+"""More than numpy writes before an array's values."""
 
 
 class Codec:
-    """A process that decodes one file after another."""
+    """A process that decodes one file after another; threads wait for each other."""
 
     def __init__(self) -> None:
-        """Start it; that takes a second, once."""
+        """Prepare it; the process starts with the first file, and that takes a second."""
         self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
 
     def decode(self, content: bytes, layout: Layout) -> NDArray[Any]:
         """Decode a file's pixels.
@@ -57,19 +62,27 @@ class Codec:
         Raises:
             RefusedError: CODEC.
         """
-        process = self._started()
-        killer = threading.Timer(PATIENCE_S + PATIENCE_FRAME_S * layout.frames, process.kill)
-        killer.start()
-        try:
-            answer = _ask(process, content, layout.length)
-        except (OSError, EOFError):
-            self.close()
-            raise _failed("The codec crashed or hung") from None
-        finally:
-            killer.cancel()
+        with self._lock:
+            answer = self._asked(content, layout)
         if not answer:
             raise _failed("The codec gave up")
         return np.asarray(np.load(io.BytesIO(answer), allow_pickle=False))
+
+    def _asked(self, content: bytes, layout: Layout) -> bytes:
+        """Ask, and give the process up unless its answer was taken whole."""
+        process, patience_s = self._started(), PATIENCE_S + PATIENCE_FRAME_S * layout.frames
+        killer = threading.Timer(patience_s, process.kill)
+        killer.start()
+        try:
+            return _ask(process, content, layout.length, patience_s)
+        except (OSError, EOFError):
+            self.close()
+            raise _failed("The codec crashed or hung") from None
+        except BaseException:  # else the next file would get the rest of this one's answer
+            self.close()
+            raise
+        finally:
+            killer.cancel()
 
     def close(self) -> None:
         """End the process; the next file would start another one."""
@@ -81,6 +94,8 @@ class Codec:
             pass
 
     def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is not None:
+            self.close()  # it was killed while it waited; no file is to blame
         if self._process is None:
             environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
             self._process = subprocess.Popen(  # noqa: S603  our own module
@@ -96,24 +111,36 @@ class Codec:
         return self._process
 
 
-@cache
 def shared_codec() -> Codec:
     """Give the codec that this process uses.
 
     Returns:
-        Always the same; it ends with the process.
+        Always the same; it ends with the process. A fork gets one of its own: two processes on
+        the same pipes would take each other's pixels.
     """
+    return _codec_of(os.getpid())
+
+
+@cache
+def _codec_of(process_id: int) -> Codec:
     codec = Codec()
-    atexit.register(codec.close)
+    atexit.register(_close_own, codec, process_id)
     return codec
 
 
-def _ask(process: subprocess.Popen[bytes], content: bytes, length: int) -> bytes:
+def _close_own(codec: Codec, process_id: int) -> None:
+    if os.getpid() == process_id:  # a fork inherits the handler, not the codec
+        codec.close()
+
+
+def _ask(process: subprocess.Popen[bytes], content: bytes, length: int, patience_s: float) -> bytes:
     sink, source = _pipe(process.stdin), _pipe(process.stdout)
-    sink.write(QUESTION.pack(len(content), length))
+    sink.write(QUESTION.pack(len(content), length, patience_s))
     sink.write(content)
     sink.flush()
     [size] = ANSWER.unpack(_read(source, ANSWER.size))
+    if size > length + ARRAY_HEAD_BYTES:  # nothing from a process that met such bytes is believed
+        raise EOFError
     return _read(source, size)
 
 
@@ -149,8 +176,9 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
     sink.write(READY)
     sink.flush()
     while len(head := source.read(QUESTION.size)) == QUESTION.size:
-        size, length = QUESTION.unpack(head)
-        answer = _answer(source.read(size), length)
+        size, length, patience_s = QUESTION.unpack(head)
+        with _alarm(patience_s):
+            answer = _answer(source.read(size), length)
         sink.write(ANSWER.pack(len(answer)) + answer)
         sink.flush()
 
@@ -172,8 +200,29 @@ def _limit_memory(size: int) -> None:
         import resource  # Windows has none
 
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (size, hard))
+        soft = size if hard == resource.RLIM_INFINITY else min(size, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@contextmanager
+def _alarm(patience_s: float) -> Iterator[None]:
+    """Die of a hang even when the parent, which would kill, is dead itself."""
+    if not hasattr(signal, "setitimer"):  # Windows
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, 2 * patience_s)  # its default action ends any C code too
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _own_output() -> BinaryIO:
+    """Keep standard output for answers; what a codec prints there goes where its errors go."""
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return output
 
 
 if __name__ == "__main__":
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    serve(sys.stdin.buffer, _own_output())
