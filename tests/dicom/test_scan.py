@@ -1,5 +1,6 @@
 """Files → series → studies: nothing but UIDs, classes and positions counts."""
 
+import os
 import shutil
 import zipfile
 from concurrent.futures.process import BrokenProcessPool
@@ -292,3 +293,15 @@ def test_a_key_that_cannot_be_kept_is_said(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("APPDATA", str(tmp_path / "file"))
     with pytest.raises(UsageError, match="PETCAST_SALT"):
         scan([tmp_path])
+
+
+def test_a_name_whose_bytes_are_no_text_is_accounted_for_too(export, codes, accounted) -> None:
+    folder = export.write()
+    odd = os.fsencode(folder) + b"/\xff\xfe.txt"
+    try:
+        Path(os.fsdecode(odd)).write_text("no DICOM")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    found = scan([folder], salt="tests")
+    assert codes(found) == {"NOT-DICOM"}
+    assert len(accounted(found)) == 25

@@ -1,7 +1,11 @@
 """A zip is believed nothing, writes nowhere else and leaves nothing behind."""
 
 import contextlib
+import os
+import signal
 import stat
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -9,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from petcast.dicom import unpack
+from petcast.dicom.scan import scan
 from petcast.dicom.unpack import Caps, Unpacked, is_archive, open_folder
 from petcast.refusal import Reason, RefusedError
 
@@ -83,6 +89,73 @@ def test_a_bomb_is_stopped_by_its_ratio(tmp_path: Path, temporary_place) -> None
 def test_slices_of_air_are_no_bomb(tmp_path: Path) -> None:
     archive = zip_of(tmp_path / "a.zip", {"air": bytes(2_000_000)})
     Unpacked(archive).close()
+
+
+def test_a_directory_that_would_take_all_the_memory(
+    tmp_path: Path, temporary_place, monkeypatch
+) -> None:
+    monkeypatch.setattr(unpack, "MOST_DIRECTORY_BYTES", 100_000)
+    archive = zip_of(tmp_path / "a.zip", {f"{n:040d}": b"" for n in range(2000)})
+    assert_refused(archive, temporary_place)
+
+
+def test_an_encrypted_member_refuses_all(tmp_path: Path, temporary_place) -> None:
+    archive = zip_of(tmp_path / "a.zip", {"good": b"1", "secret": b"2"})
+    whole = bytearray(archive.read_bytes())
+    whole[whole.rindex(b"PK\x01\x02") + 8] |= 1
+    archive.write_bytes(whole)
+    assert_refused(archive, temporary_place)
+
+
+@pytest.mark.parametrize("keep", [0, 3, 30, 300, -30, -1])
+def test_a_truncated_zip_is_refused(keep: int, tmp_path: Path, temporary_place) -> None:
+    archive = zip_of(tmp_path / "a.zip", {"a": os.urandom(1000), "b": b"2"})
+    archive.write_bytes(archive.read_bytes()[:keep])
+    assert_refused(archive, temporary_place)
+
+
+def test_a_directory_that_points_before_the_file_is_damage_not_a_broken_disk(
+    tmp_path: Path, temporary_place
+) -> None:
+    archive = zip_of(tmp_path / "a.zip", {"a": b"1" * 1000})
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[10:])
+    assert_refused(archive, temporary_place)
+
+
+def test_a_zip_in_a_folder_is_opened_and_a_zip_in_a_zip_is_not(export, accounted, codes) -> None:
+    folder = export.write()
+    slices = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for path in folder.iterdir():
+        path.unlink()
+    inner = zip_of(folder / "inner.zip", {"a": b"1"}).read_bytes()
+    (folder / "inner.zip").unlink()
+    zip_of(folder / "export.zip", slices | {"more": inner})
+    found = scan([folder], salt="tests")
+    assert [study.refusal for study in found.studies] == [None]
+    assert codes(found) == {"UNSAFE-ARCHIVE"}
+    assert len(accounted(found)) == len(slices) + 1
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, temporary_place) -> None:
+    archive = zip_of(tmp_path / "a.zip", {"a": b"1"})
+    code = (
+        "import os, sys, tempfile; from pathlib import Path; from petcast.dicom.unpack import *\n"
+        "tempfile.tempdir = sys.argv[2]; mine = Unpacked(Path(sys.argv[1]))\n"
+        "print(flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, archive, temporary_place],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        process.stdout.readline()
+        Unpacked(archive).close()
+        assert len(list(temporary_place.iterdir())) == 1  # it lives, and keeps its files
+        process.send_signal(signal.SIGKILL)
+    assert len(list(temporary_place.iterdir())) == 1
+    Unpacked(archive).close()
+    assert list(temporary_place.iterdir()) == []
 
 
 def test_too_large_in_total(tmp_path: Path, temporary_place) -> None:

@@ -36,8 +36,13 @@ def pseudonym(kind: str, value: str, salt: str) -> str:
         >>> pseudonym("patient", "4711", "a key") == pseudonym("study", "4711", "a key")
         False
     """
-    digest = hmac.new(salt.encode(), f"{kind}\0{value}".encode(), hashlib.sha256)
+    digest = hmac.new(salt.encode(), _bytes(f"{kind}\0{value}"), hashlib.sha256)
     return digest.hexdigest()[:PSEUDONYM_DIGITS]
+
+
+def _bytes(text: str) -> bytes:
+    """Also of a path whose bytes are no UTF-8, as old disks have them."""
+    return text.encode(errors="surrogateescape")
 
 
 def patient_identity(patient_id: str, issuer: str = "") -> str:

@@ -28,6 +28,9 @@ POOL_FROM_FILES = 1000
 """Starting processes takes a second; fewer headers than this are read sooner without."""
 CHUNK_FILES = 64
 
+NESTED_ARCHIVE = Refusal(Reason.UNSAFE_ARCHIVE, "It is an archive inside an archive.")
+"""Archives in archives are how a small file becomes an endless one; none is opened."""
+
 
 def scan(folders: Sequence[Path], *, salt: str | None = None, workers: int | None = None) -> Scan:
     """Find every series and study, and judge each.
@@ -66,7 +69,9 @@ def _files(folders: Sequence[Path]) -> tuple[list[Path], list[Unpacked], list[He
         try:
             if is_archive(path):
                 unpacked.append(Unpacked(path))
-                files += _walk([unpacked[-1].folder])
+                inner = {one: is_archive(one) for one in _walk([unpacked[-1].folder])}
+                files += [one for one, packed in inner.items() if not packed]
+                refused += [Header(one, NESTED_ARCHIVE) for one, packed in inner.items() if packed]
             else:
                 files.append(path)
         except RefusedError as error:

@@ -1,24 +1,32 @@
 """Folders and zips alike: a zip is unpacked into a temporary place that is removed afterwards.
 
 Nothing in an archive is believed: members are counted, their real bytes are, and none may lead
-outside the place.
+outside the place. Where a process is killed before it can remove its place, the next one that
+opens an archive does: the lock of a dead process is free.
 """
 
+import errno
+import io
+import os
 import shutil
 import stat
 import tempfile
 import weakref
 import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from petcast.refusal import Reason, RefusedError
 
 CHUNK_BYTES = 1 << 20
 ENCRYPTED = 0x1
+PREFIX, LOCK, FILES = "petcast-", "lock", "files"
+MOST_DIRECTORY_BYTES = 64 << 20
+"""Of half a million members some 100 bytes each; zipfile makes an object of each before they can
+be counted."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +63,13 @@ class Unpacked:
         Raises:
             RefusedError: UNSAFE-ARCHIVE; nothing stays on disk then.
         """
-        self.folder = Path(tempfile.mkdtemp(prefix="petcast-"))
-        self._finalizer = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        _sweep()
+        place = Path(tempfile.mkdtemp(prefix=PREFIX))
+        lock = _locked(place)
+        self._finalizer = weakref.finalize(self, _remove, place, lock, os.getpid())
+        self.folder = place / FILES
         try:
+            self.folder.mkdir()
             _unpack(archive, self.folder, caps or Caps())
         except BaseException:
             self.close()
@@ -108,9 +120,44 @@ def is_archive(path: Path) -> bool:
         return stream.read(4) == b"PK\x03\x04"
 
 
+def _locked(place: Path) -> BinaryIO | None:
+    """Hold a lock on a new place as long as this process lives; it is born locked."""
+    try:
+        import fcntl
+    except ImportError:  # Windows; there a killed process's place stays
+        return None
+    lock = (place / f"{LOCK}.new").open("wb")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    Path(lock.name).rename(place / LOCK)
+    return lock
+
+
+def _remove(place: Path, lock: BinaryIO | None, owner: int) -> None:
+    if os.getpid() != owner:  # a fork must not take its parent's files away
+        return
+    shutil.rmtree(place, ignore_errors=True)
+    if lock is not None:
+        lock.close()
+
+
+def _sweep() -> None:
+    """Remove what killed processes left behind: places of ours whose lock nobody holds."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{LOCK}"):
+        with suppress(OSError):  # another user's, held, or just being removed
+            if lock.parent.is_symlink() or lock.parent.stat().st_uid != os.getuid():
+                continue
+            with lock.open("rb") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(lock.parent, ignore_errors=True)
+
+
 def _unpack(archive: Path, folder: Path, caps: Caps) -> None:
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with _Bounded(archive) as stream, zipfile.ZipFile(stream) as opened:
             members = [member for member in opened.infolist() if not member.is_dir()]
             _require_sane(members, caps, shutil.disk_usage(folder).free)
             allowed = _allowed_bytes(archive, caps)
@@ -118,8 +165,23 @@ def _unpack(archive: Path, folder: Path, caps: Caps) -> None:
                 # Numbered names: members may differ by case alone, or be longer than a disk allows
                 target = folder / f"{number:06d}"
                 allowed -= _extract(opened, member, target, allowed)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except RefusedError:
+        raise
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a damaged directory points to before the file's start
+            raise
+        raise _unsafe("It is damaged.") from None
+    except Exception as error:  # noqa: BLE001  zipfile raises nearly anything on damaged bytes
         raise _unsafe(f"It is damaged or encrypted ({type(error).__name__}).") from None
+
+
+class _Bounded(io.FileIO):
+    """An archive of which no large piece is read at once, so that no huge directory is believed."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > MOST_DIRECTORY_BYTES:
+            raise _unsafe("Its directory is larger than that of any export.")
+        return super().read(size)
 
 
 def _require_sane(members: list[zipfile.ZipInfo], caps: Caps, free_bytes: int) -> None:
