@@ -27,6 +27,7 @@ from petcast.errors import FormatError, UsageError
 from petcast.grid import part_of
 from petcast.split import MIXED, PARTS, Range
 from petcast.volume import Grid
+from petcast.voxels import voxels_of
 
 FORMAT = 1
 """Version of the layout; a reader refuses a newer one."""
@@ -200,7 +201,7 @@ def study_folder(pairs: Path, study_id: str) -> Path:
     Returns:
         Its folder, existing or not.
     """
-    return pairs / STUDIES_FOLDER / study_id
+    return voxels_of(pairs) / STUDIES_FOLDER / study_id
 
 
 def write_study(

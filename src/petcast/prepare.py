@@ -37,6 +37,7 @@ from petcast.recipe import PreparationRecipe
 from petcast.refusal import Reason, Refusal, RefusedError
 from petcast.shuffle import split_by_slice
 from petcast.split import Split, SplitFile, read_split_file, split_by_file, split_by_seed
+from petcast.voxels import VOXELS_FILE
 
 LOCK_FILE = ".lock"
 
@@ -105,6 +106,8 @@ def prepare(
         UsageError: The split file is wrong, or another process works in `out`.
         DataError: Nothing can be used, and why.
     """
+    if (out / VOXELS_FILE).exists():
+        raise UsageError(f"{out} divides the pairs of another folder; give another --out")
     salt = user_salt() if salt is None else salt
     rows = read_split_file(split_file) if split_file is not None else None
     out.mkdir(parents=True, exist_ok=True)

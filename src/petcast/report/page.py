@@ -1,21 +1,20 @@
 """The page: gathers what the other modules say of a run, and lets the templates write it."""
 
-import base64
-import hashlib
 from pathlib import Path
 from typing import Any
 
-import petcast
 from petcast.durable import write_text
 from petcast.errors import UsageError
-from petcast.report.catalogue import TRIVIAL, Metric, count, metric_of, number, region_label
+from petcast.report.catalogue import TRIVIAL, Metric, metric_of, number, region_label
 from petcast.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, draw_curves
 from petcast.report.data import account_for, leaks
 from petcast.report.inputs import Document, Evaluation, Run, finite, read_run, table
 from petcast.report.montage import draw_montage
 from petcast.report.provenance import chosen_epoch, misfits, provenance_of
 from petcast.report.strips import draw_strip
+from petcast.report.study import is_study, read_study, render_study
 from petcast.report.tables import Table, all_columns, main_table, stage_table
+from petcast.report.templating import fill
 from petcast.report.verdict import judge
 
 FRAME = {
@@ -25,27 +24,27 @@ FRAME = {
 
 
 def write_report(run: Path, out: Path) -> Path:
-    """Write one self-contained page about a run.
+    """Write one self-contained page about a run or a study.
 
     Args:
-        run: A training's folder, evaluated or not.
+        run: A training's folder, evaluated or not, or a study's.
         out: The HTML file.
 
     Returns:
         `out`.
 
     Raises:
-        UsageError: `run` is no run, or `out` is a folder.
-        FormatError: A file of the run is damaged.
+        UsageError: `run` is neither, or `out` is a folder.
+        FormatError: A file in it is damaged.
     """
     if out.is_dir():
         raise UsageError(f"{out} is a folder; give a file name such as {out / 'report.html'}")
-    write_text(out, render(read_run(run)))
+    write_text(out, render_study(read_study(run)) if is_study(run) else render(read_run(run)))
     return out
 
 
 def render(run: Run) -> str:
-    """Write the page as text; the same run gives the same text.
+    """Write the page of a run as text; the same run gives the same text.
 
     Args:
         run: Its files.
@@ -53,28 +52,7 @@ def render(run: Run) -> str:
     Returns:
         HTML.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("petcast.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = number
-    environment.filters["count"] = count
-    loader = environment.loader
-    assert loader is not None  # noqa: S101 - for the type checker
-    style = loader.get_source(environment, "style.css.j2")[0]
-    page = environment.get_template("report.html.j2")
-    return page.render(style=style, style_hash=_style_hash(style), **_content(run)) + "\n"
-
-
-def _style_hash(style: str) -> str:
-    """What the page's policy allows: this very style sheet, and nothing else."""
-    digest = hashlib.sha256(style.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
+    return fill("report.html.j2", _content(run))
 
 
 def _content(run: Run) -> dict[str, Any]:
@@ -85,7 +63,6 @@ def _content(run: Run) -> dict[str, Any]:
     strips = [draw_strip(claim) for claim in verdict.claims]
     rows = evaluation.rows if evaluation else ()
     return {
-        "version": petcast.__version__,
         "model": model,
         "run": run,
         "verdict": verdict,

@@ -1,0 +1,265 @@
+"""What a study's numbers say, in sentences: the protocol's worth, and who beats whom."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from petcast.report.catalogue import MINUS, count, interval, metric_of, number
+from petcast.report.inputs import Document, finite, records, table
+
+ALPHA = 0.05
+LEAST_PATIENTS = 6
+"""With fewer, no sign-flip test can fall below 0.05: its least p is 2 / 2ⁿ."""
+
+PAPER_EPOCHS = 200
+DIGITS = {"ssim": 4, "psnr": 2, "mae": 4}
+BETTER = {"ssim": 1, "psnr": 1, "mae": -1}
+
+Kind = Literal["good", "mixed", "bad", "unknown"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question that the study answers, or cannot.
+
+    Attributes:
+        key: Short name, unique on the page.
+        kind: How it is coloured.
+        headline: The answer in a line.
+        sentences: Its numbers.
+    """
+
+    key: str
+    kind: Kind
+    headline: str
+    sentences: tuple[str, ...]
+
+
+def answer_question(results: Document) -> Answer:
+    """Say whether the paper's favourite beats the U-Net.
+
+    Args:
+        results: What results.json holds.
+
+    Returns:
+        The answer, resting on PSNR; SSIM and MAE are told beside it.
+    """
+    question = table(results, "question")
+    mine, theirs = str(question.get("generator")), str(question.get("reference"))
+    answers = table(question, "answers")
+    psnr = table(answers, "psnr")
+    if not psnr:
+        said = f"Both must be trained under the sound protocol to compare {mine} with {theirs}."
+        return Answer("question", "unknown", f"{mine} and {theirs} are not compared yet", (said,))
+    kind, headline = _outcome(psnr, mine, theirs)
+    sentences = [_differences(answers, mine, theirs), _test(psnr)]
+    return Answer("question", kind, headline, tuple(sentences))
+
+
+def answer_worth(results: Document) -> Answer:
+    """Say what the published protocol alone adds to a generator's PSNR.
+
+    Args:
+        results: What results.json holds.
+
+    Returns:
+        The answer in dB.
+    """
+    worth = table(table(results, "worth"), "psnr")
+    if not worth:
+        said = "No generator is trained and tested under both protocols yet."
+        return Answer("worth", "unknown", "The protocol's worth is not measured yet", (said,))
+    middle, least, most, picking = (worth[k] for k in ("middle", "least", "most", "picking"))
+    n = int(worth["generators"])
+    many = f"in the median of {n} generators ({_db(least)} to {_db(most)})" if n > 1 else "here"
+    sentences = [
+        f"The same generator, published number minus sound number: {_db(middle)} of PSNR {many}. "
+        "Nothing but the protocol differs.",
+        f"Reporting the best of the test epochs instead of the last one brings {_db(picking)} of "
+        "the published number.",
+        _slices(finite(worth.get("slices"))),
+    ]
+    ssim, mae = (table(table(results, "worth"), key) for key in ("ssim", "mae"))
+    if ssim and mae:
+        sentences.append(
+            f"For SSIM it is worth {_signed(ssim['middle'], 4)}, for MAE "
+            f"{_signed(mae['middle'], 4)}."
+        )
+    headline = f"The protocol alone is worth {_db(middle)}"
+    return Answer("worth", "mixed", headline, tuple(filter(None, sentences)))
+
+
+def answer_trivial(results: Document) -> Answer | None:
+    """Say whether any generator beats the images that none made.
+
+    Args:
+        results: What results.json holds.
+
+    Returns:
+        The answer under the sound protocol, by PSNR over whole slices; None without numbers.
+    """
+    rows = _records(results, "table-4")
+    models = _ranked(rows, "model")
+    trivial = _ranked(rows, "trivial")
+    if not models or not trivial:
+        return None
+    (best, value), (rival, other) = models[-1], trivial[-1]
+    beaten = sum(score > other for _, score in models)
+    said = (
+        f"Under the sound protocol the best generator is {best} with {_plain_db(value)} of PSNR; "
+        f"the best image made without a network is {rival} with {_plain_db(other)}. "
+        f"{beaten} of {count(len(models), 'generator')} {'is' if beaten == 1 else 'are'} above it."
+    )
+    if beaten:
+        headline, kind = f"{best} is the best, and better than trivial images", "good"
+    else:
+        headline, kind = "No generator is better than a trivial image", "bad"
+    return Answer("trivial", kind, headline, (said,))  # type: ignore[arg-type]
+
+
+def cautions(results: Document) -> Iterator[tuple[str, str]]:
+    """Say what must be known to read the numbers.
+
+    Args:
+        results: What results.json holds.
+
+    Yields:
+        Codes and sentences.
+    """
+    epochs = int(results.get("epochs") or 0)
+    if epochs < PAPER_EPOCHS:
+        yield (
+            "FEWER-EPOCHS",
+            (
+                f"{count(epochs, 'epoch')} of the paper's {PAPER_EPOCHS}: what follows shows how "
+                "the comparison works, not yet who wins it."
+            ),
+        )
+    sound = table(table(results, "divisions"), "sound")
+    empty = sound.get("empty") or []
+    if "test" in empty:
+        yield "NO-TEST-PATIENT", "Nobody is left to test: the sound protocol has no numbers."
+    if "validation" in empty:
+        yield (
+            "NO-VALIDATION",
+            (
+                "No patient chooses the epoch, so under the sound protocol the last epoch is "
+                "measured, good or bad. The test patients never choose it."
+            ),
+        )
+    tests = int(table(sound, "patients").get("test") or 0)
+    if 0 < tests < LEAST_PATIENTS:
+        yield "FEW-PATIENTS", _few(tests)
+    yield from _unfinished(results)
+    beaten = table(results, "warnings").get("BEATEN-BY-TRIVIAL") or []
+    if beaten:
+        yield (
+            "BEATEN-BY-TRIVIAL",
+            (f"Inside the body a trivial image is as good as {_listed(beaten)}."),
+        )
+
+
+def _outcome(psnr: Mapping[str, Any], mine: str, theirs: str) -> tuple[Kind, str]:
+    value, p, n = psnr["value"], psnr.get("p"), int(psnr["n"])
+    low, high = finite(psnr.get("low")), finite(psnr.get("high"))
+    if n < LEAST_PATIENTS or p is None:
+        lean = "leads" if value > 0 else "trails"
+        said = f"{mine} {lean} {theirs} here; whether it beats it cannot be known"
+        return "unknown", f"{said} from {count(n, 'patient')}"
+    clear = p < ALPHA and low is not None and high is not None and (low > 0 or high < 0)
+    if clear and value > 0:
+        return "good", f"{mine} beats {theirs}"
+    if clear:
+        return "bad", f"{mine} does not beat {theirs}: it is worse"
+    return "mixed", f"{mine} does not beat {theirs}: no difference can be shown"
+
+
+def _differences(answers: Document, mine: str, theirs: str) -> str:
+    parts = []
+    for key, digits in DIGITS.items():
+        own = table(answers, key)
+        if own:
+            unit = " dB" if key == "psnr" else ""
+            ends = interval(finite(own.get("low")), finite(own.get("high")), digits)
+            around = f" (95 % {ends})" if own.get("low") is not None else ""
+            better = own["value"] * BETTER[key]
+            word = "better" if better > 0 else "worse" if better < 0 else "equal"
+            label = metric_of(key).label
+            parts.append(f"{label} {_signed(own['value'], digits)}{unit}{around}, {word}")
+    return f"{mine} minus {theirs}, same test patients: {'; '.join(parts)}."
+
+
+def _test(psnr: Mapping[str, Any]) -> str:
+    n, p = int(psnr["n"]), finite(psnr.get("p"))
+    if p is None:
+        return "One test patient: no interval, no test, and nothing follows for other patients."
+    said = f"Sign-flip test over {count(n, 'patient')}: p = {number(p, 3)} (PSNR, uncorrected)"
+    if n < LEAST_PATIENTS:
+        return f"{said}; with so few it cannot fall below {number(psnr['least_p'], 3)}."
+    return f"{said}."
+
+
+def _slices(shift: float | None) -> str:
+    if shift is None:
+        return ""
+    word = "easier" if shift > 0 else "harder"
+    return (
+        f"The all-zero image, which learns nothing, differs by {_db(shift)}: by so much the "
+        f"published protocol's test slices are {word}. The rest is leakage and choice."
+    )
+
+
+def _few(tests: int) -> str:
+    if tests == 1:
+        return (
+            "One test patient: its numbers hold for this patient, there is no interval and no "
+            "test, and nothing follows for others."
+        )
+    return (
+        f"{tests} test patients: intervals are rough, and no paired test can reach p < {ALPHA} "
+        f"(its least is {number(2 / 2**tests, 3)}). It takes {LEAST_PATIENTS} patients at least."
+    )
+
+
+def _unfinished(results: Document) -> Iterator[tuple[str, str]]:
+    rows = [row for row in _records(results, "table-4") if row.get("kind") == "model"]
+    for protocol in ("published", "sound"):
+        for row in rows:
+            state = str(row.get(f"{protocol}_state") or "")
+            if state.startswith("diverged"):
+                yield "DIVERGED", f"{row['name']}, {protocol} protocol: {state}."
+        left = [
+            str(row["name"]) for row in rows
+            if not str(row.get(f"{protocol}_state") or "").startswith(("done", "diverged"))
+        ]  # fmt: skip
+        if left:
+            yield "NOT-FINISHED", f"{protocol} protocol: {_listed(left)} still to be trained."
+
+
+def _records(results: Document, key: str) -> list[Document]:
+    found = (one for one in records(results, "tables") if one.get("key") == key)
+    return records(next(found, {}), "records")
+
+
+def _ranked(rows: list[Document], kind: str) -> list[tuple[str, float]]:
+    values = [(str(row["name"]), finite(row.get("sound_psnr"))) for row in rows
+              if row.get("kind") == kind]  # fmt: skip
+    known = [(name, value) for name, value in values if value is not None]
+    return sorted(known, key=lambda pair: pair[1])
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]
+
+
+def _signed(value: float, digits: int) -> str:
+    text = number(value, digits)
+    return text if text.startswith(MINUS) else f"+{text}"
+
+
+def _db(value: float) -> str:
+    return f"{_signed(value, 2)} dB"
+
+
+def _plain_db(value: float) -> str:
+    return f"{number(value, 2)} dB"

@@ -1,0 +1,202 @@
+"""`petcast study`: one recipe, thirteen generators, two protocols, one folder of results."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from petcast.durable import exclusive, read_json, write_json, write_text
+from petcast.errors import UsageError
+from petcast.pairs import Pairs
+from petcast.recipe import GENERATOR_NAMES, GeneratorName, Recipe, load_recipe
+from petcast.study.course import Course, Keep, follow
+from petcast.study.protocol import PROTOCOLS, divide, pairs_folder, run_folder
+from petcast.study.results import write_results
+from petcast.study.tables import table_of
+
+STUDY_FILE = "study.json"
+RECIPE_FILE = "recipe.toml"
+FORMAT = 1
+
+PAPER_ORDER: tuple[GeneratorName, ...] = (*GENERATOR_NAMES[10:], *GENERATOR_NAMES[:10])
+"""Generators as the paper's Tables 2 and 4 list them."""
+
+PRINTED = ("table-4", "protocol-worth")
+"""Tables that the command line prints."""
+
+FREE = {"training.epochs", "training.device", "model.name"}
+"""Knobs in which the recipe of a study that goes on may differ from the one that began it."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study on disk.
+
+    Attributes:
+        path: Its folder.
+        results: What results.json holds.
+    """
+
+    path: Path
+    results: dict[str, Any]
+
+    def printed(self) -> Iterator[tuple[str, list[list[str]]]]:
+        """Lay out what the command line prints.
+
+        Yields:
+            A title and rows, the first one the head.
+        """
+        for table in self.results["tables"]:
+            if table["key"] in PRINTED:
+                yield table["title"], table_of(table).printed()
+
+
+def run_study(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    generators: Sequence[GeneratorName] = PAPER_ORDER,
+    keep: Keep = "best",
+    tell: Callable[[str], None] = print,
+) -> Study:
+    """Train generators under both protocols and write the paper's tables and figures.
+
+    The same call again goes on where it was: by generator, by protocol, by epoch. The tables hold
+    every generator of which the folder holds a run.
+
+    Args:
+        recipe: What all of them share; its `model.name` is replaced by each generator's.
+        data: Pairs, divided in any way.
+        out: The study's folder.
+        generators: Which to train.
+        keep: What stays of a finished run: the weights of its chosen epoch, everything that a
+            longer training needs, or no weights.
+        tell: Receives a line a step.
+
+    Returns:
+        The study.
+
+    Raises:
+        UsageError: `out` belongs to another recipe, to other pairs or to a longer study.
+        DataError: The pairs cannot be trained on.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with exclusive(out / ".lock"):
+        pairs = Pairs.open(data)
+        _claim(out, recipe, pairs)
+        for protocol in PROTOCOLS:
+            divide(pairs, protocol, pairs_folder(out, protocol))
+        _train_all(recipe, out, _in_order(generators), keep, tell)
+        return write_tables(out)
+
+
+def write_tables(out: Path) -> Study:
+    """Write tables and figures of what a study's folder holds; a study may be running in it.
+
+    Args:
+        out: The study's folder.
+
+    Returns:
+        The study.
+
+    Raises:
+        UsageError: The folder is no study.
+    """
+    if not (out / STUDY_FILE).exists():
+        raise UsageError(f"{out} is no study; `petcast study RECIPE --data PAIRS --out {out}`")
+    recipe = load_recipe(out / RECIPE_FILE)
+    return Study(out, write_results(out, recipe, _begun(out), PAPER_ORDER))
+
+
+def choose(names: str | None) -> tuple[GeneratorName, ...]:
+    """Read a list of generators as the command line gives it.
+
+    Args:
+        names: Separated by commas; None for all thirteen.
+
+    Returns:
+        The generators, in the paper's order.
+
+    Raises:
+        UsageError: One is unknown.
+
+    Example:
+        >>> choose("Stage01, U-Net")
+        ('U-Net', 'Stage01')
+    """
+    if names is None:
+        return PAPER_ORDER
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    unknown = sorted(set(wanted) - set(get_args(GeneratorName)))
+    if unknown or not wanted:
+        said = ", ".join(unknown) or "nothing"
+        raise UsageError(f"--models {said}: choose from {', '.join(PAPER_ORDER)}")
+    return _in_order(wanted)
+
+
+def _in_order(names: Sequence[str]) -> tuple[GeneratorName, ...]:
+    return tuple(name for name in PAPER_ORDER if name in names)
+
+
+def _begun(out: Path) -> tuple[GeneratorName, ...]:
+    """The generators of which there is a run."""
+    return tuple(
+        name for name in PAPER_ORDER if any(run_folder(out, p, name).is_dir() for p in PROTOCOLS)
+    )
+
+
+def _train_all(
+    recipe: Recipe,
+    out: Path,
+    generators: Sequence[GeneratorName],
+    keep: Keep,
+    tell: Callable[[str], None],
+) -> None:
+    for place, name in enumerate(generators, start=1):
+        own = recipe.model_copy(update={"model": recipe.model.model_copy(update={"name": name})})
+        for protocol in PROTOCOLS:
+            tell(f"{place}/{len(generators)} {name}, {protocol}: {own.training.epochs} epochs")
+            tell(_ending(follow(out, protocol, own, keep)))
+
+
+def _ending(course: Course) -> str:
+    if course.status == "diverged":
+        return f"  diverged at epoch {course.epochs}: {course.detail}"
+    return f"  {course.status}"
+
+
+def _claim(out: Path, recipe: Recipe, pairs: Pairs) -> None:
+    """Make the folder this recipe's and these pairs', or refuse another's."""
+    path = out / STUDY_FILE
+    if path.exists():
+        _require_same(out, recipe, read_json(path), pairs)
+    write_text(out / RECIPE_FILE, recipe.to_toml())
+    write_json(path, {"format": FORMAT, "data": pairs.index["hash"]})
+
+
+def _require_same(out: Path, recipe: Recipe, study: dict[str, Any], pairs: Pairs) -> None:
+    if study["data"] != pairs.index["hash"]:
+        raise UsageError(f"{out} was made on other pairs; give another --out")
+    begun = load_recipe(out / RECIPE_FILE)
+    differing = _differing(begun, recipe) - FREE
+    if differing:
+        raise UsageError(
+            f"{out} was begun with another recipe ({', '.join(sorted(differing))} differ); give "
+            "another --out, or the same recipe to go on"
+        )
+    if recipe.training.epochs < begun.training.epochs:
+        raise UsageError(
+            f"{out} holds {begun.training.epochs} epochs, more than {recipe.training.epochs}; give "
+            "as many to go on, or another --out"
+        )
+
+
+def _differing(one: Recipe, other: Recipe) -> set[str]:
+    mine, theirs = one.model_dump(), other.model_dump()
+    return {
+        f"{table}.{key}"
+        for table, knobs in mine.items()
+        for key in knobs
+        if knobs[key] != theirs[table][key]
+    }
