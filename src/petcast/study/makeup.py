@@ -1,6 +1,7 @@
 """Tables 1 to 3: what a stage is made of, how large generators are, and who goes where."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 import torch
 from torch import nn
@@ -61,7 +62,7 @@ def table_2(generators: Sequence[str]) -> Table:
     Returns:
         A row a generator.
     """
-    described = {row["name"]: row for row in describe_all()["models"]}
+    described = _described()
     records = [_size(described[name]) for name in generators]
     columns = ("parameters", "parameters_m", "paper_m", "equal", "stages", "gflop")
     lines = [
@@ -124,6 +125,12 @@ def table_3(divisions: Mapping[Protocol, Pairs]) -> Table:
         f"cell, G squamous cell carcinoma, {UNKNOWN} not known.",
         records,
     )
+
+
+@cache
+def _described() -> dict[str, Mapping[str, object]]:
+    """Every generator's size; they do not change, and are not quickly built."""
+    return {str(row["name"]): row for row in describe_all()["models"]}
 
 
 def _convolution(block: nn.Module) -> nn.Conv2d | nn.ConvTranspose2d:

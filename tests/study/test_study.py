@@ -1,0 +1,191 @@
+"""The study: what becomes of made-up runs, and where it goes on."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from petcast.errors import TrainingError, UsageError
+from petcast.study import choose, keep_of, run_study, write_tables
+from petcast.study.outcome import read_outcome
+from petcast.study.study import PAPER_ORDER
+
+from .conftest import Faker, fake_train, short
+
+PAIR = ("U-Net", "Stage01")
+
+
+def table(study: Path, name: str) -> list[dict[str, str]]:
+    with (study / "tables" / f"{name}.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def silent(*_: object) -> None:
+    pass
+
+
+def run(pairs: Path, out: Path, generators=PAIR, epochs: int = 2, **more):
+    return run_study(short(epochs), pairs, out, generators=generators, tell=silent, **more)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_published_is_the_best_epoch_of_each_metric_and_sound_the_mean(
+    tiny_pairs: Path, tmp_path: Path, faked: Faker
+) -> None:
+    faked()
+    run(tiny_pairs, tmp_path / "study", epochs=3)
+    unet, stage, *trivial = table(tmp_path / "study", "table-4")
+    assert (unet["name"], unet["published_psnr"], unet["published_psnr_epoch"]) == (
+        "U-Net", "30.000000", "2",
+    )  # fmt: skip
+    assert unet["published_mae"] == f"{1 / 30:.6f}"  # the smallest error, not the largest
+    assert stage["sound_psnr"] == "30.100000"  # patients 30, 30.1 and 30.2
+    assert stage["paper_psnr"] == "28.358400"
+    assert [row["name"] for row in trivial] == ["train-mean", "body-constant", "zero"]
+    assert all(row["published_ssim"] and row["sound_ssim"] for row in trivial)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_worth_and_the_pairs_follow_from_the_same_numbers(
+    tiny_pairs: Path, tmp_path: Path, faked: Faker
+) -> None:
+    faked()
+    results = run(tiny_pairs, tmp_path / "study", ("U-Net", "Stage07")).results
+    worth = {row["name"]: row for row in table(tmp_path / "study", "protocol-worth")}
+    assert worth["U-Net"]["published_minus_sound"] == "1.000000"
+    assert results["worth"]["psnr"]["generators"] == 2
+    [psnr] = [r for r in table(tmp_path / "study", "paired-u-net") if r["metric"] == "psnr"]
+    assert (psnr["difference"], psnr["p"], psnr["patients"]) == ("7.700000", "0.250000", "3")
+    assert results["question"]["answers"]["psnr"]["least_p"] == 0.25
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_generator_that_diverges_is_a_row_and_the_rest_goes_on(
+    tiny_pairs: Path, tmp_path: Path, faked: Faker
+) -> None:
+    asked = []
+
+    def train(recipe, data: Path, run: Path) -> None:
+        asked.append(recipe.model.name)
+        fake_train(recipe, data, run)
+        if recipe.model.name == "U-Net":
+            (run / "metrics.jsonl").write_text('{"epoch": 1, "train": {}, "test": null}\n')
+            raise TrainingError(f"epoch 2: loss became NaN, see {run / 'last'}")
+
+    faked(train)
+    for _ in range(2):
+        run(tiny_pairs, tmp_path / "study")
+    unet, stage, *_ = table(tmp_path / "study", "table-4")
+    assert unet["published_state"] == unet["sound_state"] == "diverged at epoch 2"
+    assert (unet["published_psnr"], unet["sound_psnr"]) == ("", "")
+    assert stage["published_state"] == "done"
+    assert asked == ["U-Net", "U-Net", "Stage01", "Stage01"]  # once a protocol, never again
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_study_that_died_at_any_step_ends_in_the_same_tables(
+    tiny_pairs: Path, tmp_path: Path, faked: Faker
+) -> None:
+    faked()
+    run(tiny_pairs, tmp_path / "straight")
+    for step in (1, 2, 3):
+        steps = iter(range(step))
+        faked(lambda *given, steps=steps: _dying(steps, *given))
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny_pairs, tmp_path / f"died-{step}", keep="all")
+        faked()
+        run(tiny_pairs, tmp_path / f"died-{step}", keep="all")
+        for path in sorted((tmp_path / "straight" / "tables").iterdir()):
+            again = tmp_path / f"died-{step}" / "tables" / path.name
+            assert again.read_bytes() == path.read_bytes()
+
+
+def _dying(steps: Iterator[int], *given) -> None:
+    if next(steps, None) is None:
+        raise KeyboardInterrupt
+    fake_train(*given)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_tables_of_what_is_there_need_no_training(
+    tiny_pairs: Path, tmp_path: Path, faked: Faker
+) -> None:
+    faked(lambda *given: _dying(iter(()), *given))
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny_pairs, tmp_path / "study")
+    run_folder = tmp_path / "study" / "published" / "runs" / "Stage03"
+    fake_train(short(1), tiny_pairs, run_folder.parent / "Stage01")
+    write_tables(tmp_path / "study")
+    [stage, *_] = table(tmp_path / "study", "table-4")
+    assert (stage["name"], stage["published_state"]) == ("Stage01", "1 of 2 epochs")
+    assert stage["sound_state"] == "not trained"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_is_kept_of_a_finished_run(tiny_pairs: Path, tmp_path: Path, faked: Faker) -> None:
+    faked()
+    for keep, left in (("all", {"best", "last"}), ("best", {"best"}), ("none", set())):
+        run(tiny_pairs, tmp_path / keep, ("Stage01",), keep=keep_of(keep))
+        folder = tmp_path / keep / "sound" / "runs" / "Stage01"
+        assert {name for name in ("best", "last") if (folder / name).is_dir()} == left
+    with pytest.raises(UsageError, match="some"):
+        keep_of("some")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_more_epochs_go_on_and_fewer_are_refused(
+    tiny_pairs: Path, tmp_path: Path, faked: Faker
+) -> None:
+    faked()
+    run(tiny_pairs, tmp_path / "study", epochs=1)
+    run(tiny_pairs, tmp_path / "study", epochs=3)
+    assert table(tmp_path / "study", "table-4")[0]["published_psnr_epoch"] == "2"
+    with pytest.raises(UsageError, match="holds 3 epochs"):
+        run(tiny_pairs, tmp_path / "study", epochs=2)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_another_recipe_or_other_pairs_do_not_take_a_study_over(
+    tiny_pairs: Path, two_patient_pairs: Path, tmp_path: Path, faked: Faker
+) -> None:
+    faked()
+    run(tiny_pairs, tmp_path / "study")
+    with pytest.raises(UsageError, match="other pairs"):
+        run(two_patient_pairs, tmp_path / "study")
+    other = short().model_copy(update={"loss": short().loss.model_copy(update={"l1": 3.0})})
+    with pytest.raises(UsageError, match=r"loss\.l1"):
+        run_study(other, tiny_pairs, tmp_path / "study", tell=silent)
+    with pytest.raises(UsageError, match="no study"):
+        write_tables(tmp_path)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_two_patients_are_enough_and_what_is_missing_is_said(
+    two_patient_pairs: Path, tmp_path: Path, faked: Faker
+) -> None:
+    faked(patients=1)
+    results = run(two_patient_pairs, tmp_path / "study").results
+    assert results["divisions"]["sound"]["empty"] == ["validation"]
+    assert results["divisions"]["sound"]["patients"] == {"train": 1, "validation": 0, "test": 1}
+    [psnr] = [r for r in table(tmp_path / "study", "paired-u-net") if r["metric"] == "psnr"]
+    assert (psnr["low"], psnr["p"]) == ("", "")
+
+
+def test_wall_times_stand_in_their_own_file_only(
+    tiny_pairs: Path, tmp_path: Path, faked: Faker, undrawn: None
+) -> None:
+    faked()
+    run(tiny_pairs, tmp_path / "study", ("Stage01",))
+    assert "0.3\n" in (tmp_path / "study" / "timings.csv").read_text()
+    outcome = read_outcome(tmp_path / "study", "sound", "Stage01", 2)
+    assert all("seconds" not in row for row in outcome.rows)
+
+
+def test_generators_are_chosen_by_name_in_the_papers_order() -> None:
+    assert choose(None) == PAPER_ORDER
+    assert len(PAPER_ORDER) == 13
+    assert choose("Stage10, Stage02,U-Net") == ("U-Net", "Stage02", "Stage10")
+    for wrong in ("Stage11", "", "unet"):
+        with pytest.raises(UsageError, match="choose from"):
+            choose(wrong)
