@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -75,7 +75,7 @@ def drawn(chest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two studies that are prepared in no time."""
     ct = chest((20.0, 20.0, 20.0))
 
-    def find(folders, salt, workers=None) -> Found:
+    def find(folders, salt, *crew) -> Found:
         cases = tuple(DrawnCase(path, ct) for path in sorted(folders[0].iterdir()))
         return Found(cases, (), {case.id: case.patient for case in cases})
 
@@ -479,3 +479,29 @@ def test_what_was_done_before_an_executor_broke_is_reused(drawn: Path, tmp_path:
     assert when.items() <= written_at(out).items()
     prepared(drawn, tmp_path / "fresh")
     assert hashes(out) == hashes(tmp_path / "fresh")
+
+
+def test_a_worker_left_by_an_earlier_call_stops(drawn: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pairs"
+    prepared(drawn, out)
+    before = hashes(out)
+    case = room.find([drawn], SALT).cases[0]
+    (out / room.LOCKS_FOLDER).mkdir()
+    with pytest.raises(UsageError, match="has ended"):
+        room.prepare_study(room.Task(case, out, OTHER, SALT, "an earlier call"))
+    shutil.rmtree(out / room.LOCKS_FOLDER)
+    assert hashes(out) == before
+
+
+def test_a_study_waits_for_whoever_writes_it(drawn: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pairs"
+    prepared(drawn, out)
+    case = room.find([drawn], SALT).cases[0]
+    (out / room.LOCKS_FOLDER).mkdir()
+    task = room.Task(case, out, OTHER, SALT, (out / room.LOCK_FILE).read_text())
+    with ThreadPoolExecutor(1) as pool:
+        with durable.exclusive(out / room.LOCKS_FOLDER / case.id):
+            waiting = pool.submit(room.prepare_study, task)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.2)
+        assert waiting.result(60).row is not None

@@ -162,6 +162,9 @@ def prepare(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; one a core by default.")
     ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="A Dask scheduler whose workers do it: tcp://HOST:8786.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="preparation.margin_mm=30 and the like.")
     ] = None,
@@ -173,11 +176,20 @@ def prepare(
 
     Example: petcast prepare /data/petct --out pairs
     """
+    from petcast.cluster import connected
     from petcast.prepare import prepare as prepare_pairs
     from petcast.recipe import load_recipe
 
     knobs = load_recipe(recipe, settings or ()).preparation
-    pairs = prepare_pairs(_existing(folders), out, knobs, split_file=split, workers=workers)
+    with connected(cluster, [*_existing(folders), out], workers) as hands:
+        pairs = prepare_pairs(
+            folders,
+            out,
+            knobs,
+            split_file=split,
+            workers=hands.workers,
+            executor=hands.executor,
+        )
     if as_json:
         _print_json(pairs.index)
     else:

@@ -1,6 +1,7 @@
 """The studies that some folders hold, whatever they come as, ready to be read one by one."""
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -120,18 +121,27 @@ class Found:
     keep: object = None
 
 
-def find(folders: Sequence[Path], salt: str, workers: int | None = None) -> Found:
+def find(
+    folders: Sequence[Path],
+    salt: str,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    scratch: Path | None = None,
+) -> Found:
     """Look for studies in folders, DICOM and NIfTI alike.
 
     Args:
         folders: Folders, zips or files.
         salt: The key for pseudonyms.
         workers: Processes that read headers.
+        executor: Reads them instead, in so many processes that see the same files.
+        scratch: Where archives are unpacked; the system's folder for temporary files where None.
 
     Returns:
         What was found, usable or not.
     """
-    scanned = scan(folders, salt=salt, workers=workers)
+    folders = [folder.absolute() for folder in folders]
+    scanned = scan(folders, salt=salt, workers=workers, executor=executor, scratch=scratch)
     cohort = find_cases(folders, salt)
     dicom = [DicomCase(study) for study in scanned.studies if study.refusal is None]
     cases: tuple[Case, ...] = (*dicom, *map(NiftiCase, cohort.cases))
@@ -140,7 +150,7 @@ def find(folders: Sequence[Path], salt: str, workers: int | None = None) -> Foun
     patient_of |= {case.id: case.patient for case in cohort.cases}
     others = tuple(file for file in scanned.files if file.path not in cohort.files)
     refused = [*replace(scanned, files=others).refusals(), *_refused_nifti(cohort)]
-    return Found(cases, tuple(refused), patient_of, scanned)
+    return Found(cases, tuple(refused), patient_of, scanned.unpacked)
 
 
 def _refused_nifti(cohort: Cohort) -> list[Document]:

@@ -151,29 +151,35 @@ def settle(target: Path) -> None:
 
 
 @contextmanager
-def exclusive(lock: Path) -> Iterator[None]:
+def exclusive(lock: Path, *, wait: bool = False) -> Iterator[None]:
     """Keep other processes out of a folder; the system lifts the lock when the holder dies.
 
     Args:
         lock: A file in the folder, made where it is missing.
+        wait: Until the other process is done, instead of giving up.
 
     Yields:
         Nothing; the lock is held inside the block.
 
     Raises:
-        UsageError: Another process holds it.
+        UsageError: Another process holds it, or the file system knows no locks.
     """
     try:
         import fcntl
     except ImportError:  # Windows: two processes in one folder are the user's care there
         yield
         return
-    with lock.open("w") as stream:
+    with lock.open("a") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
             raise UsageError(
                 f"another process works in {lock.parent}; wait for it, or give another --out"
+            ) from None
+        except OSError as error:
+            raise UsageError(
+                f"{lock.parent} lies on a file system without locks ({error.strerror}); "
+                "give a folder on another one"
             ) from None
         yield
 

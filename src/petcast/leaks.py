@@ -6,15 +6,18 @@ pairs, and as they came, so that one person's scan that was exported twice, unde
 cut differently, is found out.
 """
 
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+import hashlib
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
+
 from petcast.errors import FormatError
 from petcast.pairs import Document
-from petcast.split import MIXED
+from petcast.split import MIXED, PARTS
 
 MODALITIES = ("ct", "pet")
 
@@ -121,57 +124,71 @@ def parts_of(row: Document, slices: int) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def find_leaks(contents: Sequence[Content]) -> dict[LeakKind, int]:
+def find_leaks(contents: Iterable[Content]) -> dict[LeakKind, int]:
     """Count what is in two parts.
 
     Args:
-        contents: Studies, each once.
+        contents: Studies, each once; each is let go of before the next is drawn.
 
     Returns:
         Kinds that occur, and how often.
     """
-    counts = {
-        LeakKind.PATIENT: _in_two_parts((one.patient, one.held) for one in contents),
-        LeakKind.STUDY: _in_two_parts((one.study, one.held) for one in contents),
-        LeakKind.SERIES: _in_two_parts(_series(contents)),
-        LeakKind.SLICE: _in_two_parts(_slices(contents)),
-        LeakKind.SOURCE: _in_two_parts(_sources(contents)),
-        LeakKind.NEIGHBOUR: sum(map(_beside_another_part, contents)),
-    }
+    tallies = {kind: _Tally() for kind in _PLACED}
+    beside = 0
+    for one in contents:
+        for kind, placed in _PLACED.items():
+            tallies[kind].count(placed(one))
+        beside += _beside_another_part(one)
+    counts = {kind: tally.in_two_parts() for kind, tally in tallies.items()}
+    counts[LeakKind.NEIGHBOUR] = beside
     return {kind: count for kind, count in counts.items() if count}
 
 
-Placed = Iterable[tuple[Hashable, set[str]]]
+Placed = Iterable[tuple[object, set[str]]]
 
 
-def _in_two_parts(placed: Placed) -> int:
-    parts: dict[Hashable, set[str]] = defaultdict(set)
-    for name, held in placed:
-        parts[name] |= held
-    return sum(len(held) > 1 for held in parts.values())
+class _Tally:
+    """Which names were met in which parts: nine bytes each, for a cohort has many slices."""
+
+    def __init__(self) -> None:
+        self._names = array("Q")
+        self._parts = array("B")
+
+    def count(self, placed: Placed) -> None:
+        for name, held in placed:
+            digest = hashlib.blake2b(repr(name).encode(), digest_size=8).digest()
+            self._names.append(int.from_bytes(digest, "little"))
+            self._parts.append(sum(1 << PARTS.index(part) for part in held))
+
+    def in_two_parts(self) -> int:
+        if not self._names:
+            return 0
+        names = np.frombuffer(self._names, np.uint64)
+        order = np.argsort(names)
+        starts = np.flatnonzero(np.diff(names[order], prepend=~names[order[:1]]))
+        parts = np.frombuffer(self._parts, np.uint8)[order]
+        several = np.bitwise_count(np.bitwise_or.reduceat(parts, starts)) > 1
+        return int(several.sum())
 
 
-def _series(contents: Iterable[Content]) -> Placed:
-    """Each CT and PET, known by all its slices; where these are unknown, by its study."""
-    for one in contents:
-        for name in MODALITIES:
-            yield (name, one.sources.get(name) or one.study), one.held
+def _series(one: Content) -> Placed:
+    """CT and PET, known by all their slices; where these are unknown, by their study."""
+    for name in MODALITIES:
+        yield (name, sorted(one.sources.get(name, ())) or one.study), one.held
 
 
-def _slices(contents: Iterable[Content]) -> Placed:
-    for one in contents:
-        for name in MODALITIES:
-            for content, part in zip(one.slices[name], one.parts, strict=True):
-                if content is not None and part:
-                    yield (name, content), {part}
+def _slices(one: Content) -> Placed:
+    for name in MODALITIES:
+        for content, part in zip(one.slices[name], one.parts, strict=True):
+            if content is not None and part:
+                yield (name, content), {part}
 
 
-def _sources(contents: Iterable[Content]) -> Placed:
-    """Slices as they came, of studies that lie in one part; those of the others say no more."""
-    for one in contents:
-        if len(one.held) == 1:
-            for name, hashes in one.sources.items():
-                yield from (((name, content), one.held) for content in hashes)
+def _sources(one: Content) -> Placed:
+    """Slices as they came, of a study that lies in one part; those of others say no more."""
+    if len(one.held) == 1:
+        for name, hashes in one.sources.items():
+            yield from (((name, content), one.held) for content in hashes)
 
 
 def _beside_another_part(content: Content) -> int:
@@ -181,6 +198,16 @@ def _beside_another_part(content: Content) -> int:
         beside = {*parts[max(z - 1, 0) : z], *parts[z + 1 : z + 2]} - {"", part}
         count += bool(beside) and part not in ("", "train")
     return count
+
+
+_PLACED: Mapping[LeakKind, Callable[[Content], Placed]] = {
+    LeakKind.PATIENT: lambda one: [(one.patient, one.held)],
+    LeakKind.STUDY: lambda one: [(one.study, one.held)],
+    LeakKind.SERIES: _series,
+    LeakKind.SLICE: _slices,
+    LeakKind.SOURCE: _sources,
+}
+"""What of a study is looked for in two parts."""
 
 
 def describe(leaks: Leaks) -> str:

@@ -7,18 +7,12 @@ same bytes, however often the work was interrupted and however many processes di
 
 import hashlib
 import hmac
-import multiprocessing
-import os
+import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import (
-    BrokenExecutor,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    as_completed,
-)
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +24,7 @@ from petcast.content import slice_hashes
 from petcast.dicom.privacy import pseudonym, user_salt
 from petcast.durable import exclusive, settle
 from petcast.errors import DataError, FormatError, UsageError
-from petcast.leaks import content_of, find_leaks, leak_rows
+from petcast.leaks import Content, content_of, find_leaks, leak_rows
 from petcast.pairs import Document, Pairs
 from petcast.progress import track
 from petcast.recipe import PreparationRecipe
@@ -38,8 +32,11 @@ from petcast.refusal import Reason, Refusal, RefusedError
 from petcast.shuffle import split_by_slice
 from petcast.split import Split, SplitFile, read_split_file, split_by_file, split_by_seed
 from petcast.voxels import VOXELS_FILE
+from petcast.workers import cores, work_through
 
 LOCK_FILE = ".lock"
+LOCKS_FOLDER = ".locks"
+SCRATCH_FOLDER = ".unpacked"
 
 STUDY_KNOBS = ("size", "spacing_mm", "slices", "margin_mm")
 """The knobs that change a study's arrays; the others only divide patients."""
@@ -54,12 +51,19 @@ class Task:
         out: The folder of pairs.
         recipe: How to prepare it.
         salt: The key of the source's fingerprint.
+        call: Marks the call that the task belongs to.
     """
 
     case: Case
     out: Path
     recipe: PreparationRecipe
     salt: str
+    call: str
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"study {self.case.id}"
 
 
 @dataclass(frozen=True)
@@ -68,12 +72,12 @@ class Outcome:
 
     Attributes:
         id: Its pseudonym.
-        card: Its card, where it was written or reused.
+        row: What the index says of it but its part, where it was written or reused.
         refusal: Why it was not.
     """
 
     id: str
-    card: Document | None = None
+    row: Document | None = None
     refusal: Refusal | None = None
 
 
@@ -96,8 +100,8 @@ def prepare(
         split_file: CSV `patient,part`; a seed decides where None.
         salt: The key for pseudonyms; the user's own where None.
         workers: Processes; one a core where None. 1 works in this process.
-        executor: Runs the studies instead of processes of our own, such as a Dask cluster's; it
-            must see the same file system.
+        executor: Runs the work instead, in so many processes, such as a Dask cluster's; all of
+            them must see the same file system.
 
     Returns:
         The pairs, opened.
@@ -110,20 +114,47 @@ def prepare(
         raise UsageError(f"{out} divides the pairs of another folder; give another --out")
     salt = user_salt() if salt is None else salt
     rows = read_split_file(split_file) if split_file is not None else None
+    out = out.absolute()  # others may stand in another folder
     out.mkdir(parents=True, exist_ok=True)
-    with exclusive(out / LOCK_FILE):
-        found = find(folders, salt, workers)
+    with exclusive(out / LOCK_FILE), _scratch(out, executor) as scratch:
+        found = find(folders, salt, workers, executor, scratch)
         if found.cases:  # before the long work: a slip in the split shall cost no hours
             _divide(found, list(map(_expected, found.cases)), recipe, rows, salt)
-        tasks = [Task(case, out, recipe, salt) for case in found.cases]
-        outcomes = sorted(_run(tasks, workers, executor), key=lambda outcome: outcome.id)
+        call = _called(out)
+        tasks = (Task(case, out, recipe, salt, call) for case in found.cases)
+        done = work_through(prepare_study, tasks, workers=workers or cores(), executor=executor)
+        outcomes = list(track(done, "Preparing studies", total=len(found.cases)))
+        outcomes.sort(key=lambda outcome: outcome.id)
         refused = [*found.refused, *_refused_rows(outcomes)]
-        cards = [outcome.card for outcome in outcomes if outcome.card is not None]
+        cards = [outcome.row for outcome in outcomes if outcome.row is not None]
         if not cards:
             raise DataError(_nothing(folders, refused))
         split = _divide(found, cards, recipe, rows, salt)
         _finish(out, recipe, split, cards, refused)
     return Pairs.open(out)
+
+
+@contextmanager
+def _scratch(out: Path, executor: Executor | None) -> Iterator[Path | None]:
+    """Where archives are unpacked: a folder that all workers see, gone in the end."""
+    folder = out / SCRATCH_FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    if executor is None:  # the system's own place for temporary files will do
+        yield None
+        return
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _called(out: Path) -> str:
+    """Write down which call the folder belongs to now, for workers that an earlier one left."""
+    call = secrets.token_hex(8)
+    (out / LOCK_FILE).write_text(call, encoding="ascii")
+    (out / LOCKS_FOLDER).mkdir(exist_ok=True)
+    return call
 
 
 # One study
@@ -132,30 +163,51 @@ def prepare(
 def prepare_study(task: Task) -> Outcome:
     """Read, align and write one study, or reuse what is there.
 
+    Only one process writes a study at a time, whatever became of others that were given it.
+
     Args:
         task: Which, where to, and how.
 
     Returns:
-        Its card, or its refusal.
+        Its row of the index, or its refusal.
     """
-    case, folder = task.case, store.study_folder(task.out, task.case.id)
+    with exclusive(task.out / LOCKS_FOLDER / task.case.id, wait=True):
+        _require_own(task)
+        try:
+            card = _prepared(task)
+        except RefusedError as error:
+            return Outcome(task.case.id, refusal=error.refusal)
+    return Outcome(task.case.id, {key: card[key] for key in _ROW_KEYS if key in card})
+
+
+def _require_own(task: Task) -> None:
+    """Stop a worker that outlived its call; the folder may be another one's by now."""
+    try:
+        call = (task.out / LOCK_FILE).read_text(encoding="ascii")
+    except OSError:
+        call = ""
+    if call != task.call:
+        raise UsageError(f"{task.out}: the call that this work belonged to has ended")
+
+
+def _prepared(task: Task) -> Document:
+    """The study's card; its folder is whole then."""
+    folder = store.study_folder(task.out, task.case.id)
     settle(folder)
     try:
         origin = _origin(task)
         reused = _reusable(folder, origin)
         if reused is not None:
-            return Outcome(case.id, reused)
-        reading = case.read()
+            return reused
+        reading = task.case.read()
         aligned = align(reading, task.recipe)
-    except RefusedError as error:
-        return Outcome(case.id, refusal=error.refusal)
     except OSError as error:  # the source's; its message would name a path
         detail = f"While the study was read: {error.strerror or type(error).__name__}."
-        return Outcome(case.id, refusal=Refusal(Reason.UNREADABLE, detail))
+        raise RefusedError(Reason.UNREADABLE, detail) from None
     if folder.exists():  # the index must not name a study that is about to change
         (task.out / store.INDEX_FILE).unlink(missing_ok=True)
-    facts = {**origin, **_facts(case, reading, aligned), **_sources(reading, task.salt)}
-    return Outcome(case.id, store.write_study(folder, aligned.arrays, aligned.grid, facts))
+    facts = {**origin, **_facts(task.case, reading, aligned), **_sources(reading, task.salt)}
+    return store.write_study(folder, aligned.arrays, aligned.grid, facts)
 
 
 def _origin(task: Task) -> Document:
@@ -225,52 +277,6 @@ def _rounded(value: float | None, digits: int) -> float | None:
 # All studies
 
 
-def _run(tasks: Sequence[Task], workers: int | None, executor: Executor | None) -> list[Outcome]:
-    workers = min(workers or _cores(), len(tasks))
-    if executor is not None:
-        done = _in_executor(tasks, executor)
-    elif workers > 1:
-        done = _in_processes(tasks, workers)
-    else:
-        done = map(prepare_study, tasks)
-    return list(track(done, "Preparing studies", total=len(tasks)))
-
-
-def _in_executor(tasks: Sequence[Task], executor: Executor) -> Iterator[Outcome]:
-    futures: list[Future[Outcome]] = [executor.submit(prepare_study, task) for task in tasks]
-    try:
-        for future in as_completed(futures):
-            yield future.result()
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        raise
-
-
-def _in_processes(tasks: Sequence[Task], workers: int) -> Iterator[Outcome]:
-    """Work in processes that start clean; where one is killed, go on here, one by one."""
-    context = multiprocessing.get_context("spawn")
-    done: set[str] = set()
-    try:
-        with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
-            for outcome in _in_executor(tasks, pool):
-                done.add(outcome.id)
-                yield outcome
-    except BrokenExecutor:  # killed for memory, or a script without a __main__ guard
-        yield from (prepare_study(task) for task in tasks if task.case.id not in done)
-
-
-def _one_thread() -> None:
-    """Processes are as many as cores; threads within would only get in each other's way."""
-    import SimpleITK as sitk
-
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _expected(case: Case) -> Document:
     """What the split needs to know of a study that is not prepared yet."""
     return {"id": case.id, "patient": case.patient, "slices": 1}
@@ -321,8 +327,9 @@ def _finish(
     refused: Sequence[Document],
 ) -> None:
     """Write the index, then sweep away what it does not name."""
-    studies = [_index_row(card, split) for card in cards]
-    leaks = find_leaks([content_of(row, card) for row, card in zip(studies, cards, strict=True)])
+    studies = [card | split.place(card["id"], card["patient"]) for card in cards]
+    studies = [{key: row[key] for key in _ROW_KEYS if key in row} for row in studies]
+    leaks = find_leaks(_contents(out, studies))
     index = {
         "petcast": petcast.__version__,
         "preparation": recipe.model_dump(mode="json"),
@@ -337,17 +344,19 @@ def _finish(
     for folder in (out / store.STUDIES_FOLDER).iterdir():
         if folder.name not in named:
             shutil.rmtree(folder)
+    shutil.rmtree(out / LOCKS_FOLDER)
+
+
+def _contents(out: Path, studies: Iterable[Document]) -> Iterator[Content]:
+    """What each study holds, from its card: all cards would fill the memory."""
+    for row in studies:
+        yield content_of(row, store.read_card(store.study_folder(out, row["id"])))
 
 
 _ROW_KEYS = (
     "id", "patient", "part", "ranges", "diagnosis", "slices", "ct_spacing_mm", "pet_spacing_mm",
     "factor_rule", "time_rule", "uptake_minutes", "suv_max", "notes", "hash",
 )  # fmt: skip
-
-
-def _index_row(card: Document, split: Split) -> Document:
-    row = card | split.place(card["id"], card["patient"])
-    return {key: row[key] for key in _ROW_KEYS if key in row}
 
 
 def _refused_rows(outcomes: Sequence[Outcome]) -> list[Document]:

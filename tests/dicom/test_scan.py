@@ -3,7 +3,6 @@
 import os
 import shutil
 import zipfile
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -262,28 +261,6 @@ def test_processes_find_the_same(export, monkeypatch: pytest.MonkeyPatch) -> Non
     folder = export.write()
     here = scan([folder], salt=SALT, workers=1)
     monkeypatch.setattr(scan_module, "POOL_FROM_FILES", 1)
-    assert scan([folder], salt=SALT, workers=2) == here
-
-
-def test_a_killed_worker_loses_nothing(export, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Killed:
-        def __init__(self, *args, **kwargs) -> None:
-            pass
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *exc) -> None:
-            pass
-
-        def map(self, function, files, chunksize):
-            yield function(files[0])
-            raise BrokenProcessPool
-
-    folder = export.write()
-    here = scan([folder], salt=SALT, workers=1)
-    monkeypatch.setattr(scan_module, "POOL_FROM_FILES", 1)
-    monkeypatch.setattr(scan_module, "ProcessPoolExecutor", Killed)
     assert scan([folder], salt=SALT, workers=2) == here
 
 

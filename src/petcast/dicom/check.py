@@ -8,12 +8,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
 from petcast.dicom import encoding
 from petcast.dicom.facts import Shared
+from petcast.dicom.files import Files
 from petcast.dicom.header import Header
 from petcast.dicom.kernel import kernel_class
 from petcast.dicom.petheader import PetHeader
@@ -273,8 +273,8 @@ def _geometry(lying: Stack) -> Geometry:
     return Geometry(len(lying.places), spacing, *spans)
 
 
-def _paths(headers: Sequence[Header]) -> tuple[Path, ...]:
-    return tuple(header.path for header in headers)
+def _paths(headers: Sequence[Header]) -> Files:
+    return Files(header.path for header in headers)
 
 
 def _shared(headers: Sequence[Header]) -> Shared:

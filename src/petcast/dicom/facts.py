@@ -123,7 +123,8 @@ CT_TAGS = tuple(map(tags.tag_of, SHARED_KEYWORDS))
 PET_TAGS = (*CT_TAGS, *map(tags.tag_of, PET_KEYWORDS), TRIAL_PROJECT)
 """Elements that `read_shared` looks at; a test watches that it looks at no other."""
 
-CACHE_SIZE = 10_000
+CACHE_SIZE = 256
+"""Files come series by series; more would only fill the memory."""
 
 
 class SharedReader:

@@ -158,7 +158,7 @@ def _no_ct(path: Path, series: Sequence[Series]) -> RefusedError:
     return RefusedError(largest.refusal.reason, f"The CT in {path}: {largest.refusal.detail}")
 
 
-def _sound_files(series: Series, modality: str) -> tuple[Path, ...]:
+def _sound_files(series: Series, modality: str) -> Sequence[Path]:
     if series.refusal is not None:
         raise RefusedError(series.refusal.reason, series.refusal.detail)
     if series.modality != modality:

@@ -4,23 +4,25 @@ Files are known by their UIDs and SOP class, never by their names, their folders
 Every file found is accounted for exactly once: in a series, or as refused by itself.
 """
 
-import multiprocessing
 import os
-from collections import Counter, defaultdict
+import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
-from dataclasses import replace
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 
 from petcast.dicom.check import judge
-from petcast.dicom.facts import Shared
 from petcast.dicom.header import Header, read_header
+from petcast.dicom.ledger import Ledger
 from petcast.dicom.pairing import pair
 from petcast.dicom.privacy import pseudonym, user_salt
 from petcast.dicom.series import RefusedFile, Scan, Series, Study
 from petcast.dicom.unpack import Unpacked, is_archive
 from petcast.progress import track
 from petcast.refusal import Reason, Refusal, RefusedError
+from petcast.workers import cores, in_chunks, work_through
 
 __all__ = ["RefusedFile", "Scan", "Series", "Study", "scan"]
 
@@ -31,8 +33,33 @@ CHUNK_FILES = 64
 NESTED_ARCHIVE = Refusal(Reason.UNSAFE_ARCHIVE, "It is an archive inside an archive.")
 """Archives in archives are how a small file becomes an endless one; none is opened."""
 
+Alone = tuple[Path, Refusal]
+"""A file that belongs to no series."""
 
-def scan(folders: Sequence[Path], *, salt: str | None = None, workers: int | None = None) -> Scan:
+
+@dataclass(frozen=True)
+class Crew:
+    """Who reads the headers, and where archives are unpacked.
+
+    Attributes:
+        workers: Processes.
+        executor: Runs them; processes of our own where None.
+        scratch: A folder that all of them see; the system's own for temporary files where None.
+    """
+
+    workers: int
+    executor: Executor | None = None
+    scratch: Path | None = None
+
+
+def scan(
+    folders: Sequence[Path],
+    *,
+    salt: str | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    scratch: Path | None = None,
+) -> Scan:
     """Find every series and study, and judge each.
 
     Args:
@@ -40,55 +67,77 @@ def scan(folders: Sequence[Path], *, salt: str | None = None, workers: int | Non
             opened too; what they hold stays on disk as long as the returned scan is referred to.
         salt: The key for pseudonyms; the user's own where None.
         workers: Processes that read headers; one a core where None. 1 reads them here.
+        executor: Reads the headers instead, in so many processes that see the same files.
+        scratch: Where archives are unpacked; the system's folder for temporary files where None.
 
     Returns:
         Studies, series and refused files; the same for the same files in any order.
     """
     salt = user_salt() if salt is None else salt
-    files, unpacked, refused = _files(folders)
-    headers = _headers(files, workers)
-    groups, alone = _grouped([*headers, *refused])
-    series = [one for members in groups for one in judge(members, salt)]
+    crew = Crew(workers or cores(), executor, scratch)
+    with Ledger() as ledger:
+        alone, unpacked = _read(folders, crew, ledger)
+        series = [one for members in ledger.series() for one in judge(members, salt)]
     series = sorted(_with_neighbours(series, alone), key=lambda one: (one.study_id, one.id))
-    orphans = tuple(
-        RefusedFile(pseudonym("file", str(header.path), salt), header.path, refusal)
-        for header, refusal in alone
-    )
-    return Scan(tuple(pair(series)), tuple(series), orphans, tuple(unpacked))
+    orphans = [
+        RefusedFile(pseudonym("file", str(path), salt), path, refusal) for path, refusal in alone
+    ]
+    orphans.sort(key=lambda file: file.id)
+    return Scan(tuple(pair(series)), tuple(series), tuple(orphans), tuple(unpacked))
 
 
 # Files
 
 
-def _files(folders: Sequence[Path]) -> tuple[list[Path], list[Unpacked], list[Header]]:
-    """Every file once, archives opened; what cannot be opened comes as a refused header."""
-    files: list[Path] = []
+def _read(
+    folders: Sequence[Path], crew: Crew, ledger: Ledger
+) -> tuple[list[Alone], list[Unpacked]]:
+    """Write every header into the ledger, archives opened; return what belongs to no series."""
+    places = [folder.absolute() for folder in folders]  # others may stand in another folder
+    alone = _without_series(_headers(places, crew), ledger)
+    archives = [path for path, refusal in alone if _is_archive(path, refusal)]
+    unpacked, refused = _opened(archives, crew.scratch)
+    found = _without_series(_headers([one.folder for one in unpacked], crew), ledger)
+    inside = [(path, NESTED_ARCHIVE if _is_archive(path, why) else why) for path, why in found]
+    opened = set(archives)
+    return [*(one for one in alone if one[0] not in opened), *refused, *inside], unpacked
+
+
+def _without_series(headers: Iterable[Header], ledger: Ledger) -> list[Alone]:
+    return [
+        (header.path, header.refusal)
+        for header in headers
+        if not ledger.add(header) and header.refusal is not None
+    ]
+
+
+def _is_archive(path: Path, refusal: Refusal) -> bool:
+    try:
+        return refusal.reason == Reason.NOT_DICOM and is_archive(path)
+    except OSError:
+        return False
+
+
+def _opened(archives: Iterable[Path], scratch: Path | None) -> tuple[list[Unpacked], list[Alone]]:
     unpacked: list[Unpacked] = []
-    refused: list[Header] = []
-    for path in dict.fromkeys(_walk(folders)):
+    refused: list[Alone] = []
+    for path in archives:
         try:
-            if is_archive(path):
-                unpacked.append(Unpacked(path))
-                inner = {one: is_archive(one) for one in _walk([unpacked[-1].folder])}
-                files += [one for one, packed in inner.items() if not packed]
-                refused += [Header(one, NESTED_ARCHIVE) for one, packed in inner.items() if packed]
-            else:
-                files.append(path)
+            unpacked.append(Unpacked(path, scratch=scratch))
         except RefusedError as error:
-            refused.append(Header(path, error.refusal))
+            refused.append((path, error.refusal))
         except OSError as error:
             detail = f"{error.strerror or 'It cannot be read'}."
-            refused.append(Header(path, Refusal(Reason.UNREADABLE, detail)))
-    return files, unpacked, refused
+            refused.append((path, Refusal(Reason.UNREADABLE, detail)))
+    return unpacked, refused
 
 
 def _walk(folders: Iterable[Path]) -> Iterator[Path]:
     """Every file below some folders, each once, links followed but never in a circle."""
+    given = dict.fromkeys(folder for folder in folders if not folder.is_dir())
+    yield from given
     seen: set[tuple[int, int]] = set()
     for folder in folders:
-        if not folder.is_dir():
-            yield folder
-            continue
         for place, inner, names in os.walk(folder, followlinks=True):
             status = Path(place).stat()
             mark = (status.st_dev, status.st_ino)
@@ -97,75 +146,46 @@ def _walk(folders: Iterable[Path]) -> Iterator[Path]:
                 continue
             seen.add(mark)
             inner.sort()
-            yield from (Path(place) / name for name in sorted(names))
+            found = (Path(place) / name for name in sorted(names))
+            yield from (path for path in found if path not in given)
 
 
 # Headers
 
 
-def _headers(files: Sequence[Path], workers: int | None) -> list[Header]:
-    workers = workers or _cores()
-    shared: dict[Shared, Shared] = {}
-    read = _read_in_pool if workers > 1 and len(files) >= POOL_FROM_FILES else _read_here
-    headers = track(read(files, workers), "Reading headers", total=len(files))
-    return [_interned(header, shared) for header in headers]
+def _headers(folders: Sequence[Path], crew: Crew) -> Iterator[Header]:
+    """Read the header of every file, in any order."""
+    files = _walk(folders)
+    first = list(islice(files, POOL_FROM_FILES))
+    workers = crew.workers if len(first) == POOL_FROM_FILES else 1
+    executor = crew.executor if first else None
+    chunks = in_chunks(chain(first, files), CHUNK_FILES)
+    found = work_through(read_headers, chunks, workers=workers, executor=executor)
+    # Counting takes a second walk: only where somebody watches
+    total = sum(1 for _ in _walk(folders)) if sys.stderr.isatty() else len(first)
+    yield from track(chain.from_iterable(found), "Reading headers", total)
 
 
-def _interned(header: Header, known: dict[Shared, Shared]) -> Header:
-    """Keep what a whole series shares once, not once a file."""
-    if header.shared is None:
-        return header
-    return replace(header, shared=known.setdefault(header.shared, header.shared))
+def read_headers(files: Sequence[Path]) -> list[Header]:
+    """Read the headers of some files, in whatever process.
 
+    Args:
+        files: Any files.
 
-def _read_here(files: Sequence[Path], workers: int) -> Iterator[Header]:  # noqa: ARG001
-    return map(read_header, files)
-
-
-def _read_in_pool(files: Sequence[Path], workers: int) -> Iterator[Header]:
-    """Read in processes that start clean; where they cannot live, read here."""
-    done = 0
-    try:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            for header in pool.map(read_header, files, chunksize=CHUNK_FILES):
-                yield header
-                done += 1
-    except BrokenExecutor:  # a killed worker, or a script without a __main__ guard
-        yield from map(read_header, files[done:])
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    Returns:
+        A header each.
+    """
+    return [read_header(path) for path in files]
 
 
 # Series
 
-Group = tuple[str, str, str]
 
-
-def _grouped(
-    headers: Iterable[Header],
-) -> tuple[list[list[Header]], list[tuple[Header, Refusal]]]:
-    """Gather files by series, SOP class family and role; the rest stands alone."""
-    groups: dict[Group, list[Header]] = defaultdict(list)
-    alone = []
-    for header in headers:
-        shared = header.shared
-        if shared is not None and shared.series_uid and shared.study_uid:
-            groups[shared.series_uid, shared.kind, shared.role].append(header)
-        elif header.refusal is not None:
-            alone.append((header, header.refusal))
-    return list(groups.values()), alone
-
-
-def _with_neighbours(
-    series: Sequence[Series], alone: Sequence[tuple[Header, Refusal]]
-) -> list[Series]:
+def _with_neighbours(series: Sequence[Series], alone: Sequence[Alone]) -> list[Series]:
     """Note damaged DICOM files in the folder of a series: they may be slices that it lacks."""
     damaged = Counter(
-        header.path.parent
-        for header, refusal in alone
+        path.parent
+        for path, refusal in alone
         if refusal.reason not in (Reason.NOT_DICOM, Reason.UNSAFE_ARCHIVE, Reason.SOP_CLASS)
     )
     return [_noted(one, damaged) if damaged else one for one in series]

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from petcast.dicom.files import Files
 from petcast.refusal import Refusal
 
 Span = tuple[float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Geometry:
     """Where a sound series lies.
 
@@ -30,7 +31,7 @@ class Geometry:
     z_mm: Span
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Series:
     """Files that belong together, usable or refused.
 
@@ -52,13 +53,13 @@ class Series:
 
     id: str
     modality: str
-    files: tuple[Path, ...]
+    files: Files
     refusal: Refusal | None
     study_id: str
     patient_id: str
     frame_id: str = ""
     notes: tuple[str, ...] = ()
-    left_out: tuple[Path, ...] = ()
+    left_out: Files = field(default_factory=Files)
     geometry: Geometry | None = None
     kernel: str = ""
     original: bool = False
@@ -82,7 +83,7 @@ class Series:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Study:
     """One visit: its CT and PET, or why it cannot be used.
 

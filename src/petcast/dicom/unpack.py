@@ -53,18 +53,21 @@ class Unpacked:
         folder: Where they are.
     """
 
-    def __init__(self, archive: Path, caps: Caps | None = None) -> None:
+    def __init__(
+        self, archive: Path, caps: Caps | None = None, scratch: Path | None = None
+    ) -> None:
         """Unpack an archive into a new temporary folder.
 
         Args:
             archive: A zip file.
             caps: How large it may be.
+            scratch: Where the folder is made; the system's place for temporary files where None.
 
         Raises:
             RefusedError: UNSAFE-ARCHIVE; nothing stays on disk then.
         """
         _sweep()
-        place = Path(tempfile.mkdtemp(prefix=PREFIX))
+        place = Path(tempfile.mkdtemp(prefix=PREFIX, dir=scratch))
         lock = _locked(place)
         self._finalizer = weakref.finalize(self, _remove, place, lock, os.getpid())
         self.folder = place / FILES
