@@ -1,0 +1,170 @@
+"""How preparation grows: headers a second beside plain pydicom; time and memory of 1, 2, 4 times.
+
+The files are phantoms: real DICOM with small slices, each patient with identifiers and pixels of
+its own. Scanning is timed in turns with a loop that only reads each header with pydicom, in as many
+processes over the same files. Preparation runs in a process of its own for each size, so that its
+peak memory is known. A few patients with slices of full size tell what a slice of a real one costs.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from petcast.dicom.scan import CHUNK_FILES, scan
+from petcast.phantom.crowd import write_crowd
+from petcast.prepare import prepare
+from petcast.recipe import PreparationRecipe
+from petcast.workers import cores
+
+COLLECTION_FILES, COLLECTION_SLICES = 251_135, 63_972 + 35_543
+"""Lung-PET-CT-Dx: all files, and the slices of its usable CT and PET."""
+SMALL = PreparationRecipe(size=64, spacing_mm=8.0)
+FULL_MODELS = 2
+
+
+def read_bare(path: Path) -> None:
+    from pydicom import dcmread
+
+    dcmread(path, stop_before_pixels=True)
+
+
+def bare(tree: Path, workers: int) -> None:
+    """What a tutorial writes: all headers, in processes, nothing kept."""
+    files = [Path(place) / name for place, _, names in os.walk(tree) for name in names]
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        for _ in pool.map(read_bare, files, chunksize=CHUNK_FILES):
+            pass
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def peak_mb() -> tuple[float, float]:
+    """The largest resident memory so far of this process, and of its largest child."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, children
+    # getrusage would count the process that started this one
+    [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024, children
+
+
+def prepare_once(tree: Path, out: Path, recipe: PreparationRecipe, workers: int) -> None:
+    """Prepare in this process; print what it took."""
+    taken_s = seconds(lambda: prepare([tree], out, recipe, salt="bench", workers=workers))
+    own, child = peak_mb()
+    studies = len(list((out / "studies").iterdir()))
+    print(json.dumps({"seconds": taken_s, "own": own, "child": child, "studies": studies}))
+
+
+def prepared(tree: Path, out: Path, workers: int, full: bool = False) -> dict[str, float]:
+    """Prepare in a process of its own; its pairs are not kept."""
+    command = [sys.executable, __file__, "--once", str(tree), str(out)]
+    command += ["--workers", str(workers), *(["--full"] if full else [])]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    shutil.rmtree(out)
+    return json.loads(answer)
+
+
+def part_of(tree: Path, share: Path, patients: int) -> Path:
+    """The first patients of a tree, as links."""
+    share.mkdir()
+    for folder in sorted(tree.iterdir())[:patients]:
+        (share / folder.name).symlink_to(folder)
+    return share
+
+
+def bench_scan(tree: Path, files: int, rounds: int, workers: int) -> float:
+    bare(tree, workers)  # brings the files into memory
+    print(f"\nscan and bare pydicom in turns, {files:,} files, {workers} processes")
+    print("round   bare files/s   scan files/s   scan/bare")
+    ratios, rates = [], []
+    for number in range(rounds):
+        plain = files / seconds(lambda: bare(tree, workers))
+        ours = files / seconds(lambda: scan([tree], salt="bench", workers=workers))
+        ratios.append(ours / plain)
+        rates.append(ours)
+        print(f"{number + 1:5} {plain:14.0f} {ours:14.0f} {ours / plain:11.2f}", flush=True)
+    print(f"median ratio {statistics.median(ratios):.2f}")
+    return statistics.median(rates)
+
+
+def bench_growth(place: Path, tree: Path, files: int, times: Sequence[int], workers: int) -> None:
+    patients = len(list(tree.iterdir()))
+    largest = max(times)
+    print(f"\nprepare, small slices, {workers} processes")
+    print("times   files   studies   seconds   files/s   parent MB   largest worker MB")
+    for factor in times:
+        share = part_of(tree, place / f"{factor}", patients * factor // largest)
+        found = prepared(share, place / "pairs", workers)
+        count = files * factor // largest
+        print(
+            f"{factor:5} {count:7,} {found['studies']:9,} {found['seconds']:9.1f}"
+            f" {count / found['seconds']:9.0f} {found['own']:11.0f} {found['child']:19.0f}",
+            flush=True,
+        )
+
+
+def bench_full(place: Path, patients: int, workers: int) -> float:
+    tree = place / "full"
+    files = write_crowd(
+        tree, patients, models=FULL_MODELS, ct_size=512, pet_size=200, slice_step_mm=None
+    )
+    found = prepared(tree, place / "pairs", workers, full=True)
+    rate = files / found["seconds"]
+    print(
+        f"\nprepare, slices of full size (512² and 200²) onto 256² at 2 mm: {files:,} files of "
+        f"{patients} patients, {found['seconds']:.1f} s, {rate:.1f} files/s, "
+        f"largest worker {found['child']:.0f} MB"
+    )
+    return rate
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=5000, help="about so many at 1 ×")
+    parser.add_argument("--times", type=int, nargs="*", default=[1, 2, 4])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--full-patients", type=int, default=4)
+    parser.add_argument("--workers", type=int, default=cores())
+    parser.add_argument("--once", type=Path, nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--full", action="store_true", help=argparse.SUPPRESS)
+    knobs = parser.parse_args()
+    if knobs.once:
+        recipe = PreparationRecipe() if knobs.full else SMALL
+        prepare_once(*knobs.once, recipe, knobs.workers)
+        return
+    with tempfile.TemporaryDirectory(prefix="petcast-bench-") as folder:
+        place = Path(folder)
+        patients = max(1, round(knobs.files / 100)) * max(knobs.times)
+        start = time.perf_counter()
+        files = write_crowd(place / "tree", patients, workers=knobs.workers)
+        print(f"{files:,} files of {patients} patients in {time.perf_counter() - start:.0f} s")
+        headers = bench_scan(place / "tree", files, knobs.rounds, knobs.workers)
+        bench_growth(place, place / "tree", files, knobs.times, knobs.workers)
+        slices = bench_full(place, knobs.full_patients, knobs.workers)
+    hours = (COLLECTION_FILES / headers + COLLECTION_SLICES / slices) / 3600
+    print(
+        f"\nAt these rates the whole collection of {COLLECTION_FILES:,} files takes {hours:.1f} "
+        f"hours with {knobs.workers} processes: {COLLECTION_FILES / headers:.0f} s for the headers,"
+        f" the rest for {COLLECTION_SLICES:,} usable slices."
+    )
+
+
+if __name__ == "__main__":
+    main()
