@@ -29,7 +29,7 @@ from petcast.workers import cores
 
 COLLECTION_FILES, COLLECTION_SLICES = 251_135, 63_972 + 35_543
 """Lung-PET-CT-Dx: all files, and the slices of its usable CT and PET."""
-SMALL = PreparationRecipe(size=64, spacing_mm=8.0)
+SMALL = PreparationRecipe(size=32, spacing_mm=16.0, slices="all")
 FULL_MODELS = 2
 
 

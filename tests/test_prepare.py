@@ -427,7 +427,7 @@ def started(dicom: Path, out: Path, workers: int) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(120 * KILLS)
 def test_killed_at_seeded_moments_it_ends_in_the_same_bytes(
     tiny_cohort: Path, tmp_path: Path
 ) -> None:
