@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from petcast.registration.scene import FAT_HU, Field, Mask, Scene
+from petcast.registration.scene import FAT_HU, SURROUNDINGS_MM, Field, Mask, Scene, around
 
 LUNG_ABOVE_MM, LIVER_BELOW_MM = 25.0, 20.0
 """A column counts for the dome where CT shows so much lung over so much tissue."""
@@ -14,13 +14,14 @@ HIGHEST_SHARE = 0.7
 LEAST_COLUMNS = 15
 LEAST_STEP = 0.15
 """Of the squeezed uptake, between lung and liver; without it there is no edge to find."""
-PROFILE_MM = 40.0
-FARTHEST_MM = 30.0
+PROFILE_MM = 50.0
+FARTHEST_MM = 40.0
+"""A step that fits best at the end of what is looked through lies beyond it: it is not measured."""
 EDGE_MM = 8.0
 """Width of the edge that PET and breath leave of the dome: its standard deviation is 5.7 mm."""
 
 
-def dome_mm(scene: Scene) -> float | None:
+def dome_mm(scene: Scene, aside_mm: tuple[float, float]) -> float | None:
     """Measure how much higher the right dome lies on PET than on CT.
 
     PET shows it as a step from lung to liver. It is looked for in the mean profile over columns
@@ -29,6 +30,7 @@ def dome_mm(scene: Scene) -> float | None:
 
     Args:
         scene: CT and PET.
+        aside_mm: How far off the PET lies along x and y; its columns are looked for there.
 
     Returns:
         Millimetres, negative where it is lower; None where it is not in the images, or no step.
@@ -36,6 +38,8 @@ def dome_mm(scene: Scene) -> float | None:
     columns = _columns(scene)
     if columns.shape[1] < LEAST_COLUMNS:
         return None
+    _, y_mm, x_mm = scene.spacing_mm
+    columns[1:] += np.array([[aside_mm[1] / y_mm], [aside_mm[0] / x_mm]])
     places_mm = np.arange(-PROFILE_MM, PROFILE_MM + 1, 2.0)
     profile = np.array([_mean_at(scene, columns, place) for place in places_mm])
     known = np.isfinite(profile)
@@ -45,7 +49,7 @@ def dome_mm(scene: Scene) -> float | None:
 
 
 def worst_slice(scene: Scene) -> int:
-    """Find the slice where CT and PET disagree in the largest share of the trunk.
+    """Find the slice where CT and PET disagree over the largest area.
 
     Args:
         scene: CT and PET.
@@ -53,11 +57,8 @@ def worst_slice(scene: Scene) -> int:
     Returns:
         The index on the model grid.
     """
-    wrong = _disagreeing(scene).sum(axis=(1, 2))
-    area = scene.trunk.sum(axis=(1, 2))
-    chest = scene.lung.any(axis=(1, 2)) & (area > 0)
-    share = np.where(chest if chest.any() else area > 0, wrong / np.maximum(area, 1), -1.0)
-    return int(np.argmax(share)) * scene.slices + scene.slices // 2
+    area = _disagreeing(scene).sum(axis=(1, 2))
+    return int(np.argmax(area)) * scene.slices + scene.slices // 2
 
 
 def _columns(scene: Scene) -> NDArray[np.float64]:
@@ -111,14 +112,18 @@ def _step_mm(places_mm: Field, profile: Field) -> float | None:
         left = ((level - height * step) ** 2).sum()
         if -2 * height >= LEAST_STEP and (best is None or left < best[0]):
             best = float(left), float(place)
-    return None if best is None else best[1]
+    return None if best is None or abs(best[1]) >= FARTHEST_MM else best[1]
 
 
 def _disagreeing(scene: Scene) -> Mask:
-    """Body on one alone, or lung as bright as tissue, or tissue as dark as lung; arms apart."""
+    """Body on one alone; around the lungs, lung as bright as tissue or tissue as dark as lung.
+
+    Farther from the lungs, dark tissue is no sign of anything: resting muscle takes up little.
+    """
     from scipy.ndimage import gaussian_filter
 
-    soft = scene.trunk & ~scene.lung & (scene.hu > FAT_HU)
+    near = around(scene.lung, SURROUNDINGS_MM, scene.spacing_mm)
+    soft = scene.trunk & near & ~scene.lung & (scene.hu > FAT_HU)
     wrong = (scene.body ^ scene.pet_body) & scene.compared
     if scene.lung.any() and soft.any():
         smooth = gaussian_filter(scene.uptake, 1.0)

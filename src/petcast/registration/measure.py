@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from petcast.registration.dome import dome_mm, worst_slice
 from petcast.registration.scene import SURROUNDINGS_MM, Mask, Scene, around, build_scene
-from petcast.registration.search import HERE, Found, Shift, search
+from petcast.registration.search import HERE, REACH_MM, Found, Millimetres, Shift, search
 from petcast.volume import Grid
 
 BODY_TOLERANCE_MM = 8.0
@@ -31,9 +31,13 @@ DOME_TOLERANCE_MM = 15.0
 LEAST_DICE = 0.85
 """Overlap of the trunks below which a warning is given."""
 LEAST_CORRELATION = 0.75
-"""Below it, the CT's tissues explain so little of the PET that the figures mean little."""
-ARMS_TOLERANCE = 0.08
-"""How much lower the overlap with arms may be than without."""
+"""Below it, the CT's tissues explain so little of the PET that no shift is given."""
+LEAST_LUNG_CORRELATION = 0.45
+"""The same for a third of the lungs, where there is less contrast."""
+ARMS_FAR_MM = 8.0
+"""How far from the other image's body an arm lies elsewhere."""
+MOST_ASTRAY = 0.02
+"""Share of the body that may be arm lying elsewhere; a whole arm is 0.02 to 0.05 of a chest."""
 
 THIRDS = ("upper", "middle", "lower")
 COARSE_STRIDE = 2
@@ -48,6 +52,7 @@ class Registration:
     Attributes:
         body_dice: Overlap of the body on CT and on PET, arms included; 0 to 1.
         trunk_dice: The same without arms.
+        arms_astray: Arms on one that are no body on the other, as a share of the CT's body.
         body: The body's shift; None where it could not be measured.
         lungs: The shift of the lungs' thirds, by "upper", "middle", "lower".
         dome_mm: How much higher the right dome is on PET; negative: lower.
@@ -57,6 +62,7 @@ class Registration:
 
     body_dice: float | None
     trunk_dice: float | None
+    arms_astray: float | None
     body: Shift | None
     lungs: dict[str, Shift | None]
     dome_mm: float | None
@@ -69,9 +75,13 @@ class Registration:
         Returns:
             JSON values only.
         """
-        dice = {"dice": self.body_dice, "trunk_dice": self.trunk_dice}
+        outlines = {
+            "dice": self.body_dice,
+            "trunk_dice": self.trunk_dice,
+            "arms_astray": self.arms_astray,
+        }
         return {
-            "body": {**dice, **_shift_json(self.body)},
+            "body": {**outlines, **_shift_json(self.body)},
             "lungs": {third: _shift_json(self.lungs[third]) for third in THIRDS},
             "dome_mm": self.dome_mm,
             "worst_slice": self.worst_slice,
@@ -100,7 +110,7 @@ def measure_registration(
     scene = build_scene(ct, pet, regions, grid)
     nothing: dict[str, Shift | None] = dict.fromkeys(THIRDS)
     if scene is None:
-        found = Registration(None, None, None, nothing, None, len(ct) // 2)
+        found = Registration(None, None, None, None, nothing, None, len(ct) // 2)
     else:
         found = _measured(scene)
     return replace(found, warnings=tuple(_warnings(found)))
@@ -109,14 +119,18 @@ def measure_registration(
 def _measured(scene: Scene) -> Registration:
     roughly = search(scene, scene.compared, stride=COARSE_STRIDE)
     whole = search(scene, scene.compared, roughly.steps if roughly else HERE)
-    start = whole.steps if whole else HERE
-    thirds = {name: search(scene, mask, start) for name, mask in _thirds(scene)}
-    height = dome_mm(scene)
+    thirds: dict[str, Found | None] = {}
+    height = None
+    if whole is not None and whole.correlation >= LEAST_CORRELATION:
+        thirds = {name: search(scene, mask, whole.steps) for name, mask in _thirds(scene)}
+        height = dome_mm(scene, whole.mm[:2])
+    lungs = {name: _lung_shift(name, thirds.get(name)) for name in THIRDS}
     return Registration(
         body_dice=_dice(scene.body, scene.pet_body),
         trunk_dice=_dice(scene.trunk, scene.pet_trunk),
-        body=_body_shift(whole, thirds.get("upper")),
-        lungs={name: _lung_shift(name, thirds.get(name)) for name in THIRDS},
+        arms_astray=_arms_astray(scene),
+        body=_body_shift(whole, lungs["upper"]),
+        lungs=lungs,
         dome_mm=None if height is None else round(height, 1),
         worst_slice=worst_slice(scene),
     )
@@ -136,27 +150,41 @@ def _thirds(scene: Scene) -> Iterator[tuple[str, Mask]]:
         yield name, near & kept[:, None, None]
 
 
-def _body_shift(whole: Found | None, upper: Found | None) -> Shift | None:
+def _body_shift(whole: Found | None, upper: Shift | None) -> Shift | None:
     if whole is None:
         return None
+    x_mm, y_mm, _ = whole.mm
     z_mm = None if upper is None else upper.mm[2]
-    return _shift((whole.mm[0], whole.mm[1], z_mm), whole)
+    return _shift((x_mm, y_mm, z_mm), whole.correlation, LEAST_CORRELATION)
 
 
 def _lung_shift(name: str, found: Found | None) -> Shift | None:
     if found is None:
         return None
     x_mm, y_mm, z_mm = found.mm
-    return _shift((x_mm, y_mm, None if name == "middle" else z_mm), found)
+    mm = (x_mm, y_mm, None if name == "middle" else z_mm)
+    return _shift(mm, found.correlation, LEAST_LUNG_CORRELATION)
 
 
-def _shift(mm: tuple[float, float, float | None], found: Found) -> Shift:
-    x_mm, y_mm, z_mm = (None if value is None else round(float(value), 1) for value in mm)
-    return Shift((x_mm, y_mm, z_mm), round(max(0.0, found.explained) ** 0.5, 3))
+def _shift(mm: Millimetres, correlation: float, least: float) -> Shift:
+    """The figures as they are given away: rounded, and withheld where they would mean nothing."""
+    if correlation < least:
+        return Shift((None, None, None), round(correlation, 3))
+    x_mm, y_mm, z_mm = (None if value is None else round(value, 1) for value in mm)
+    return Shift((x_mm, y_mm, z_mm), round(correlation, 3))
 
 
 def _dice(one: Mask, other: Mask) -> float:
     return round(float(2 * (one & other).sum() / max(1, one.sum() + other.sum())), 3)
+
+
+def _arms_astray(scene: Scene) -> float:
+    near_ct, near_pet = (
+        around(body, ARMS_FAR_MM, scene.spacing_mm) for body in (scene.body, scene.pet_body)
+    )
+    only_ct = scene.body & ~scene.trunk & ~near_pet
+    only_pet = scene.pet_body & ~scene.pet_trunk & ~near_ct
+    return round(float((only_ct.sum() + only_pet.sum()) / scene.body.sum()), 3)
 
 
 def _shift_json(shift: Shift | None) -> Document:
@@ -169,13 +197,8 @@ def _warnings(found: Registration) -> Iterator[tuple[str, str]]:
     if found.body is None:
         yield "NOT-MEASURED", "CT and PET show too little of a trunk together to be compared."
         return
-    if found.body.correlation < LEAST_CORRELATION:
-        yield (
-            "LITTLE-IN-COMMON",
-            f"The CT's tissues explain the PET with a correlation of {found.body.correlation:.2f}; "
-            f"at least {LEAST_CORRELATION:.2f} is expected of one patient's FDG.",
-        )
-    yield from _overlap_warnings(found.body_dice or 0.0, found.trunk_dice or 0.0)
+    yield from _little_in_common(found.body, found.lungs)
+    yield from _overlap_warnings(found.trunk_dice or 0.0, found.arms_astray or 0.0)
     yield from _shift_warnings("BODY-SHIFT", "body", found.body, BODY_TOLERANCE_MM)
     for third in THIRDS:
         code = f"LUNG-SHIFT-{third.upper()}"
@@ -188,17 +211,30 @@ def _warnings(found: Registration) -> Iterator[tuple[str, str]]:
         )
 
 
-def _overlap_warnings(body: float, trunk: float) -> Iterator[tuple[str, str]]:
+def _little_in_common(body: Shift, lungs: dict[str, Shift | None]) -> Iterator[tuple[str, str]]:
+    parts = [("body", body, LEAST_CORRELATION)]
+    parts += [(f"{name} lung", s, LEAST_LUNG_CORRELATION) for name, s in lungs.items() if s]
+    low = [
+        f"{part} {shift.correlation:.2f}, at least {least:.2f} expected"
+        for part, shift, least in parts
+        if shift.correlation < least
+    ]
+    if low:
+        places = "; ".join(low)
+        yield "LITTLE-IN-COMMON", f"The CT's tissues explain little of the PET ({places})."
+
+
+def _overlap_warnings(trunk: float, astray: float) -> Iterator[tuple[str, str]]:
     if trunk < LEAST_DICE:
         yield (
             "BODY-OVERLAP",
             f"The trunks overlap with a Dice of {trunk:.2f}; expected at least {LEAST_DICE:.2f}.",
         )
-    elif body < trunk - ARMS_TOLERANCE:
+    elif astray > MOST_ASTRAY:
         yield (
             "ARMS",
-            f"The bodies overlap with a Dice of {body:.2f}, the trunks with {trunk:.2f}: the arms "
-            "lie elsewhere on PET than on CT.",
+            f"Arms lie elsewhere on PET than on CT: {100 * astray:.0f} % of the body's volume; "
+            f"tolerance {100 * MOST_ASTRAY:.0f} %.",
         )
 
 
@@ -208,10 +244,14 @@ def _shift_warnings(
     if shift is None:
         return
     beyond = [
-        f"{name} {value:+.1f} mm"
-        for name, value in zip("xyz", shift.mm, strict=True)
+        f"{axis} {_said(value)}"
+        for axis, value in zip("xyz", shift.mm, strict=True)
         if value is not None and abs(value) > tolerance_mm
     ]
     if beyond:
         places = ", ".join(beyond)
         yield code, f"On PET, the {what} lies off by {places}; tolerance {tolerance_mm:.0f} mm."
+
+
+def _said(value_mm: float) -> str:
+    return f"{value_mm:+.1f} mm" + (" or more" if abs(value_mm) >= REACH_MM else "")

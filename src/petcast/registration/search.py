@@ -21,6 +21,7 @@ RIDGE = 1e-6
 """Keeps the fit solvable where a tissue is missing."""
 
 Steps = tuple[int, int, int]
+Millimetres = tuple[float | None, float | None, float | None]
 
 HERE: Steps = (0, 0, 0)
 FORWARD: tuple[Steps, ...] = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
@@ -35,7 +36,7 @@ class Shift:
         correlation: Of the PET, moved back, with what the CT's tissues make expect; 0 to 1.
     """
 
-    mm: tuple[float | None, float | None, float | None]
+    mm: Millimetres
     correlation: float
 
 
@@ -52,6 +53,11 @@ class Found:
     steps: Steps
     mm: Triple
     explained: float
+
+    @property
+    def correlation(self) -> float:
+        """Of the PET, moved back, with what the CT's tissues make expect; 0 to 1."""
+        return float(max(0.0, self.explained) ** 0.5)
 
 
 def search(scene: Scene, mask: Mask, start: Steps = HERE, stride: int = 1) -> Found | None:
@@ -136,6 +142,7 @@ def _between(explained: dict[Steps, float], steps: Steps, stride: int, scene: Sc
         bend = before - 2 * explained[HERE] + after
         offset = (before - after) / (2 * bend) if bend < 0 else 0.0
         offset = min(1.0, max(-1.0, offset)) * stride
-        found.append((steps[axis] + offset) * scene.spacing_mm[axis])
+        place_mm = (steps[axis] + offset) * scene.spacing_mm[axis]
+        found.append(min(REACH_MM, max(-REACH_MM, place_mm)))
     z_mm, y_mm, x_mm = found
     return x_mm, y_mm, z_mm
