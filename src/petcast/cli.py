@@ -190,6 +190,7 @@ def prepare(
             workers=hands.workers,
             executor=hands.executor,
         )
+    _say_registration(pairs.index)
     if as_json:
         _print_json(pairs.index)
     else:
@@ -472,14 +473,27 @@ def _print_scan(document: dict[str, Any]) -> None:
 
 def _print_pairs(index: dict[str, Any], out: Path) -> None:
     columns = ["id", "part", "slices", "suv_max", "factor_rule", "time_rule"]
-    rows = [[_cell(study.get(name)) for name in columns] for study in index["studies"]]
-    _print_table("Pairs", [columns, *rows])
+    rows = [
+        [*(_cell(study.get(name)) for name in columns), _codes(study)] for study in index["studies"]
+    ]
+    _print_table("Pairs", [[*columns, "registration"], *rows])
     if index["refused"]:
         columns = ["level", "id", "reason", "detail"]
         rows = [[_cell(item.get(name)) for name in columns] for item in index["refused"]]
         _print_table("Refused", [columns, *rows])
     _say(index["split"].get("note", ""))
     typer.echo(f"The pairs: {out}. Next: petcast train tiny --data {out} --out run")
+
+
+def _codes(study: dict[str, Any]) -> str:
+    warnings = study["registration"]["warnings"]
+    return ", ".join(warning["code"] for warning in warnings) or "good"
+
+
+def _say_registration(index: dict[str, Any]) -> None:
+    for study in index["studies"]:
+        for warning in study["registration"]["warnings"]:
+            _say(f"study {study['id']}: {warning['code']}: {warning['detail']}")
 
 
 def _print_epochs(rows: Sequence[dict[str, Any]]) -> None:

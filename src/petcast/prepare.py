@@ -29,6 +29,7 @@ from petcast.pairs import Document, Pairs
 from petcast.progress import track
 from petcast.recipe import PreparationRecipe
 from petcast.refusal import Reason, Refusal, RefusedError
+from petcast.registration import measure_registration
 from petcast.shuffle import split_by_slice
 from petcast.split import Split, SplitFile, read_split_file, split_by_file, split_by_seed
 from petcast.voxels import VOXELS_FILE
@@ -237,7 +238,7 @@ def _reusable(folder: Path, origin: Document) -> Document | None:
     try:
         card = store.read_card(folder)
         same = all(card.get(key) == value for key, value in origin.items())
-        same = same and "slice_hashes" in card and "source_hashes" in card
+        same = same and {"slice_hashes", "source_hashes", "registration"} <= card.keys()
         return store.verify_study(folder) if same else None
     except FormatError:
         return None
@@ -256,7 +257,14 @@ def _facts(case: Case, reading: Reading, aligned: Aligned) -> Document:
         "uptake_minutes": _rounded(reading.uptake_minutes, 1),
         "suv_max": _rounded(float(aligned.arrays["pet"].max()), 4),
         "notes": list(reading.notes),
+        "registration": _registration(aligned),
     }
+
+
+def _registration(aligned: Aligned) -> Document:
+    arrays = aligned.arrays
+    found = measure_registration(arrays["ct"], arrays["pet"], arrays["regions"], aligned.grid)
+    return found.to_json()
 
 
 def _sources(reading: Reading, salt: str) -> Document:
@@ -355,7 +363,7 @@ def _contents(out: Path, studies: Iterable[Document]) -> Iterator[Content]:
 
 _ROW_KEYS = (
     "id", "patient", "part", "ranges", "diagnosis", "slices", "ct_spacing_mm", "pet_spacing_mm",
-    "factor_rule", "time_rule", "uptake_minutes", "suv_max", "notes", "hash",
+    "factor_rule", "time_rule", "uptake_minutes", "suv_max", "notes", "registration", "hash",
 )  # fmt: skip
 
 
