@@ -1,6 +1,7 @@
 """Preparation: the same bytes however it went, nothing half-written, each refusal with its code."""
 
 import errno
+import json
 import os
 import random
 import shutil
@@ -17,13 +18,14 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from typer.testing import CliRunner
 
 from petcast import cli, durable
 from petcast import prepare as room
 from petcast.align import Reading
 from petcast.cohort import Found
 from petcast.errors import DataError, FormatError, UsageError
-from petcast.pairs import Pairs
+from petcast.pairs import Pairs, read_card
 from petcast.prepare import prepare
 from petcast.recipe import PreparationRecipe
 from petcast.volume import Unit, Volume
@@ -130,6 +132,30 @@ def test_what_the_index_says_of_a_study_is_true(whole_pairs: Path) -> None:
         assert study.ct[:][lungs].mean() < -600
 
 
+def test_how_ct_and_pet_lie_on_each_other_is_kept(whole_pairs: Path) -> None:
+    pairs = Pairs.open(whole_pairs)
+    for study, row in zip(pairs.studies(), pairs.index["studies"], strict=True):
+        found = row["registration"]
+        assert found == read_card(study.folder)["registration"]
+        assert found["body"]["trunk_dice"] > 0.9
+        assert 0 <= found["worst_slice"] < study.slices
+
+
+def test_what_lies_beyond_tolerance_is_named_twice(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "user_salt", lambda: SALT)
+    knobs = [f"--set=preparation.{knob}" for knob in ("size=32", "spacing_mm=16", "slices=all")]
+    arguments = ["prepare", str(drawn), "--out", str(tmp_path / "pairs"), "--workers=1", *knobs]
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exit_code == 0
+    for row in Pairs.open(tmp_path / "pairs").index["studies"]:
+        [warning] = row["registration"]["warnings"]
+        assert f"study {row['id']}: {warning['code']}: {warning['detail']}" in result.stderr
+        [line] = [line for line in result.stdout.splitlines() if row["id"] in line]
+        assert warning["code"] in line
+
+
 def test_another_call_reuses_what_is_whole(drawn: Path, tmp_path: Path) -> None:
     prepared(drawn, tmp_path / "pairs")
     before, when = hashes(tmp_path / "pairs"), written_at(tmp_path / "pairs")
@@ -157,6 +183,12 @@ def newer_card(folder: Path) -> None:
     (folder / "card.json").write_text(text.replace('"format": 1', '"format": 99'))
 
 
+def of_before_the_registration_check(folder: Path) -> None:
+    card = json.loads((folder / "card.json").read_text())
+    del card["registration"]
+    (folder / "card.json").write_text(json.dumps(card))
+
+
 def moved_aside(folder: Path) -> None:
     folder.rename(folder.with_name(f"{folder.name}.previous"))
 
@@ -173,6 +205,7 @@ def half_written_beside(folder: Path) -> None:
         cut_off_array,
         torn_card,
         newer_card,
+        of_before_the_registration_check,
         moved_aside,
         half_written_beside,
     ],

@@ -362,7 +362,7 @@ def report(
 ) -> None:
     """Write one self-contained HTML page.
 
-    Verdict, table, curves, pictures in HU and SUV, provenance.
+    Verdict, table, curves, pictures in HU and SUV, how CT lies on PET, provenance.
 
     Example: petcast report run --out report.html
     """

@@ -127,7 +127,7 @@ def test_what_is_written_is_what_is_returned(bench: Bench, tmp_path: Path) -> No
     found = bench.evaluate(tmp_path / "run")
     folder = tmp_path / "run" / "evaluation"
     assert {path.name for path in folder.iterdir()} == {
-        "evaluation.json", "rows.csv", "montage.npz",
+        "evaluation.json", "rows.csv", "montage.npz", "registration.npz",
     }  # fmt: skip
     document = json.loads((folder / "evaluation.json").read_text())
     assert document == json.loads(json.dumps(found.to_json()))

@@ -13,6 +13,7 @@ from petcast.durable import read_json, write_directory, write_json, write_text
 from petcast.errors import DataError, GeometryError
 from petcast.evaluate.baselines import Baselines, baselines_of, baselines_of_truth
 from petcast.evaluate.findings import beaten_by_trivial, describe_flaws, flaw_of
+from petcast.evaluate.fusion import save_fusion
 from petcast.evaluate.measure import (
     Masks,
     measure_clipping,
@@ -41,7 +42,8 @@ def evaluate_run(
 ) -> Evaluation:
     """Measure a trained model, stage by stage, beside the trivial images.
 
-    Writes RUN/evaluation/{evaluation.json, rows.csv, montage.npz}, all or nothing.
+    Writes RUN/evaluation/{evaluation.json, rows.csv, montage.npz, registration.npz}, all or
+    nothing.
 
     Args:
         pairs: A folder of pairs.
@@ -86,7 +88,7 @@ def evaluate_run(
     ]
     about = _about(card, store.index, part, which, seed, learned)
     evaluation = Evaluation(tuple(rows), tuple(patients), tuple(findings), window, about)
-    _save(run / "evaluation", evaluation, montage)
+    _save(run / "evaluation", evaluation, montage, store)
     return evaluation
 
 
@@ -191,10 +193,11 @@ def _about(
     }
 
 
-def _save(folder: Path, evaluation: Evaluation, montage: Montage) -> None:
+def _save(folder: Path, evaluation: Evaluation, montage: Montage, pairs: Pairs) -> None:
     def fill(directory: Path) -> None:
         write_json(directory / "evaluation.json", evaluation.to_json())
         write_text(directory / "rows.csv", rows_as_csv(evaluation.rows))
         montage.save(directory / "montage.npz")
+        save_fusion(pairs, directory / "registration.npz")
 
     write_directory(folder, fill)

@@ -8,7 +8,7 @@
 Nothing is moved by what is found here, and no study is refused for it.
 """
 
-from petcast.registration.measure import Registration, measure_registration
+from petcast.registration.measure import Code, Registration, measure_registration
 from petcast.registration.search import Shift
 
-__all__ = ["Registration", "Shift", "measure_registration"]
+__all__ = ["Code", "Registration", "Shift", "measure_registration"]

@@ -12,6 +12,7 @@ What each figure is read from, since not all of a chest says something about all
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,26 @@ ARMS_FAR_MM = 8.0
 MOST_ASTRAY = 0.02
 """Share of the body that may be arm lying elsewhere; a whole arm is 0.02 to 0.05 of a chest."""
 
+
+class Code(StrEnum):
+    """What is warned of; docs/how-to/registration.md says what to do."""
+
+    NOT_MEASURED = "NOT-MEASURED"
+    LITTLE_IN_COMMON = "LITTLE-IN-COMMON"
+    BODY_OVERLAP = "BODY-OVERLAP"
+    ARMS = "ARMS"
+    BODY_SHIFT = "BODY-SHIFT"
+    LUNG_SHIFT_UPPER = "LUNG-SHIFT-UPPER"
+    LUNG_SHIFT_MIDDLE = "LUNG-SHIFT-MIDDLE"
+    LUNG_SHIFT_LOWER = "LUNG-SHIFT-LOWER"
+    DOME = "DOME"
+
+
 THIRDS = ("upper", "middle", "lower")
 COARSE_STRIDE = 2
 
 Document = dict[str, Any]
+Warned = tuple[Code, str]
 
 
 @dataclass(frozen=True)
@@ -67,7 +84,7 @@ class Registration:
     lungs: dict[str, Shift | None]
     dome_mm: float | None
     worst_slice: int
-    warnings: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[Warned, ...] = ()
 
     def to_json(self) -> Document:
         """Write it as docs/files.md describes it.
@@ -85,7 +102,7 @@ class Registration:
             "lungs": {third: _shift_json(self.lungs[third]) for third in THIRDS},
             "dome_mm": self.dome_mm,
             "worst_slice": self.worst_slice,
-            "warnings": [{"code": code, "detail": detail} for code, detail in self.warnings],
+            "warnings": [{"code": str(code), "detail": detail} for code, detail in self.warnings],
         }
 
 
@@ -120,11 +137,10 @@ def _measured(scene: Scene) -> Registration:
     roughly = search(scene, scene.compared, stride=COARSE_STRIDE)
     whole = search(scene, scene.compared, roughly.steps if roughly else HERE)
     thirds: dict[str, Found | None] = {}
-    height = None
     if whole is not None and whole.correlation >= LEAST_CORRELATION:
         thirds = {name: search(scene, mask, whole.steps) for name, mask in _thirds(scene)}
-        height = dome_mm(scene, whole.mm[:2])
     lungs = {name: _lung_shift(name, thirds.get(name)) for name in THIRDS}
+    height = dome_mm(scene, whole.mm[:2]) if whole and _is_given(lungs["lower"]) else None
     return Registration(
         body_dice=_dice(scene.body, scene.pet_body),
         trunk_dice=_dice(scene.trunk, scene.pet_trunk),
@@ -174,6 +190,10 @@ def _shift(mm: Millimetres, correlation: float, least: float) -> Shift:
     return Shift((x_mm, y_mm, z_mm), round(correlation, 3))
 
 
+def _is_given(shift: Shift | None) -> bool:
+    return shift is not None and shift.mm[0] is not None
+
+
 def _dice(one: Mask, other: Mask) -> float:
     return round(float(2 * (one & other).sum() / max(1, one.sum() + other.sum())), 3)
 
@@ -193,25 +213,25 @@ def _shift_json(shift: Shift | None) -> Document:
     return {"shift_mm": list(shift.mm), "correlation": shift.correlation}
 
 
-def _warnings(found: Registration) -> Iterator[tuple[str, str]]:
+def _warnings(found: Registration) -> Iterator[Warned]:
     if found.body is None:
-        yield "NOT-MEASURED", "CT and PET show too little of a trunk together to be compared."
+        yield Code.NOT_MEASURED, "CT and PET show too little of a trunk together to be compared."
         return
     yield from _little_in_common(found.body, found.lungs)
     yield from _overlap_warnings(found.trunk_dice or 0.0, found.arms_astray or 0.0)
-    yield from _shift_warnings("BODY-SHIFT", "body", found.body, BODY_TOLERANCE_MM)
+    yield from _shift_warnings(Code.BODY_SHIFT, "body", found.body, BODY_TOLERANCE_MM)
     for third in THIRDS:
-        code = f"LUNG-SHIFT-{third.upper()}"
+        code = Code(f"LUNG-SHIFT-{third.upper()}")
         yield from _shift_warnings(code, f"{third} lung", found.lungs[third], LUNG_TOLERANCE_MM)
     if found.dome_mm is not None and abs(found.dome_mm) > DOME_TOLERANCE_MM:
         yield (
-            "DOME",
+            Code.DOME,
             f"The right dome lies {found.dome_mm:+.0f} mm higher on PET than on CT; up to "
             f"{DOME_TOLERANCE_MM:.0f} mm are ordinary breathing.",
         )
 
 
-def _little_in_common(body: Shift, lungs: dict[str, Shift | None]) -> Iterator[tuple[str, str]]:
+def _little_in_common(body: Shift, lungs: dict[str, Shift | None]) -> Iterator[Warned]:
     parts = [("body", body, LEAST_CORRELATION)]
     parts += [(f"{name} lung", s, LEAST_LUNG_CORRELATION) for name, s in lungs.items() if s]
     low = [
@@ -221,26 +241,26 @@ def _little_in_common(body: Shift, lungs: dict[str, Shift | None]) -> Iterator[t
     ]
     if low:
         places = "; ".join(low)
-        yield "LITTLE-IN-COMMON", f"The CT's tissues explain little of the PET ({places})."
+        yield Code.LITTLE_IN_COMMON, f"The CT's tissues explain little of the PET ({places})."
 
 
-def _overlap_warnings(trunk: float, astray: float) -> Iterator[tuple[str, str]]:
+def _overlap_warnings(trunk: float, astray: float) -> Iterator[Warned]:
     if trunk < LEAST_DICE:
         yield (
-            "BODY-OVERLAP",
+            Code.BODY_OVERLAP,
             f"The trunks overlap with a Dice of {trunk:.2f}; expected at least {LEAST_DICE:.2f}.",
         )
     elif astray > MOST_ASTRAY:
         yield (
-            "ARMS",
+            Code.ARMS,
             f"Arms lie elsewhere on PET than on CT: {100 * astray:.0f} % of the body's volume; "
             f"tolerance {100 * MOST_ASTRAY:.0f} %.",
         )
 
 
 def _shift_warnings(
-    code: str, what: str, shift: Shift | None, tolerance_mm: float
-) -> Iterator[tuple[str, str]]:
+    code: Code, what: str, shift: Shift | None, tolerance_mm: float
+) -> Iterator[Warned]:
     if shift is None:
         return
     beyond = [

@@ -6,7 +6,7 @@ A file that is there must be whole; a key that is not there is left out of the p
 import json
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,25 @@ class Slices:
 
 
 @dataclass(frozen=True)
+class Fused:
+    """The slices in which CT and PET agree least.
+
+    Attributes:
+        ct: HU, shape (n, y, x).
+        pet: SUV, shape (n, y, x).
+        regions: 0 outside, 1 body, 2 lungs on CT, shape (n, y, x).
+        study: Id of each slice's study, shape (n,).
+        index: Number of each slice in its study, shape (n,).
+    """
+
+    ct: NDArray[Any]
+    pet: NDArray[Any]
+    regions: NDArray[Any]
+    study: tuple[str, ...]
+    index: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Run:
     """A run's files.
 
@@ -98,6 +117,7 @@ class Run:
         last: Card of the last epoch that was saved.
         evaluation: None where the run was not evaluated.
         slices: None where none were kept.
+        fused: None where none were kept.
     """
 
     recipe_text: str
@@ -108,6 +128,7 @@ class Run:
     last: Document
     evaluation: Evaluation | None
     slices: Slices | None
+    fused: Fused | None
 
     @property
     def card(self) -> Document:
@@ -150,6 +171,7 @@ def read_run(run: Path) -> Run:
         last=last,
         evaluation=_read_evaluation(_whole(run / "evaluation") / "evaluation.json"),
         slices=_read_slices(_whole(run / "evaluation") / "montage.npz"),
+        fused=_read_fused(_whole(run / "evaluation") / "registration.npz"),
     )
 
 
@@ -296,14 +318,18 @@ def _scores(items: Iterable[Document]) -> Iterable[Score]:
         )
 
 
+def _read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in names}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise FormatError(f"{path} is damaged ({error}); run `petcast evaluate` again") from error
+
+
 def _read_slices(path: Path) -> Slices | None:
     if not path.is_file():
         return None
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            held = {key: arrays[key] for key in ("ct", "truth", "stages", "study", "slice")}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise FormatError(f"{path} is damaged ({error}); run `petcast evaluate` again") from error
+    held = _read_arrays(path, ("ct", "truth", "stages", "study", "slice"))
     n = len(held["ct"])
     shapes_fit = (
         held["ct"].ndim == 3
@@ -313,8 +339,7 @@ def _read_slices(path: Path) -> Slices | None:
         and held["stages"].shape[2:] == held["ct"].shape[1:]
         and len(held["study"]) == len(held["slice"]) == n
     )
-    if not shapes_fit:
-        raise FormatError(f"{path}: its arrays do not fit together; run `petcast evaluate` again")
+    _require_fit(path, fit=shapes_fit)
     if not n:
         return None
     return Slices(
@@ -324,3 +349,28 @@ def _read_slices(path: Path) -> Slices | None:
         study=tuple(str(name) for name in held["study"]),
         index=tuple(int(place) for place in held["slice"]),
     )
+
+
+def _read_fused(path: Path) -> Fused | None:
+    if not path.is_file():
+        return None
+    held = _read_arrays(path, ("ct", "pet", "regions", "study", "slice"))
+    shape = held["ct"].shape
+    shapes_fit = (
+        len(shape) == 3 and held["pet"].shape == held["regions"].shape == shape
+    ) or not held["ct"].size
+    _require_fit(path, fit=shapes_fit and len(held["study"]) == len(held["slice"]) == shape[0])
+    if not held["ct"].size:
+        return None
+    return Fused(
+        ct=held["ct"],
+        pet=held["pet"],
+        regions=held["regions"],
+        study=tuple(str(name) for name in held["study"]),
+        index=tuple(int(place) for place in held["slice"]),
+    )
+
+
+def _require_fit(path: Path, *, fit: bool) -> None:
+    if not fit:
+        raise FormatError(f"{path}: its arrays do not fit together; run `petcast evaluate` again")

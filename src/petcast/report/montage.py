@@ -136,7 +136,7 @@ def draw_montage(slices: Slices | None) -> Montage | None:
         return None
     columns = _columns(slices)
     shown = _spread(len(slices.ct), max(2, MOST_PICTURES // (2 * len(columns))))
-    crop = _crop(slices.ct[shown])
+    crop = crop_to(np.any(np.asarray(slices.ct[shown]) > BODY_HU, axis=0))
     styles = {column.style.name: column.style for column in columns}
     return Montage(
         columns=tuple(column.heading for column in columns),
@@ -151,9 +151,9 @@ def _columns(slices: Slices) -> list[_Column]:
     stages = slices.stages.astype(np.float64)
     difference = stages[:, -1] - truth
     ct = _Style("CT", *CT_WINDOW_HU, grey(), "HU")
-    pet_top = _window(truth, 99.9, PET_WINDOWS_SUV)
+    pet_top = smallest_window(truth, 99.9, PET_WINDOWS_SUV)
     pet = _Style("PET", 0.0, pet_top, grey(inverted=True), "SUV")
-    reach = _window(np.abs(difference), 99.5, DIFFERENCE_WINDOWS_SUV)
+    reach = smallest_window(np.abs(difference), 99.5, DIFFERENCE_WINDOWS_SUV)
     change = _Style("Predicted − real", -reach, reach, diverging(), "SUV")
     return [
         _Column("CT", ct, slices.ct, boxed=True),
@@ -172,8 +172,17 @@ def _stage_heading(k: int, stages: int) -> str:
     return f"Stage {k + 1}" + (" (output)" if k == stages - 1 else "")
 
 
-def _window(values: Image, percentile: float, windows: Sequence[float]) -> float:
-    """The smallest window that holds nearly all values."""
+def smallest_window(values: Image, percentile: float, windows: Sequence[float]) -> float:
+    """Choose the smallest window that holds nearly all values.
+
+    Args:
+        values: Any.
+        percentile: How many of them, in percent.
+        windows: Upper ends, ascending.
+
+    Returns:
+        One of the windows.
+    """
     held = values[np.isfinite(values)]
     top = float(np.percentile(held, percentile)) if held.size else 0.0
     return next((window for window in windows if window >= top), windows[-1])
@@ -185,10 +194,16 @@ def _spread(n: int, most: int) -> list[int]:
     return sorted({int((i + 0.5) / k * n) for i in range(k)})
 
 
-def _crop(ct: NDArray[np.int16]) -> Box:
-    """The rows and columns that hold a body in any slice, with a margin."""
-    dense = np.any(np.asarray(ct) > BODY_HU, axis=0)
-    return _extent(dense, 0), _extent(dense, 1)
+def crop_to(shown: NDArray[np.bool_]) -> Box:
+    """Choose the rows and columns that hold something, with a margin.
+
+    Args:
+        shown: What shall be seen, shape (y, x).
+
+    Returns:
+        Rows and columns.
+    """
+    return _extent(shown, 0), _extent(shown, 1)
 
 
 def _extent(dense: NDArray[np.bool_], axis: int) -> slice:

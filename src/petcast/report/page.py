@@ -11,6 +11,7 @@ from petcast.report.data import account_for, leaks
 from petcast.report.inputs import Document, Evaluation, Run, finite, read_run, table
 from petcast.report.montage import draw_montage
 from petcast.report.provenance import chosen_epoch, misfits, provenance_of
+from petcast.report.registration import agreement_of
 from petcast.report.strips import draw_strip
 from petcast.report.study import is_study, read_study, render_study
 from petcast.report.tables import Table, all_columns, main_table, stage_table
@@ -83,6 +84,7 @@ def _content(run: Run) -> dict[str, Any]:
         "montage": draw_montage(run.slices),
         "montage_rule": str(evaluation.document.get("montage") or "") if evaluation else "",
         "data": account_for(run.data),
+        "agreement": agreement_of(run.data, run.fused),
         "provenance": provenance_of(run),
         "trivial": TRIVIAL,
     }

@@ -3,6 +3,7 @@
 import base64
 import struct
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,10 @@ _INK = np.linspace(0, 255, LEVELS)
 _DIVERGING = (
     (0.0, (5, 48, 97)), (0.25, (67, 147, 195)), (0.5, (255, 255, 255)),
     (0.75, (214, 96, 77)), (1.0, (103, 0, 31)),
+)  # fmt: skip
+
+_GLOW = (
+    (0.0, (24, 6, 48)), (0.35, (132, 28, 104)), (0.7, (234, 104, 36)), (1.0, (255, 238, 140)),
 )  # fmt: skip
 
 
@@ -42,10 +47,16 @@ def diverging() -> Palette:
     Returns:
         256 colours, shape (256, 3).
     """
-    places = [place for place, _ in _DIVERGING]
-    anchors = np.array([colour for _, colour in _DIVERGING], dtype=float)
-    at = np.linspace(0, 1, LEVELS)
-    return _with_frame(np.stack([np.interp(at, places, anchors[:, c]) for c in range(3)], axis=1))
+    return _between(_DIVERGING)
+
+
+def glow() -> Palette:
+    """Dark violet over orange to pale yellow: ever lighter, so that any eye can order it.
+
+    Returns:
+        256 colours, shape (256, 3).
+    """
+    return _between(_GLOW)
 
 
 def to_levels(image: NDArray[np.floating], low: float, high: float) -> Levels:
@@ -87,23 +98,24 @@ def png_uri(levels: Levels, palette: Palette) -> str:
 
     Args:
         levels: Colour numbers, shape (y, x).
-        palette: From `grey` or `diverging`.
+        palette: From `grey`, `diverging` or `glow`.
 
     Returns:
         What the `src` of an image takes.
     """
-    height, width = levels.shape
-    # Each row begins with its filter's number; 0 is none, which suits colour numbers best.
-    rows = np.zeros((height, width + 1), dtype=np.uint8)
-    rows[:, 1:] = levels
-    parts = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-        (b"PLTE", palette.tobytes()),
-        (b"IDAT", zlib.compress(rows.tobytes(), 9)),
-        (b"IEND", b""),
-    )
-    content = b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, data) for name, data in parts)
-    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
+    return _encoded(levels[:, :, None], _INDEXED, (b"PLTE", palette.tobytes()))
+
+
+def rgb_uri(colours: NDArray[np.uint8]) -> str:
+    """Encode a picture of any colours as a data URI.
+
+    Args:
+        colours: Red, green and blue, shape (y, x, 3).
+
+    Returns:
+        What the `src` of an image takes.
+    """
+    return _encoded(colours, _TRUE_COLOUR)
 
 
 def bar_uri(palette: Palette) -> str:
@@ -118,8 +130,34 @@ def bar_uri(palette: Palette) -> str:
     return png_uri(np.arange(LEVELS, dtype=np.uint8)[None, :], palette)
 
 
+def _between(anchors: Sequence[tuple[float, tuple[int, int, int]]]) -> Palette:
+    places = [place for place, _ in anchors]
+    colours = np.array([colour for _, colour in anchors], dtype=float)
+    at = np.linspace(0, 1, LEVELS)
+    return _with_frame(np.stack([np.interp(at, places, colours[:, c]) for c in range(3)], axis=1))
+
+
 def _with_frame(shades: NDArray[np.floating]) -> Palette:
     return np.concatenate([np.rint(shades), [_FRAME]]).astype(np.uint8)
+
+
+_TRUE_COLOUR, _INDEXED = 2, 3
+"""PNG's numbers of the kinds of colour."""
+
+
+def _encoded(pixels: NDArray[np.uint8], kind: int, *more: tuple[bytes, bytes]) -> str:
+    height, width, channels = pixels.shape
+    # Each row begins with its filter's number; 0 is none, which suits colour numbers best.
+    rows = np.zeros((height, 1 + width * channels), dtype=np.uint8)
+    rows[:, 1:] = pixels.reshape(height, -1)
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)),
+        *more,
+        (b"IDAT", zlib.compress(rows.tobytes(), 9)),
+        (b"IEND", b""),
+    )
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, data) for name, data in parts)
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:
