@@ -24,6 +24,8 @@ TITLES = {
     "figure-4": "Figure 4. MAE on the test part after each epoch",
 }
 MONTAGE = "figure-5"
+CURVE_VARIANTS = ("light-wide", "light-narrow", "dark-wide", "dark-narrow")
+MONTAGE_VARIANTS = ("light", "dark")
 MIME = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
@@ -50,7 +52,7 @@ class StudyFiles:
 
     Attributes:
         results: results.json.
-        figures: Curves, by key.
+        figures: Curves; those that were drawn.
         montage: Figure 5, or None.
     """
 
@@ -96,9 +98,11 @@ def read_study(folder: Path) -> StudyFiles:
     if results["format"] > FORMAT:
         raise FormatError(f"{path} has format {results['format']}, this petcast knows {FORMAT}")
     said = table(results, "figures")
-    figures = tuple(_figure(folder, key, title, said) for key, title in TITLES.items())
-    montage = _figure(folder, MONTAGE, "Figure 5", said) if MONTAGE in said else None
-    return StudyFiles(results, figures, montage)
+    drawn = (_figure(folder, key, title, said) for key, title in TITLES.items())
+    figures = tuple(figure for figure in drawn if set(CURVE_VARIANTS) <= set(figure.uris))
+    montage = _figure(folder, MONTAGE, "Figure 5", said)
+    shown = set(MONTAGE_VARIANTS) <= set(montage.uris)
+    return StudyFiles(results, figures, montage if shown else None)
 
 
 def render_study(study: StudyFiles) -> str:

@@ -51,7 +51,7 @@ class Theme:
 
 
 THEMES = (
-    Theme("light", "#ffffff", "#1b1f24", "#d5dae1", (0.95, 0.05)),
+    Theme("light", "#ffffff", "#1b1f24", "#d5dae1", (0.85, 0.0)),
     Theme("dark", "#14171b", "#e6e9ed", "#363d46", (0.25, 1.0)),
 )
 
