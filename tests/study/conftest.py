@@ -1,14 +1,21 @@
 """Studies without training: runs are made up as `train` and `evaluate` leave them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from petcast.recipe import Recipe, TrainingRecipe
+from petcast.pairs import study_folder, write_index, write_study
+from petcast.recipe import PreparationRecipe, Recipe, TrainingRecipe
+from petcast.split import PARTS
 from petcast.study import course
+from petcast.volume import Grid
+
+SIDE, SLICES = 32, 3
+"""Small: what is tested is the study, not its networks, which want 256 voxels a side."""
 
 Faker = Callable[..., None]
 
@@ -51,6 +58,40 @@ def made_up_evaluation(name: str, patients: int) -> dict[str, Any]:
         "patients": [row | {"patient": p, "value": v, "slices": 3} for p, v in values.items()],
         "warnings": [],
     }
+
+
+def made_up_pairs(out: Path, parts: Sequence[str]) -> Path:
+    """A patient a part, with noise for CT and PET."""
+    dice, shape = np.random.default_rng(0), (SLICES, SIDE, SIDE)
+    grid, rows = Grid(shape, np.diag([2.0, 2.0, 3.0, 1.0])), []
+    for number, part in enumerate(parts):
+        name, patient = f"study-{number}", f"patient-{number}"
+        arrays = {
+            "ct": dice.integers(-1000, 400, shape, np.int16),
+            "pet": 3 * dice.random(shape, np.float32),
+            "regions": dice.integers(0, 3, shape, np.uint8),
+        }
+        card = write_study(study_folder(out, name), arrays, grid, {"id": name})
+        rows.append({"id": name, "patient": patient, "part": part, "slices": SLICES,
+                     "hash": card["hash"]})  # fmt: skip
+    named = {part: [row["patient"] for row in rows if row["part"] == part] for part in PARTS}
+    split = {"kind": "patient", "seed": 0, "note": "Whole patients."}
+    preparation = PreparationRecipe(size=SIDE).model_dump(mode="json")
+    write_index(out, {"preparation": preparation, "split": split, "parts": named,
+                      "audit": {"leaks": [], "clean": True}, "studies": rows})  # fmt: skip
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pairs of four patients: two train, one validates, one tests."""
+    return made_up_pairs(tmp_path_factory.mktemp("four"), ("train", "validation", "train", "test"))
+
+
+@pytest.fixture(scope="session")
+def two_patient_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pairs of two patients: one trains, one tests, none validates."""
+    return made_up_pairs(tmp_path_factory.mktemp("two"), ("train", "test"))
 
 
 @pytest.fixture
