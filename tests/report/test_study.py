@@ -53,8 +53,10 @@ def results(n: int = 8, value: float = 0.5, p: float | None = 0.01, **more: Any)
         "weights": {"U-Net": {"published": None, "sound": "cd" * 32}},
         "generators": ["U-Net", "Stage07"], "epochs": 200,
         "divisions": {
-            "published": {"kind": "published", "note": "It leaks.", "patients": {}, "empty": []},
-            "sound": {"kind": "patient", "note": "Whole.", "patients": patients, "empty": []},
+            "published": {"kind": "published", "note": "It leaks.", "patients": {}, "empty": [],
+                          "slices": {"train": 400, "validation": 0, "test": 64}},
+            "sound": {"kind": "patient", "note": "Whole.", "patients": patients, "empty": [],
+                      "slices": {"train": 300, "validation": 50, "test": 114}},
         },
         "worth": {"psnr": worth, "ssim": worth, "mae": worth}, "warnings": {}, "figures": {},
         "question": {"generator": "Stage07", "reference": "U-Net", "answers": answers},
@@ -93,7 +95,7 @@ def test_the_worth_is_told_in_db_with_what_is_in_it() -> None:
     answer = answer_worth(results())
     assert answer.headline == "The protocol alone is worth +1.25 dB"
     text = " ".join(answer.sentences)
-    for number in ("+0.50 dB to +2.00 dB", "+0.40 dB", "+0.30 dB", "easier"):
+    for number in ("+0.50 dB to +2.00 dB", "+0.40 dB", "+0.30 dB", "easier", "400 slices", "300"):
         assert number in text
     assert answer_worth(results(worth={})).kind == "unknown"
 

@@ -73,11 +73,11 @@ def answer_worth(results: Document) -> Answer:
     n = int(worth["generators"])
     many = f"in the median of {n} generators ({_db(least)} to {_db(most)})" if n > 1 else "here"
     sentences = [
-        f"The same generator, published number minus sound number: {_db(middle)} of PSNR {many}. "
-        "Nothing but the protocol differs.",
+        f"The same generator, published number minus sound number: {_db(middle)} of PSNR {many}.",
         f"Reporting the best of the test epochs instead of the last one brings {_db(picking)} of "
         "the published number.",
         _slices(finite(worth.get("slices"))),
+        _amounts(table(results, "divisions")),
     ]
     ssim, mae = (table(table(results, "worth"), key) for key in ("ssim", "mae"))
     if ssim and mae:
@@ -205,7 +205,21 @@ def _slices(shift: float | None) -> str:
     word = "easier" if shift > 0 else "harder"
     return (
         f"The all-zero image, which learns nothing, differs by {_db(shift)}: by so much the "
-        f"published protocol's test slices are {word}. The rest is leakage and choice."
+        f"published protocol's test slices are {word}."
+    )
+
+
+def _amounts(divisions: Document) -> str:
+    """How much each protocol trains on, which is part of what it is worth."""
+    published, sound = (
+        int(table(table(divisions, name), "slices").get("train") or 0)
+        for name in ("published", "sound")
+    )
+    if not published or not sound:
+        return ""
+    return (
+        f"It trains on {count(published, 'slice')} where the sound protocol has {sound:,}. What "
+        "choosing, the slices and their number do not explain is leakage."
     )
 
 

@@ -26,7 +26,7 @@ TITLES: Mapping[Protocol, str] = {
 Layout = Literal["wide", "narrow"]
 LAYOUTS: Mapping[Layout, tuple[int, int, float, float]] = {
     "wide": (1, 2, 11.0, 4.6),
-    "narrow": (2, 1, 5.2, 8.6),
+    "narrow": (2, 1, 4.4, 8.0),
 }
 """Rows and columns of panels, width and height in inches."""
 

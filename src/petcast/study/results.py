@@ -158,6 +158,7 @@ def _division(pairs: Pairs) -> dict[str, Any]:
         "kind": pairs.index["split"].get("kind"),
         "note": pairs.index["split"].get("note", ""),
         "patients": patients,
+        "slices": {part: sum(one.slices for one in pairs.studies(part)) for part in patients},
         "empty": empty_parts(pairs),
     }
 

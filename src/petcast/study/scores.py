@@ -131,7 +131,7 @@ def kind_of(name: str) -> Kind:
 
 MEANINGS = {
     "zero": "no uptake anywhere",
-    "train-mean": "the mean of the training slices",
+    "train-mean": "mean training slice",
     "body-constant": "one SUV inside the body",
     "DSGGAN": "reconstruction",
 }

@@ -201,9 +201,15 @@ def interval(low: float | None, high: float | None, digits: int, *, signed: bool
 
     Returns:
         Its text, empty where there is none.
+
+    Example:
+        >>> interval(0.5, 1.25, 1), interval(-0.5, 1.25, 1)
+        ('0.5–1.2', '−0.5 to 1.2')
     """
     ends = [number(end, digits, signed=signed) for end in (low, high)]
-    return f"[{ends[0]}, {ends[1]}]" if all(ends) else ""
+    if not all(ends):
+        return ""
+    return (" to " if signed or MINUS in "".join(ends) else "–").join(ends)
 
 
 def mark_best(lines: Sequence[Line], values: Sequence[Sequence[float | None]]) -> list[Line]:
