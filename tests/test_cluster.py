@@ -36,6 +36,7 @@ class Farm:
     folder: Path
     address: str
     stack: ExitStack
+    scheduler: subprocess.Popen[bytes] | None = None
 
     def start(self, program: str, *options: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"distributed.cli.{program}", *options]
@@ -68,7 +69,7 @@ def farm(tmp_path: Path) -> Iterator[Farm]:
     with ExitStack() as stack:
         found = Farm(tmp_path, f"tcp://127.0.0.1:{port}", stack)
         options = ("--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
-        found.start("dask_scheduler", *options)
+        found.scheduler = found.start("dask_scheduler", *options)
         yield found
 
 
@@ -143,6 +144,18 @@ def test_workers_that_cannot_do_it_are_told_of(
         enter(farm.address, tmp_path)
 
 
+@pytest.mark.slow
+def test_a_scheduler_that_dies_is_told_of(
+    farm: Farm, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert farm.scheduler is not None
+    farm.hire()
+    farm.wait_for_workers(1)
+    with pytest.raises(UsageError, match="lost in the middle"):
+        lose(farm.scheduler, farm.address, tmp_path)
+    assert "Traceback" not in caplog.text
+
+
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "127.0.0.1:1", "nonsense://there"])
 def test_nobody_at_the_address_ends_soon_and_says_so(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
@@ -163,6 +176,14 @@ def test_without_dask_it_says_what_to_install(
     arguments = ["prepare", str(tmp_path), "--out", str(tmp_path / "pairs"), "--cluster", "x:1"]
     assert status_of(arguments, monkeypatch) == 2
     assert "pip install 'petcast[cluster]'" in capsys.readouterr().err
+
+
+def lose(scheduler: subprocess.Popen[bytes], address: str, path: Path) -> None:
+    with connected(address, [path]) as hands:
+        assert hands.executor is not None
+        working = hands.executor.submit(time.sleep, PATIENCE_S)
+        scheduler.kill()
+        working.result()
 
 
 def status_of(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> object:

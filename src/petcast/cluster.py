@@ -82,7 +82,7 @@ def _client(address: str) -> "Client":
         raise UsageError(
             "--cluster needs Dask, which is not installed: pip install 'petcast[cluster]'"
         ) from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we say what matters ourselves
+    _silence()
     try:
         return Client(address, timeout=PATIENCE_S, set_as_default=False)
     except (OSError, ValueError) as error:  # a TimeoutError is an OSError
@@ -90,6 +90,13 @@ def _client(address: str) -> "Client":
             f"no Dask scheduler answers at {address} ({type(error).__name__}); start one with "
             "`dask scheduler`, and give the address that it prints, such as tcp://10.0.0.1:8786"
         ) from None
+
+
+def _silence() -> None:
+    """Keep Dask's tracebacks from the user: what matters is said in our own words."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 @contextmanager
