@@ -5,12 +5,16 @@ from itertools import combinations
 import matplotlib as mpl
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from petcast.study.figures import (
     FIGURES,
     THEMES,
     describe_curves,
     draw_curves,
+    running_mean,
+    smoothing,
     style_of,
     to_png,
     to_svg,
@@ -66,6 +70,19 @@ def test_nothing_measured_is_drawn_as_such(scores: Scores) -> None:
     figure = draw_curves(scores, ssim, THEMES[1], "wide")
     assert all(axes.texts[0].get_text() == "nothing measured yet" for axes in figure.axes)
     assert "nothing was measured" in describe_curves(scores, ssim)
+
+
+@given(st.lists(st.floats(-9, 9), min_size=1, max_size=60), st.sampled_from([1, 3, 9]))
+def test_a_running_mean_stays_within_its_values(values: list[float], width: int) -> None:
+    mean = running_mean(values, width)
+    assert len(mean) == len(values)
+    assert min(values) - 1e-9 <= min(mean)
+    assert max(mean) <= max(values) + 1e-9
+    assert width > 1 or mean == values
+
+
+def test_few_epochs_are_drawn_as_they_are_and_the_papers_two_hundred_smoothed() -> None:
+    assert [smoothing(epochs) for epochs in (1, 40, 200)] == [1, 1, 11]
 
 
 def test_words_give_the_last_epoch_of_each(scores: Scores) -> None:

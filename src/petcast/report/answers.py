@@ -218,8 +218,8 @@ def _amounts(divisions: Document) -> str:
     if not published or not sound:
         return ""
     return (
-        f"It trains on {count(published, 'slice')} where the sound protocol has {sound:,}. What "
-        "choosing, the slices and their number do not explain is leakage."
+        f"It trains on {count(published, 'slice')} where the sound protocol trains on {sound:,}. "
+        "What choosing, the slices and their number do not explain is leakage."
     )
 
 

@@ -15,8 +15,14 @@ if TYPE_CHECKING:
 NUMBERS = {"ssim": 2, "psnr": 3, "mae": 4}
 """The paper's number of each metric's figure."""
 
-FEW_EPOCHS = 30
-"""Up to so many, each epoch is marked."""
+FEW_EPOCHS = 40
+"""Up to so many, lines are drawn as they are."""
+
+MARKS = 8
+"""About so many marks stand on a line; with fewer epochs, one on each."""
+
+STAGE_MARKERS = "os^v<>PX*h"
+"""A shape a stage: neighbouring stages have neighbouring colours."""
 
 TITLES: Mapping[Protocol, str] = {
     "published": "published: slices shuffled",
@@ -159,7 +165,8 @@ def style_of(name: str, theme: Theme) -> dict[str, Any]:
     start, end = theme.shades
     depth = (int(name.removeprefix("Stage")) - 1) / 9
     shade = mpl.colormaps["viridis"](start + depth * (end - start))
-    return {"color": shade, "linestyle": "-", "linewidth": 1.5}
+    marker = STAGE_MARKERS[int(name.removeprefix("Stage")) - 1]
+    return {"color": shade, "linestyle": "-", "linewidth": 1.5, "marker": marker}
 
 
 def _add_legend(figure: "Figure", panels: Sequence["Axes"], theme: Theme, layout: Layout) -> None:
@@ -185,25 +192,64 @@ def _draw_panel(
         points = list(outcome.curve("test", metric.key))
         if not points:
             continue
-        marker = "o" if len(points) <= FEW_EPOCHS else ""
-        style = style_of(name, theme)
-        epochs, values = zip(*points, strict=True)
-        axes.plot(epochs, values, label=name, marker=marker, markersize=3.5, **style)
-        _mark_chosen(axes, points, outcome.chosen, style["color"], theme)
+        _draw_line(axes, name, points, theme)
+        _mark_chosen(axes, points, outcome.chosen, theme)
     zero = scores.trivial[protocol].get("zero", {}).get(metric.at)
     if zero is not None:
         axes.axhline(zero.value, label="all-zero image", color=theme.ink, linestyle=":", lw=1.2)
     _dress(axes, metric, protocol, theme)
 
 
+def _draw_line(axes: "Axes", name: str, points: Sequence[tuple[int, float]], theme: Theme) -> None:
+    """A curve; of many epochs each one pale, and over them a running mean."""
+    style, width = style_of(name, theme), smoothing(len(points))
+    epochs, values = zip(*points, strict=True)
+    if width > 1:
+        axes.plot(epochs, values, color=style["color"], linewidth=0.6, alpha=0.3)
+    every = max(1, len(points) // MARKS)
+    mean = running_mean(values, width)
+    axes.plot(epochs, mean, label=name, markersize=4.5, markevery=every, **style)
+
+
+def smoothing(epochs: int) -> int:
+    """Over how many epochs the bold line averages.
+
+    Args:
+        epochs: That there are.
+
+    Returns:
+        An odd number; 1 up to 40 epochs.
+    """
+    return 1 if epochs <= FEW_EPOCHS else epochs // 20 // 2 * 2 + 1
+
+
+def running_mean(values: Sequence[float], width: int) -> list[float]:
+    """Average each value with its neighbours, fewer of them at the ends.
+
+    Args:
+        values: In order.
+        width: How many are averaged, an odd number.
+
+    Returns:
+        As many values.
+
+    Example:
+        >>> running_mean([1.0, 2.0, 6.0], 3)
+        [1.5, 3.0, 4.0]
+    """
+    reach = width // 2
+    windows = (values[max(k - reach, 0) : k + reach + 1] for k in range(len(values)))
+    return [sum(window) / len(window) for window in windows]
+
+
 def _mark_chosen(
-    axes: "Axes", points: Sequence[tuple[int, float]], chosen: int | None, colour: Any, theme: Theme
+    axes: "Axes", points: Sequence[tuple[int, float]], chosen: int | None, theme: Theme
 ) -> None:
     value = dict(points).get(chosen) if chosen is not None else None
     if value is not None:
         axes.plot(
-            [chosen or 0], [value], marker="D", markersize=6, color=colour,
-            markeredgecolor=theme.paper, linestyle="none", zorder=5,
+            [chosen or 0], [value], marker="o", markersize=9, markerfacecolor="none",
+            markeredgecolor=theme.ink, markeredgewidth=1.2, linestyle="none", zorder=5,
         )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from petcast.study.figures import Theme
 from petcast.study.protocol import run_folder
+from petcast.study.tables import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -125,15 +126,16 @@ def describe_pictures(pictures: Pictures) -> str:
         Sentences.
     """
     top = _pet_top(pictures.truth)
+    low, high = (number(end, 0) for end in CT_WINDOW_HU)
     hottest = "; ".join(
         f"{name} {float(np.nanmax(image)):.1f}"
         for name, image in [*pictures.predicted.items(), ("real PET", pictures.truth)]
     )
     return (
         f"{len(pictures.labels)} slices of test patients of the sound protocol. CT from "
-        f"{CT_WINDOW_HU[0]:.0f} to {CT_WINDOW_HU[1]:.0f} HU; PET white at SUV 0 to black at SUV "
-        f"{top:g}. Even rows magnify the framed region around the hottest voxel of the real PET "
-        f"{MAGNIFICATION} times. Largest SUV shown: {hottest}."
+        f"{low} to {high} HU; PET white at SUV 0 to black at SUV {top:g}. Even rows magnify the "
+        f"framed region around the hottest voxel of the real PET {MAGNIFICATION} times. Largest "
+        f"SUV shown: {hottest}."
     )
 
 
