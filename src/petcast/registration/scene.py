@@ -22,6 +22,8 @@ ARM_MARGIN_MM = 12.0
 """How far around an arm nothing is compared."""
 SURROUNDINGS_MM = 20.0
 """How far around trunk and lungs there is something to compare."""
+WINDOW_MARGIN_MM = 60.0
+"""How far around the CT's body PET is looked at: beyond any shift that is looked for."""
 OUTLINE_SHARE = 0.15
 """Of the soft tissue's uptake: half of what fat under the skin takes up."""
 OUTLINE_BLUR_MM = 2.0
@@ -86,6 +88,8 @@ def build_scene(
     factors = tuple(max(1, round(VOXEL_MM / step)) for step in steps_mm)
     z_mm, y_mm, x_mm = (step * factor for step, factor in zip(steps_mm, factors, strict=True))
     spacing_mm = (z_mm, y_mm, x_mm)
+    window = _window(regions, grid)
+    ct, pet, regions = ct[window], pet[window], regions[window]
     if any(size < factor for size, factor in zip(ct.shape, factors, strict=True)):
         return None
     hu, suv = _thinned(ct, factors), _thinned(pet, factors)
@@ -130,6 +134,24 @@ def around(mask: Mask, reach_mm: float, spacing_mm: Triple) -> Mask:
 
     widths = [2 * round(reach_mm / step) + 1 for step in spacing_mm]
     return np.asarray(maximum_filter(mask, widths, mode="constant"))
+
+
+def _window(regions: NDArray[np.uint8], grid: Grid) -> tuple[slice, slice, slice]:
+    """All slices; rows and columns around the body: the rest is air and costs time."""
+    x_mm, y_mm, _ = grid.spacing_mm
+    flat = (regions != OUTSIDE).any(axis=0)
+    rows, columns = (
+        _reaching(flat.any(axis=axis), WINDOW_MARGIN_MM / step)
+        for axis, step in ((1, y_mm), (0, x_mm))
+    )
+    return slice(None), rows, columns
+
+
+def _reaching(inside: Mask, margin: float) -> slice:
+    places = np.flatnonzero(inside)
+    if not places.size:
+        return slice(0, 0)
+    return slice(max(0, int(places[0] - margin)), int(places[-1] + margin) + 1)
 
 
 def _thinned(voxels: NDArray[Any], factors: tuple[int, ...]) -> Field:
