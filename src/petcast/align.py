@@ -36,6 +36,7 @@ class Reading:
         uptake_minutes: From injection to scan, where known.
         notes: What was repaired or assumed, in sentences without identities.
         lesions: A mask, on any grid, where the cohort has one.
+        boxes: Published tumour boxes in LPS mm, and counts, where they were asked for.
     """
 
     ct: Volume
@@ -45,6 +46,7 @@ class Reading:
     uptake_minutes: float | None = None
     notes: tuple[str, ...] = ()
     lesions: Volume | None = None
+    boxes: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,9 @@ def prepare(
     split: Annotated[
         Path | None, typer.Option(help="A CSV file `patient,part` with train/validation/test.")
     ] = None,
+    boxes: Annotated[
+        Path | None, typer.Option(help="Tumour boxes of Lung-PET-CT-Dx: a folder or zip of XML.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; one a core by default.")
     ] = None,
@@ -187,6 +190,7 @@ def prepare(
             out,
             knobs,
             split_file=split,
+            boxes=boxes,
             workers=hands.workers,
             executor=hands.executor,
         )
@@ -286,6 +290,9 @@ def evaluate(
         Path | None, typer.Option(help="The CT of foreign files, in HU: it shows the body.")
     ] = None,
     part: Annotated[str, typer.Option(help="Of pairs: train, validation or test.")] = "test",
+    names: Annotated[
+        bool, typer.Option("--names", help="Call foreign cases by their file names, not hashes.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure predictions, with intervals.
@@ -297,7 +304,7 @@ def evaluate(
     from petcast.evaluate import evaluate as evaluate_paths
 
     [truth, predictions] = _existing([truth, predictions])
-    evaluation = evaluate_paths(truth, predictions, ct=ct, part=part)
+    evaluation = evaluate_paths(truth, predictions, ct=ct, part=part, named=names)
     if as_json:
         _print_json(evaluation.to_json())
         return
@@ -481,6 +488,10 @@ def _print_pairs(index: dict[str, Any], out: Path) -> None:
         columns = ["level", "id", "reason", "detail"]
         rows = [[_cell(item.get(name)) for name in columns] for item in index["refused"]]
         _print_table("Refused", [columns, *rows])
+    if "boxes" in index:
+        counts = index["boxes"]
+        names = ("boxes", "placed", "unmatched", "outside", "resized", "clipped", "malformed")
+        _print_table("Tumour boxes", [list(names), [f"{counts[name]:,}" for name in names]])
     _say(index["split"].get("note", ""))
     typer.echo(f"The pairs: {out}. Next: petcast train tiny --data {out} --out run")
 

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Protocol
 
 from petcast.align import Reading
+from petcast.archive import BoxTable
 from petcast.diagnosis import diagnosis_of
 from petcast.dicom.header import read_header
 from petcast.dicom.read import read_ct, read_pet
-from petcast.dicom.scan import Study, scan
+from petcast.dicom.scan import Scan, Series, Study, scan
 from petcast.nifti.case import NiftiCase
 from petcast.nifti.layout import Cohort, find_cases
 from petcast.pairs import Document
 from petcast.refusal import Reason, Refusal, RefusedError
+from petcast.tumours import BoxSource, boxes_of, open_boxes
 
 
 class Case(Protocol):
@@ -36,6 +38,10 @@ class Case(Protocol):
     def files(self) -> Sequence[Path]:
         """All files that decide its content."""
 
+    @property
+    def annotations(self) -> str | None:
+        """Names the tumour boxes that decide its content too."""
+
     def read(self) -> Reading:
         """Read CT and PET.
 
@@ -50,9 +56,13 @@ class DicomCase:
 
     Attributes:
         study: A usable one.
+        cts: All usable CT of the study in the PET's frame of reference.
+        boxes: Where tumour boxes come from.
     """
 
     study: Study
+    cts: tuple[Series, ...] = ()
+    boxes: BoxSource | None = None
 
     @property
     def id(self) -> str:
@@ -80,11 +90,16 @@ class DicomCase:
             for path in series.files
         )
 
+    @property
+    def annotations(self) -> str | None:
+        """Names the tumour boxes; None where none were asked for."""
+        return self.boxes.digest if self.boxes else None
+
     def read(self) -> Reading:
         """Read CT and PET.
 
         Returns:
-            HU and SUV.
+            HU, SUV and tumour boxes.
 
         Raises:
             RefusedError: They cannot be used, and why.
@@ -101,6 +116,7 @@ class DicomCase:
             str(found.time_rule),
             found.uptake_minutes,
             tuple(notes),
+            boxes=boxes_of(self.boxes, self.cts).to_json() if self.boxes else None,
         )
 
 
@@ -113,12 +129,14 @@ class Found:
         refused: Rows of `level`, `id`, `modality`, `files`, `reason`, `detail`.
         patient_of: The patient of each study, refused ones included.
         keep: Whatever must live as long as the cases are read, such as unpacked archives.
+        boxes: Tumour boxes, where they were asked for.
     """
 
     cases: tuple[Case, ...]
     refused: tuple[Document, ...]
     patient_of: dict[str, str]
     keep: object = None
+    boxes: BoxTable | None = None
 
 
 def find(
@@ -127,6 +145,7 @@ def find(
     workers: int | None = None,
     executor: Executor | None = None,
     scratch: Path | None = None,
+    boxes: Path | None = None,
 ) -> Found:
     """Look for studies in folders, DICOM and NIfTI alike.
 
@@ -136,21 +155,43 @@ def find(
         workers: Processes that read headers.
         executor: Reads them instead, in so many processes that see the same files.
         scratch: Where archives are unpacked; the system's folder for temporary files where None.
+        boxes: A folder or zip of tumour boxes.
 
     Returns:
         What was found, usable or not.
+
+    Raises:
+        UsageError: `boxes` holds none.
     """
+    source, table = open_boxes(boxes, salt) if boxes is not None else (None, None)
     folders = [folder.absolute() for folder in folders]
     scanned = scan(folders, salt=salt, workers=workers, executor=executor, scratch=scratch)
     cohort = find_cases(folders, salt)
-    dicom = [DicomCase(study) for study in scanned.studies if study.refusal is None]
+    dicom = [
+        DicomCase(study, _cts_of(study, scanned), source)
+        for study in scanned.studies
+        if study.refusal is None
+    ]
     cases: tuple[Case, ...] = (*dicom, *map(NiftiCase, cohort.cases))
     patient_of = {study.id: study.patient_id for study in scanned.studies}
     patient_of |= {study: patient for study, patient, _ in cohort.refused}
     patient_of |= {case.id: case.patient for case in cohort.cases}
     others = tuple(file for file in scanned.files if file.path not in cohort.files)
     refused = [*replace(scanned, files=others).refusals(), *_refused_nifti(cohort)]
-    return Found(cases, tuple(refused), patient_of, scanned.unpacked)
+    return Found(cases, tuple(refused), patient_of, scanned.unpacked, table)
+
+
+def _cts_of(study: Study, scanned: Scan) -> tuple[Series, ...]:
+    """The CT that tumour boxes of the study may be drawn on."""
+    frame = study.pet.frame_id if study.pet else ""
+    return tuple(
+        one
+        for one in scanned.series
+        if one.study_id == study.id
+        and one.modality == "CT"
+        and one.refusal is None
+        and one.frame_id == frame
+    )
 
 
 def _refused_nifti(cohort: Cohort) -> list[Document]:

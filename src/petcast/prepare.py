@@ -19,6 +19,7 @@ from pathlib import Path
 import petcast
 from petcast import pairs as store
 from petcast.align import Aligned, Reading, align
+from petcast.archive import BoxTable
 from petcast.cohort import Case, Found, find, refused_row
 from petcast.content import slice_hashes
 from petcast.dicom.privacy import pseudonym, user_salt
@@ -32,6 +33,7 @@ from petcast.refusal import Reason, Refusal, RefusedError
 from petcast.registration import measure_registration
 from petcast.shuffle import split_by_slice
 from petcast.split import Split, SplitFile, read_split_file, split_by_file, split_by_seed
+from petcast.tumours import count_boxes
 from petcast.voxels import VOXELS_FILE
 from petcast.workers import cores, work_through
 
@@ -88,6 +90,7 @@ def prepare(
     recipe: PreparationRecipe,
     *,
     split_file: Path | None = None,
+    boxes: Path | None = None,
     salt: str | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
@@ -99,6 +102,7 @@ def prepare(
         out: The folder of pairs.
         recipe: The grid, the slices and the split.
         split_file: CSV `patient,part`; a seed decides where None.
+        boxes: Published tumour boxes, a folder or zip of Pascal-VOC XML.
         salt: The key for pseudonyms; the user's own where None.
         workers: Processes; one a core where None. 1 works in this process.
         executor: Runs the work instead, in so many processes, such as a Dask cluster's; all of
@@ -118,7 +122,7 @@ def prepare(
     out = out.absolute()  # others may stand in another folder
     out.mkdir(parents=True, exist_ok=True)
     with exclusive(out / LOCK_FILE), _scratch(out, executor) as scratch:
-        found = find(folders, salt, workers, executor, scratch)
+        found = find(folders, salt, workers, executor, scratch, boxes)
         if found.cases:  # before the long work: a slip in the split shall cost no hours
             _divide(found, list(map(_expected, found.cases)), recipe, rows, salt)
         call = _called(out)
@@ -131,7 +135,7 @@ def prepare(
         if not cards:
             raise DataError(_nothing(folders, refused))
         split = _divide(found, cards, recipe, rows, salt)
-        _finish(out, recipe, split, cards, refused)
+        _finish(out, recipe, split, cards, refused, found.boxes)
     return Pairs.open(out)
 
 
@@ -178,7 +182,7 @@ def prepare_study(task: Task) -> Outcome:
             card = _prepared(task)
         except RefusedError as error:
             return Outcome(task.case.id, refusal=error.refusal)
-    return Outcome(task.case.id, {key: card[key] for key in _ROW_KEYS if key in card})
+    return Outcome(task.case.id, {key: card[key] for key in (*_ROW_KEYS, "boxes") if key in card})
 
 
 def _require_own(task: Task) -> None:
@@ -217,6 +221,7 @@ def _origin(task: Task) -> Document:
     return {
         "petcast": petcast.__version__,
         "source": _fingerprint(task.case.files, task.salt),
+        "annotations": task.case.annotations,
         "preparation": {name: knobs[name] for name in STUDY_KNOBS},
     }
 
@@ -258,6 +263,7 @@ def _facts(case: Case, reading: Reading, aligned: Aligned) -> Document:
         "suv_max": _rounded(float(aligned.arrays["pet"].max()), 4),
         "notes": list(reading.notes),
         "registration": _registration(aligned),
+        **({"boxes": dict(reading.boxes)} if reading.boxes is not None else {}),
     }
 
 
@@ -333,6 +339,7 @@ def _finish(
     split: Split,
     cards: Sequence[Document],
     refused: Sequence[Document],
+    boxes: BoxTable | None,
 ) -> None:
     """Write the index, then sweep away what it does not name."""
     studies = [card | split.place(card["id"], card["patient"]) for card in cards]
@@ -347,6 +354,8 @@ def _finish(
         "studies": studies,
         "refused": list(refused),
     }
+    if boxes is not None:
+        index["boxes"] = count_boxes(boxes, [card["boxes"] for card in cards if "boxes" in card])
     store.write_index(out, index)
     named = {card["id"] for card in cards}
     for folder in (out / store.STUDIES_FOLDER).iterdir():

@@ -331,8 +331,9 @@ class Volume:
         except RuntimeError as error:
             raise FormatError(f"{path} cannot be read as an image; is it whole?") from error
         note = image.GetMetaData("descrip") if image.HasMetaDataKey("descrip") else ""
-        if note.startswith(_UNIT_NOTE) and note.removeprefix(_UNIT_NOTE) != unit:
-            raise UnitError(f"{path} holds {note.removeprefix(_UNIT_NOTE)}, expected {unit}")
+        if note.startswith(_UNIT_NOTE) and (held := note.removeprefix(_UNIT_NOTE)) != unit:
+            held = held if held in set(Unit) else "another unit"  # a header may hold any words
+            raise UnitError(f"{path} holds {held}, expected {unit}")
         volume = cls.from_image(image, unit)
         if _stores_nan(path) or not np.isfinite(volume.voxels).all():
             raise FormatError(f"{path} holds NaN or infinite values; mend it where it was made")

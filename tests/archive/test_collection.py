@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from petcast.archive.collection import (
     CT_IMAGE_STORAGE,
     PET_IMAGE_STORAGE,
-    IndexRefusal,
     sort_out,
     summarise,
 )
 from petcast.archive.index import IndexedSeries, index_version
 from petcast.errors import FormatError, UsageError
+from petcast.refusal import Reason
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
@@ -205,8 +205,10 @@ def test_the_tables_sum_up(write_index: Callable[..., Path]) -> None:
     assert summary.refused_table()[1][:3] == ["RGB-CAPTURE", "1", "10"]
 
 
-def test_every_refusal_has_a_meaning() -> None:
-    assert all(code.meaning.endswith(".") for code in IndexRefusal)
+def test_refusals_of_the_index_speak_as_those_of_a_scan_do(write_index) -> None:
+    summary = summarise(index=write_index([a_row(), a_row(PhotometricInterpretation="RGB")]))
+    [_, row, *_] = summary.refused_table()
+    assert row[3] == Reason(row[0]).meaning
 
 
 def test_an_unknown_collection_is_named_with_the_known_ones() -> None:

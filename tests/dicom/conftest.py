@@ -171,7 +171,7 @@ def enhanced(slices: list[FileDataset], sop_class: str, groups) -> FileDataset:
     first = slices[0]
     whole = copy.deepcopy(first)
     whole.SOPClassUID = whole.file_meta.MediaStorageSOPClassUID = sop_class
-    whole.SOPInstanceUID = whole.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    whole.SOPInstanceUID = whole.file_meta.MediaStorageSOPInstanceUID = uid("enhanced")
     whole.NumberOfFrames = len(slices)
     for keyword in (
         "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope",

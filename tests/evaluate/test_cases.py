@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from petcast.errors import UsageError
+from petcast.errors import DataError, UsageError
 from petcast.evaluate.cases import Case, Role, case_name, find_cases, match
 
 
 def names(folder: Path, role: Role) -> list[str]:
     with ExitStack() as stack:
-        return [case.name for case in find_cases(folder, role, stack)]
+        return [case.keys[0] for case in find_cases(folder, role, stack)]
 
 
 def touch(folder: Path, *files: str) -> Path:
@@ -53,7 +53,7 @@ def test_a_folder_a_case_is_searched_through(tmp_path: Path) -> None:
 
 def test_two_files_of_one_case_are_refused(tmp_path: Path) -> None:
     folder = touch(tmp_path, "a_pet.nii.gz", "a_suv.nii.gz")
-    with pytest.raises(UsageError, match="several files of case a"):
+    with pytest.raises(UsageError, match="several files of 1 cases"):
         names(folder, "truth")
 
 
@@ -86,14 +86,17 @@ def test_names_without_partner_are_listed(tmp_path: Path) -> None:
         pairs, alone = match(
             find_cases(truth, "truth", stack), find_cases(predictions, "prediction", stack)
         )
-    assert [(one.name, other.name) for one, other in pairs] == [("b", "b")]
-    assert alone == ["a", "c"]
+    assert [(one.keys, other.keys) for one, other in pairs] == [(("b",), ("b",))]
+    assert len(alone) == 2
 
 
-def test_no_common_name_is_an_error_that_shows_both_sides(tmp_path: Path) -> None:
+def test_no_common_name_is_an_error_that_counts_both_sides(tmp_path: Path) -> None:
     truth = touch(tmp_path / "t", "a.nii.gz", "b.nii.gz")
     predictions = touch(tmp_path / "p", "c.nii.gz")
-    with ExitStack() as stack, pytest.raises(UsageError, match=r"a, b on one side, c on the other"):
+    with (
+        ExitStack() as stack,
+        pytest.raises(UsageError, match=r"2 cases .* 1 on the other"),
+    ):
         match(find_cases(truth, "truth", stack), find_cases(predictions, "prediction", stack))
 
 
@@ -116,3 +119,13 @@ def test_a_patient_s_only_prediction_of_another_study_is_its_partner() -> None:
 def test_two_predictions_of_one_study_are_refused() -> None:
     with pytest.raises(UsageError, match="2 on the other"):
         match([dicom("s1", "p")], [dicom("s1", "p"), dicom("s1", "p")])
+
+
+def test_a_case_and_its_errors_carry_no_name_below_what_was_typed(tmp_path: Path) -> None:
+    folder = touch(tmp_path, "Doe_Jane_pet.nii.gz")
+    with ExitStack() as stack:
+        [case] = find_cases(folder, "truth", stack)
+    assert "Jane" not in case.name
+    with pytest.raises(DataError, match=f"case {case.name} cannot be read") as error:
+        case.load()
+    assert "Jane" not in str(error.value)

@@ -19,12 +19,12 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from petcast.archive.index import IndexedSeries, find_index, index_version, read_index
 from petcast.errors import UsageError
+from petcast.refusal import Reason
 
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 PET_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.128"
@@ -33,26 +33,8 @@ _MONOCHROME = {"MONOCHROME1", "MONOCHROME2"}
 UNKNOWN_DIAGNOSIS = "?"
 
 
-class IndexRefusal(StrEnum):
-    """Why a series is refused before any of its files is fetched."""
-
-    RGB_CAPTURE = "RGB-CAPTURE"
-    SOP_CLASS = "SOP-CLASS"
-    NO_PET = "NO-PET"
-    NO_CT = "NO-CT"
-
-    @property
-    def meaning(self) -> str:
-        """What it means, in a sentence that a technician understands."""
-        return _MEANINGS[self]
-
-
-_MEANINGS = {
-    IndexRefusal.RGB_CAPTURE: "A colour picture labelled CT or PT: fused CT and PET, not a scan.",
-    IndexRefusal.SOP_CLASS: "The files are not of the class that their label promises.",
-    IndexRefusal.NO_PET: "A CT whose study holds no PET.",
-    IndexRefusal.NO_CT: "A PET whose study holds no monochrome CT.",
-}
+SEEN_IN_INDEX = (Reason.RGB_CAPTURE, Reason.SOP_CLASS, Reason.NO_PET, Reason.NO_CT)
+"""What an index tells before any file is fetched, in the order in which it is listed."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +118,7 @@ class CollectionSummary:
     index: str
     labelled: tuple[IndexedSeries, ...]
     usable: tuple[IndexedSeries, ...]
-    refused: tuple[tuple[IndexedSeries, IndexRefusal], ...]
+    refused: tuple[tuple[IndexedSeries, Reason], ...]
 
     @property
     def gigabytes(self) -> float:
@@ -195,17 +177,16 @@ class CollectionSummary:
         Returns:
             Rows of text: code, number of series and of images, meaning.
         """
+        meanings = {str(reason): reason.meaning for reason in SEEN_IN_INDEX}
         rows = [
-            [code, f"{count['series']:,}", f"{count['images']:,}", IndexRefusal(code).meaning]
+            [code, f"{count['series']:,}", f"{count['images']:,}", meanings[code]]
             for code, count in self._refused().items()
         ]
         return [["refused", "series", "images", "why"], *rows]
 
     def _refused(self) -> dict[str, dict[str, int]]:
         by_code: dict[str, dict[str, int]] = {}
-        for series, code in sorted(
-            self.refused, key=lambda pair: list(IndexRefusal).index(pair[1])
-        ):
+        for series, code in sorted(self.refused, key=lambda pair: SEEN_IN_INDEX.index(pair[1])):
             count = by_code.setdefault(str(code), {"series": 0, "images": 0})
             count["series"] += 1
             count["images"] += series.instances
@@ -289,7 +270,7 @@ def find_collection(name: str) -> Collection:
 
 def sort_out(
     labelled: Sequence[IndexedSeries],
-) -> tuple[list[IndexedSeries], list[tuple[IndexedSeries, IndexRefusal]]]:
+) -> tuple[list[IndexedSeries], list[tuple[IndexedSeries, Reason]]]:
     """Divide series into usable and refused ones by the three rules of this module.
 
     Args:
@@ -303,7 +284,7 @@ def sort_out(
         if _refuse_by_class(series) is None:
             labels_of_study[series.study_uid].add(series.modality)
     usable: list[IndexedSeries] = []
-    refused: list[tuple[IndexedSeries, IndexRefusal]] = []
+    refused: list[tuple[IndexedSeries, Reason]] = []
     for series in labelled:
         code = _refuse_by_class(series)
         code = code or _refuse_by_study(series, labels_of_study[series.study_uid])
@@ -314,22 +295,22 @@ def sort_out(
     return usable, refused
 
 
-def _refuse_by_class(series: IndexedSeries) -> IndexRefusal | None:
+def _refuse_by_class(series: IndexedSeries) -> Reason | None:
     """Rule 1. The label is never believed: 281 colour captures of this collection say CT."""
     values = set(series.photometric.split(","))
     if series.photometric and not values <= _MONOCHROME:
-        return IndexRefusal.RGB_CAPTURE
+        return Reason.RGB_CAPTURE
     if series.sop_class_uid != _CLASS_OF_LABEL[series.modality] or not series.photometric:
-        return IndexRefusal.SOP_CLASS
+        return Reason.SOP_CLASS
     return None
 
 
-def _refuse_by_study(series: IndexedSeries, labels: set[str]) -> IndexRefusal | None:
+def _refuse_by_study(series: IndexedSeries, labels: set[str]) -> Reason | None:
     """Rules 2 and 3; `labels` are those of the study's series that passed rule 1."""
     if series.modality == "CT" and "PT" not in labels:
-        return IndexRefusal.NO_PET
+        return Reason.NO_PET
     if series.modality == "PT" and "CT" not in labels:
-        return IndexRefusal.NO_CT
+        return Reason.NO_CT
     return None
 
 

@@ -19,6 +19,7 @@ def evaluate(
     ct: Path | None = None,
     lesions: Path | None = None,
     part: str = "test",
+    named: bool = False,
 ) -> Evaluation:
     """Measure predictions, told apart by what the paths hold.
 
@@ -28,6 +29,7 @@ def evaluate(
         ct: The CT of foreign files, in HU.
         lesions: Lesion masks of foreign files, NIfTI.
         part: Of pairs: "train", "validation" or "test".
+        named: Call foreign cases by their files' names instead of pseudonyms.
 
     Returns:
         The metrics.
@@ -41,7 +43,7 @@ def evaluate(
     if are_pairs != is_run:
         raise UsageError(_MISMATCH[is_run].format(truth=truth, predictions=predictions))
     if not are_pairs:
-        return evaluate_files(truth, predictions, ct=ct, lesions=lesions)
+        return evaluate_files(truth, predictions, ct=ct, lesions=lesions, named=named)
     if ct or lesions:
         raise UsageError("--ct and --lesions belong to foreign files; pairs hold their own")
     return evaluate_run(truth, predictions, part=part)

@@ -48,8 +48,8 @@ class Case:
     """A volume that can be loaded, and the names that it is matched by.
 
     Attributes:
-        name: What it is called in the results: the case name, or the patient's pseudonym.
-        keys: Names to match by, the strongest first.
+        name: What it is called in results and messages: a pseudonym, of DICOM the patient's.
+        keys: Names to match by, the strongest first; they may be a patient's and stay here.
         load: Reads it.
     """
 
@@ -58,13 +58,14 @@ class Case:
     load: Callable[[], Volume]
 
 
-def find_cases(path: Path, role: Role, stack: ExitStack) -> list[Case]:
+def find_cases(path: Path, role: Role, stack: ExitStack, *, named: bool = False) -> list[Case]:
     """Find the cases that a path holds.
 
     Args:
         path: A NIfTI file, a folder of NIfTI or DICOM, or a zip of DICOM.
         role: What its volumes are meant to be.
         stack: Keeps an unpacked zip until the cases are done with.
+        named: Call NIfTI cases by their files' names, which may name patients.
 
     Returns:
         At least one case.
@@ -74,12 +75,13 @@ def find_cases(path: Path, role: Role, stack: ExitStack) -> list[Case]:
         DataError: The DICOM holds nothing usable in this role.
     """
     if path.is_file() and _NIFTI.fullmatch(path.name):
-        return [_nifti_case(path, role)]
+        return [_nifti_case(path, role, path, named)]
     if not path.exists():
         raise UsageError(f"{path} is not there")
     files = sorted(p for p in path.rglob("*") if _NIFTI.fullmatch(p.name)) if path.is_dir() else []
     if files:
-        return _without_doubles([_nifti_case(p, role) for p in _of_role(files, role)], path)
+        cases = [_nifti_case(p, role, path, named) for p in _of_role(files, role)]
+        return _without_doubles(cases, path)
     return _dicom_cases(path, role, stack)
 
 
@@ -107,8 +109,8 @@ def match(
         _pair_up(free, [other for other in others if id(other) not in taken], level, partners)
     if not partners:
         raise UsageError(
-            f"no names match: {_few(truths)} on one side, {_few(others)} on the other; give both "
-            "of a case the same name before _pet, _pred, _ct …"
+            f"no names match: {len(truths)} cases on one side, {len(others)} on the other; give "
+            "both of a case the same name before _pet, _pred, _ct …"
         )
     pairs = [(truth, partners[id(truth)]) for truth in truths if id(truth) in partners]
     met = {id(case) for pair in pairs for case in pair}
@@ -142,9 +144,20 @@ def case_name(path: Path) -> tuple[str, str]:
     return stem, word
 
 
-def _nifti_case(path: Path, role: Role) -> Case:
-    name, _ = case_name(path)
-    return Case(name, (name,), lambda: Volume.load(path, UNITS[role]))
+def _nifti_case(path: Path, role: Role, typed: Path, named: bool) -> Case:
+    from petcast.dicom.privacy import pseudonym, user_salt
+
+    key, _ = case_name(path)
+    name = key if named else pseudonym("case", key, user_salt())
+
+    def load() -> Volume:
+        try:
+            return Volume.load(path, UNITS[role])
+        except DataError as error:  # a name below the folder that was typed may be a patient's
+            nameless = f"{typed}, case {name}" if path != typed else str(path)
+            raise type(error)(str(error).replace(str(path), nameless)) from None
+
+    return Case(name, (key,), load)
 
 
 def _of_role(files: Sequence[Path], role: Role) -> Sequence[Path]:
@@ -165,7 +178,8 @@ def _without_doubles(cases: list[Case], folder: Path) -> list[Case]:
     doubles = sorted({name for name in names if names.count(name) > 1})
     if doubles:
         raise UsageError(
-            f"{folder} holds several files of case {', '.join(doubles[:3])}; leave one of each"
+            f"{folder} holds several files of {len(doubles)} cases, such as PET and SUV; leave one "
+            "of each"
         )
     return cases
 
@@ -239,7 +253,3 @@ def _by_key(cases: Sequence[Case], level: int) -> dict[str, list[Case]]:
         for key in case.keys[level : level + 1]:
             groups.setdefault(key, []).append(case)
     return groups
-
-
-def _few(cases: Sequence[Case]) -> str:
-    return ", ".join(case.name for case in cases[:3]) + (" …" if len(cases) > 3 else "")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def evaluate_files(
     lesions: Path | None = None,
     suv_window: tuple[float, float] = (0.0, 10.0),
     seed: int = 0,
+    named: bool = False,
 ) -> Evaluation:
     """Measure predicted PET of any origin against the real ones.
 
@@ -72,6 +74,7 @@ def evaluate_files(
         lesions: Masks (NIfTI, not 0 inside): a region of their own.
         suv_window: SUV mapped to 0 and 1 for the image metrics.
         seed: Of the bootstrap over cases.
+        named: Call cases by their files' names, which may name patients; else by pseudonyms.
 
     Returns:
         The metrics; each case counts as a patient.
@@ -82,11 +85,11 @@ def evaluate_files(
     """
     scores, notes = Scores(), _Notes()
     with ExitStack() as stack:
-        truths = find_cases(truth, "truth", stack)
-        pairs, alone = match(truths, find_cases(predictions, "prediction", stack))
+        find = partial(find_cases, stack=stack, named=named)
+        pairs, alone = match(find(truth, "truth"), find(predictions, "prediction"))
         matched = [case for case, _ in pairs]
-        cts = _companions(matched, find_cases(ct, "ct", stack) if ct else [])
-        masks = _companions(matched, find_cases(lesions, "lesions", stack) if lesions else [])
+        cts = _companions(matched, find(ct, "ct") if ct else [])
+        masks = _companions(matched, find(lesions, "lesions") if lesions else [])
         for real, predicted in track(pairs, "evaluating"):
             companions = _Companions(cts.get(real.keys[0]), masks.get(real.keys[0]))
             _measure_case(real, predicted, companions, suv_window, scores, notes)

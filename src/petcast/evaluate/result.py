@@ -40,7 +40,7 @@ class PatientRow:
 
     Attributes:
         name: As in `Row`.
-        patient: The patient's pseudonym, or the case's name for files.
+        patient: The patient's pseudonym; of files, the case's.
         region: As in `Row`.
         metric: As in `Row`.
         value: Mean over the slices that hold the region.

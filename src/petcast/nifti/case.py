@@ -58,6 +58,10 @@ class NiftiCase:
         paths = (self.found.ct, self.found.pet, self.found.lesions)
         return tuple(path for path in paths if path is not None)
 
+    @property
+    def annotations(self) -> None:
+        """Boxes are drawn on DICOM images."""
+
     def read(self) -> Reading:
         """Read CT, PET and lesions.
 
