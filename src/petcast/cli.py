@@ -11,11 +11,12 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 import petcast
+from petcast import tables
 from petcast.errors import PetcastError
 
 app = typer.Typer(
@@ -28,9 +29,6 @@ app = typer.Typer(
     help="Cast a PET from a CT: HU in, SUV out. Research only; a PET made from a CT measures "
     "no tracer.",
 )
-
-WIDTH = 140
-"""Columns of a table that goes to a file or a pipe."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Folders = Annotated[
@@ -77,7 +75,7 @@ def demo(
     from petcast.demo import run_demo
 
     result = run_demo(out, patients=patients, seed=seed, tell=_say)
-    _print_table("On patients it never saw", result.evaluation.table())
+    tables.print_table("On patients it never saw", result.evaluation.table())
     typer.echo(f"The report: {result.report}")
 
 
@@ -99,26 +97,29 @@ def models(as_json: Json = False) -> None:
         [m["name"], str(m["stages"]), f"{m['parameters']:,}", f"{m['gflop']:.2f}"]
         for m in document["models"]
     ]
-    _print_table("Generators", [["name", "stages", "parameters", "GFLOP"], *rows])
+    tables.print_table("Generators", [["name", "stages", "parameters", "GFLOP"], *rows])
     discriminator = document["discriminator"]
     typer.echo(f"Discriminator: {discriminator['name']}, {discriminator['parameters']:,}")
 
 
 @app.command()
-def scan(folders: Folders, as_json: Json = False) -> None:
+def scan(
+    folders: Folders,
+    where: Annotated[
+        bool, typer.Option("--where", help="Say which folder each row stands for; it may name one.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Say what can be used, and of the rest, why not.
 
     Every series and study, usable or refused with a reason code.
 
     Example: petcast scan /data/petct
     """
-    from petcast.dicom.scan import scan as scan_folders
+    from petcast.survey import survey
 
-    document = scan_folders(_existing(folders)).to_json()
-    if as_json:
-        _print_json(document)
-    else:
-        _print_scan(document)
+    document = survey(_existing(folders), where=where)
+    _print_json(document) if as_json else tables.print_scan(document)
     if not any(study["status"] == "usable" for study in document["studies"]):
         raise typer.Exit(3)
 
@@ -145,8 +146,7 @@ def suv(
         _print_json(document)
         return
     columns = ["path", "max", "min", "median", "factor_rule", "time_rule"]
-    rows = [[_cell(series.get(name)) for name in columns] for series in document["series"]]
-    _print_table("SUV in g/mL", [columns, *rows])
+    tables.print_rows("SUV in g/mL", columns, document["series"])
 
 
 @app.command()
@@ -194,11 +194,14 @@ def prepare(
             workers=hands.workers,
             executor=hands.executor,
         )
-    _say_registration(pairs.index)
+    for remark in tables.registration_remarks(pairs.index):
+        _say(remark)
     if as_json:
         _print_json(pairs.index)
     else:
-        _print_pairs(pairs.index, out)
+        tables.print_pairs(pairs.index)
+        _say(pairs.index["split"].get("note", ""))
+        typer.echo(f"The pairs: {out}. Next: petcast train tiny --data {out} --out run")
 
 
 @app.command()
@@ -220,7 +223,7 @@ def audit(
     if as_json:
         _print_json(found.to_json())
     else:
-        _print_table("In two parts", found.table())
+        tables.print_table("In two parts", found.table())
         for line in found.sentences():
             typer.echo(line)
     if not found.clean:
@@ -251,7 +254,7 @@ def train(
     if as_json:
         _print_json({"run": str(out), "epochs": rows})
         return
-    _print_epochs(rows)
+    tables.print_epochs(rows)
     typer.echo(f"The run: {out}. Next: petcast evaluate --truth {data} --predictions {out}")
 
 
@@ -308,7 +311,7 @@ def evaluate(
     if as_json:
         _print_json(evaluation.to_json())
         return
-    _print_table("Metrics with 95 % intervals over patients", evaluation.table())
+    tables.print_table("Metrics with 95 % intervals over patients", evaluation.table())
     for warning in evaluation.to_json()["warnings"]:
         _say(f"{warning['code']}: {warning['detail']}")
 
@@ -406,8 +409,8 @@ def archive(
     if as_json:
         _print_json(summary.to_json())
         return
-    _print_table("Usable", summary.table())
-    _print_table("Refused in the index", summary.refused_table())
+    tables.print_table("Usable", summary.table())
+    tables.print_table("Refused in the index", summary.refused_table())
 
 
 @app.command()
@@ -450,77 +453,3 @@ def _fail(text: str, status: int) -> None:
 
 def _print_json(document: Any) -> None:
     typer.echo(json.dumps(document, indent=2, allow_nan=False))
-
-
-def _print_table(title: str, rows: Sequence[Sequence[str]]) -> None:
-    """Print rows; the first one is the head."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    head, *body = rows
-    for number, name in enumerate(head):
-        numeric = all(_is_numeric(row[number]) for row in body)
-        justify: Literal["left", "right"] = "right" if numeric else "left"
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=number == 0)
-    for row in body:
-        table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
-
-
-def _print_scan(document: dict[str, Any]) -> None:
-    for level in ("studies", "series"):
-        columns = ["id", "status", "reason", "detail"]
-        if level == "series":
-            columns = ["id", "modality", "files", "status", "reason", "detail"]
-        rows = [[_cell(item.get(name)) for name in columns] for item in document[level]]
-        _print_table(level.capitalize(), [columns, *rows])
-
-
-def _print_pairs(index: dict[str, Any], out: Path) -> None:
-    columns = ["id", "part", "slices", "suv_max", "factor_rule", "time_rule"]
-    rows = [
-        [*(_cell(study.get(name)) for name in columns), _codes(study)] for study in index["studies"]
-    ]
-    _print_table("Pairs", [[*columns, "registration"], *rows])
-    if index["refused"]:
-        columns = ["level", "id", "reason", "detail"]
-        rows = [[_cell(item.get(name)) for name in columns] for item in index["refused"]]
-        _print_table("Refused", [columns, *rows])
-    if "boxes" in index:
-        counts = index["boxes"]
-        names = ("boxes", "placed", "unmatched", "outside", "resized", "clipped", "malformed")
-        _print_table("Tumour boxes", [list(names), [f"{counts[name]:,}" for name in names]])
-    _say(index["split"].get("note", ""))
-    typer.echo(f"The pairs: {out}. Next: petcast train tiny --data {out} --out run")
-
-
-def _codes(study: dict[str, Any]) -> str:
-    warnings = study["registration"]["warnings"]
-    return ", ".join(warning["code"] for warning in warnings) or "good"
-
-
-def _say_registration(index: dict[str, Any]) -> None:
-    for study in index["studies"]:
-        for warning in study["registration"]["warnings"]:
-            _say(f"study {study['id']}: {warning['code']}: {warning['detail']}")
-
-
-def _print_epochs(rows: Sequence[dict[str, Any]]) -> None:
-    last = rows[-1]
-    parts = [part for part in ("validation", "test") if last[part]]
-    columns = ["last epoch", "ssim", "psnr", "mae", "psnr_body"]
-    table = [[part, *(_cell(last[part].get(name)) for name in columns[1:])] for part in parts]
-    if table:
-        _print_table(f"Epoch {last['epoch']}", [columns, *table])
-
-
-def _is_numeric(cell: str) -> bool:
-    return not cell or cell[0] in "-−+0123456789"
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

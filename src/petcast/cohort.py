@@ -13,7 +13,7 @@ from petcast.dicom.header import read_header
 from petcast.dicom.read import read_ct, read_pet
 from petcast.dicom.scan import Scan, Series, Study, scan
 from petcast.nifti.case import NiftiCase
-from petcast.nifti.layout import Cohort, find_cases
+from petcast.nifti.layout import STRAY, Cohort, find_cases
 from petcast.pairs import Document
 from petcast.refusal import Reason, Refusal, RefusedError
 from petcast.tumours import BoxSource, boxes_of, open_boxes
@@ -197,8 +197,7 @@ def _cts_of(study: Study, scanned: Scan) -> tuple[Series, ...]:
 def _refused_nifti(cohort: Cohort) -> list[Document]:
     rows = [refused_row("study", study, refusal) for study, _, refusal in cohort.refused]
     if cohort.strays:
-        stray = Refusal(Reason.NIFTI_NAME, "The name ends in none of ct, ctres, pet, suv or seg.")
-        rows.append(refused_row("file", "", stray, len(cohort.strays)))
+        rows.append(refused_row("file", "", STRAY, len(cohort.strays)))
     return rows
 
 
@@ -221,4 +220,5 @@ def refused_row(level: str, id_: str, refusal: Refusal, files: int = 0) -> Docum
         "files": files,
         "reason": str(refusal.reason),
         "detail": refusal.detail,
+        "remedy": refusal.reason.remedy,
     }

@@ -78,7 +78,7 @@ class Series:
             "modality": self.modality,
             "files": len(self.files),
             "left_out": len(self.left_out),
-            **_status(self.refusal),
+            **status_of(self.refusal),
             "notes": list(self.notes),
         }
 
@@ -114,7 +114,7 @@ class Study:
             "patient": self.patient_id,
             "ct": self.ct.id if self.ct else None,
             "pet": self.pet.id if self.pet else None,
-            **_status(self.refusal),
+            **status_of(self.refusal),
             "notes": list(self.notes),
         }
 
@@ -162,7 +162,7 @@ class Scan:
             "studies": [study.to_json() for study in self.studies],
             "series": [series.to_json() for series in self.series],
             "files": [
-                {"files": count, **_status(refusal)}
+                {"files": count, **status_of(refusal)}
                 for refusal, count in _counted([file.refusal for file in self.files])
             ],
         }
@@ -192,7 +192,15 @@ def _counted(refusals: Sequence[Refusal]) -> list[tuple[Refusal, int]]:
     return sorted(Counter(refusals).items(), key=lambda pair: (pair[0].reason, pair[0].detail))
 
 
-def _status(refusal: Refusal | None) -> dict[str, Any]:
+def status_of(refusal: Refusal | None) -> dict[str, Any]:
+    """Lay out whether something can be used.
+
+    Args:
+        refusal: Why not; None where it can.
+
+    Returns:
+        `status`, `reason`, `detail` and `remedy`.
+    """
     if refusal is None:
         return {"status": "usable", "reason": None, "detail": None, "remedy": None}
     return {
@@ -211,4 +219,5 @@ def _row(level: str, id_: str, modality: str, files: int, refusal: Refusal) -> d
         "files": files,
         "reason": str(refusal.reason),
         "detail": refusal.detail,
+        "remedy": refusal.reason.remedy,
     }

@@ -51,6 +51,7 @@ class Unpacked:
 
     Attributes:
         folder: Where they are.
+        archive: What they came from.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Unpacked:
         Raises:
             RefusedError: UNSAFE-ARCHIVE; nothing stays on disk then.
         """
+        self.archive = archive
         _sweep()
         place = Path(tempfile.mkdtemp(prefix=PREFIX, dir=scratch))
         lock = _locked(place)

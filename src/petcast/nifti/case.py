@@ -11,7 +11,13 @@ from petcast.diagnosis import diagnosis_of
 from petcast.errors import FormatError, GeometryError, UnitError
 from petcast.nifti.header import require_sound
 from petcast.nifti.layout import Found
-from petcast.nifti.plausible import require_field_of_view, require_hu, require_mask, require_suv
+from petcast.nifti.plausible import (
+    require_field_of_view,
+    require_hu,
+    require_mask,
+    require_suv,
+    require_wide,
+)
 from petcast.refusal import Reason, RefusedError
 from petcast.volume import Unit, Volume
 
@@ -88,6 +94,28 @@ class NiftiCase:
         return Reading(
             ct.like(hu), pet.like(suv), FACTOR_RULE, TIME_RULE, None, tuple(notes), lesions
         )
+
+
+def require_case(found: Found) -> None:
+    """Refuse a case that its files' headers and lengths tell to be unusable; no voxel is judged.
+
+    Args:
+        found: Its files.
+
+    Raises:
+        RefusedError: The reason; the file is called CT, PET or mask.
+    """
+    named = ((found.ct, Unit.HU), (found.pet, Unit.SUV), (found.lesions, Unit.LABEL))
+    for path, unit in named:
+        if path is None:
+            continue
+        try:
+            header = require_sound(path)
+        except RefusedError as error:
+            detail = f"The {_NAMES[unit]}: {error.refusal.detail}"
+            raise RefusedError(error.refusal.reason, detail) from None
+        if unit is Unit.HU:
+            require_wide(*header.reach_mm[:2])
 
 
 def load(path: Path, unit: Unit) -> Volume:

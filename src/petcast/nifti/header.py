@@ -79,6 +79,12 @@ class NiftiHeader:
         return math.prod(self.shape)
 
     @property
+    def reach_mm(self) -> tuple[float, float, float]:
+        """How far the image reaches from right to left, front to back and feet to head."""
+        width, depth, height = np.abs(self.affine[:3, :3]) @ np.array(self.shape, np.float64)
+        return float(width), float(depth), float(height)
+
+    @property
     def data_bytes(self) -> int:
         """How many bytes they take."""
         return self.voxels * self.dtype.itemsize

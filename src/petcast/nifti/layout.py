@@ -12,7 +12,7 @@ folder lies in one of its own (DIR/patient/study/CT.nii.gz), or its name begins 
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,12 +55,17 @@ class Cohort:
         refused: Pseudonyms of study and patient of each incomplete case, and why.
         strays: Files whose names do not say what they hold.
         files: All NIfTI files, strays included.
+        places: The files of each case, complete or not, by the study's pseudonym.
     """
 
     cases: tuple[Found, ...]
     refused: tuple[tuple[str, str, Refusal], ...]
     strays: tuple[Path, ...]
     files: frozenset[Path]
+    places: Mapping[str, tuple[Path, ...]]
+
+
+STRAY = Refusal(Reason.NIFTI_NAME, "The name ends in none of ct, ctres, pet, suv or seg.")
 
 
 @dataclass
@@ -96,15 +101,16 @@ def find_cases(folders: Sequence[Path], salt: str) -> Cohort:
         if not _sort(root, path, groups):
             strays.append(path)
     cases: list[Found] = []
-    refused = []
+    refused, placed = [], {}
     for (study, patient), group in _named(groups.values(), salt):
+        placed[study] = tuple(path for named in group.files.values() for path in named)
         try:
             ct, pet, lesions = _chosen(group)
             cases.append(Found(study, patient, group.patient, ct, pet, lesions))
         except RefusedError as error:
             refused.append((study, patient, error.refusal))
     cases.sort(key=lambda case: case.id)
-    return Cohort(tuple(cases), tuple(sorted(refused)), tuple(strays), frozenset(files))
+    return Cohort(tuple(cases), tuple(sorted(refused)), tuple(strays), frozenset(files), placed)
 
 
 def _walk(folders: Iterable[Path]) -> Iterable[tuple[Path, Path]]:

@@ -46,6 +46,19 @@ def require_field_of_view(ct: Volume) -> None:
         step * n
         for step, n in zip(standing.spacing_mm, reversed(standing.voxels.shape), strict=True)
     )
+    require_wide(width_mm, depth_mm)
+
+
+def require_wide(width_mm: float, depth_mm: float) -> None:
+    """Refuse images that are narrower than a chest.
+
+    Args:
+        width_mm: From right to left.
+        depth_mm: From front to back.
+
+    Raises:
+        RefusedError: FIELD-OF-VIEW.
+    """
     if min(width_mm, depth_mm) < LEAST_FIELD_MM:
         raise RefusedError(
             Reason.FIELD_OF_VIEW,

@@ -1,0 +1,165 @@
+"""What the command line prints of a document for people; `--json` prints the document itself."""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+WIDTH = 140
+"""Columns of a table that goes to a file or a pipe."""
+
+Row = Mapping[str, Any]
+
+
+def print_table(title: str, rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of text.
+
+    Args:
+        title: Stands above.
+        rows: The first one is the head. Columns of numbers stand to the right.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    head, *body = rows
+    for number, name in enumerate(head):
+        numeric = all(_is_numeric(row[number]) for row in body)
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=number == 0)
+    for row in body:
+        table.add_row(*map(Text, row))  # never as markup: a path may hold brackets
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+
+
+def print_rows(title: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Print some columns of a document's rows.
+
+    Args:
+        title: Stands above.
+        columns: Keys of the rows; one that no row fills is left out.
+        rows: Nothing is printed where there are none.
+    """
+    found = list(rows)
+    filled = [name for name in columns if any(row.get(name) not in (None, "") for row in found)]
+    if filled:
+        cells = [[cell(row.get(name)) for name in filled] for row in found]
+        print_table(title, [filled, *cells])
+
+
+def print_scan(document: Mapping[str, Sequence[Row]]) -> None:
+    """Print what `petcast scan` found.
+
+    Args:
+        document: With `studies`, `series` and `files`.
+    """
+    columns = ["id", "modality", "files", "status", "reason", "detail", "where"]
+    for level in ("studies", "series", "files"):
+        print_rows(level.capitalize(), columns, map(_shortened, document[level]))
+    rows = [row for level in document.values() for row in level]
+    notes = [(row["id"], note) for row in rows for note in row.get("notes", ())]
+    if notes:
+        print_table("Repaired or assumed", [("id", "note"), *notes])
+    print_remedies(rows)
+
+
+def print_pairs(index: Mapping[str, Any]) -> None:
+    """Print what `petcast prepare` made.
+
+    Args:
+        index: Of the pairs.
+    """
+    columns = ["id", "part", "slices", "suv_max", "factor_rule", "time_rule", "registration"]
+    rows = [study | {"registration": _codes(study)} for study in index["studies"]]
+    print_rows("Pairs", columns, rows)
+    print_rows("Refused", ["level", "id", "files", "reason", "detail"], index["refused"])
+    print_remedies(index["refused"])
+    if "boxes" in index:
+        names = ("boxes", "placed", "unmatched", "outside", "resized", "clipped", "malformed")
+        print_rows("Tumour boxes", names, [index["boxes"]])
+
+
+def registration_remarks(index: Mapping[str, Any]) -> Iterator[str]:
+    """Say where CT and PET of a study do not lie on each other.
+
+    Args:
+        index: Of the pairs.
+
+    Yields:
+        A sentence a warning.
+    """
+    for study in index["studies"]:
+        for warning in study["registration"]["warnings"]:
+            yield f"study {study['id']}: {warning['code']}: {warning['detail']}"
+
+
+def _codes(study: Row) -> str:
+    warnings = study["registration"]["warnings"]
+    return ", ".join(warning["code"] for warning in warnings) or "good"
+
+
+def print_remedies(rows: Iterable[Row]) -> None:
+    """Print each reason among some rows once, with what to do.
+
+    Args:
+        rows: Refused ones carry a `reason`.
+    """
+    from petcast.refusal import Reason
+
+    met = {row.get("reason") for row in rows}
+    told = [[str(one), one.meaning, one.remedy] for one in Reason if str(one) in met]
+    if told:
+        print_table("What to do", [["reason", "what it means", "what to do"], *told])
+
+
+def _shortened(row: Row) -> Row:
+    """A row whose detail leaves away what the table of reasons says once."""
+    from petcast.refusal import Reason
+
+    meanings = [one.meaning for one in Reason if str(one) == row["reason"]]
+    detail = (row["detail"] or "").removeprefix(meanings[0]).strip() if meanings else None
+    return {**row, "detail": detail}
+
+
+def print_epochs(rows: Sequence[Row]) -> None:
+    """Print the metrics of the last epoch.
+
+    Args:
+        rows: One an epoch.
+    """
+    last = rows[-1]
+    measured = [{"last epoch": part, **last[part]} for part in ("validation", "test") if last[part]]
+    columns = ["last epoch", "ssim", "psnr", "mae", "psnr_body"]
+    print_rows(f"Epoch {last['epoch']}", columns, measured)
+
+
+def shown(path: Path) -> str:
+    """Write a path so that any terminal can show it.
+
+    Args:
+        path: Its bytes need not be text.
+
+    Returns:
+        Text; what cannot be shown is replaced.
+    """
+    return str(path).encode(errors="replace").decode()
+
+
+def cell(value: Any) -> str:
+    """Write a value into a table.
+
+    Args:
+        value: Of a document.
+
+    Returns:
+        Text; empty for None.
+    """
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _is_numeric(text: str) -> bool:
+    return not text or text[0] in "-−+0123456789"

@@ -1,0 +1,69 @@
+"""`petcast scan`: DICOM and NIfTI in one document, nameless unless asked."""
+
+import gzip
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from petcast.refusal import Reason
+from petcast.survey import survey
+from petcast.tables import print_scan
+
+
+@pytest.fixture
+def folder(chest, tiny_cohort: Path, tmp_path: Path) -> Path:
+    """A DICOM study in a zip, a NIfTI case, half a case, a crop, a stray and a text."""
+    place = tmp_path / "Jane Doe"
+    place.mkdir()
+    first, *_ = sorted(tiny_cohort.iterdir())
+    with zipfile.ZipFile(place / "export.zip", "w") as archive:
+        for path in first.rglob("*.dcm"):
+            archive.write(path, path.name)
+    ct = chest(spacing_mm=(10.0, 10.0, 12.0))
+    for name in ("a_ct", "a_pet", "half_ct", "stray"):
+        sitk.WriteImage(ct.to_image(), str(place / f"{name}.nii.gz"))
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((20, 20, 20))), str(place / "crop_ct.nii.gz"))
+    shutil.copy(place / "crop_ct.nii.gz", place / "crop_pet.nii.gz")
+    (place / "readme.txt").write_text("nothing")
+    return place
+
+
+def test_dicom_and_nifti_stand_in_one_document(folder: Path) -> None:
+    found = survey([folder], salt="tests")
+    fates = [row["reason"] for row in found["studies"]]
+    assert sorted(map(str, fates)) == ["FIELD-OF-VIEW", "NO-PET", "None", "None"]
+    assert {row["reason"]: row["files"] for row in found["files"]} == {
+        "NOT-DICOM": 1,
+        "NIFTI-NAME": 1,
+    }
+    assert "Jane" not in json.dumps(found)
+
+
+def test_where_says_which_folder_or_archive_each_row_stands_for(folder: Path) -> None:
+    found = survey([folder], salt="tests", where=True)
+    places = {row["where"] for level in found.values() for row in level}
+    assert str(folder / "export.zip") in places
+    assert f"{folder / 'a_ct.nii.gz'}, {folder / 'a_pet.nii.gz'}" in places
+    assert str(folder / "half_ct.nii.gz") in places
+    assert str(folder / "readme.txt") in places
+    assert not any("petcast-" in place for place in places)
+
+
+def test_the_table_says_what_to_do_and_what_was_repaired(folder: Path, capsys) -> None:
+    print_scan(survey([folder], salt="tests"))
+    said = capsys.readouterr().out
+    for reason in (Reason.FIELD_OF_VIEW, Reason.NIFTI_NAME, Reason.NOT_DICOM, Reason.NO_PET):
+        assert said.count(reason.remedy[:20]) == 1
+    assert "judged by prepare" in said
+
+
+def test_a_damaged_case_is_refused_by_its_header(folder: Path) -> None:
+    whole = gzip.decompress((folder / "a_pet.nii.gz").read_bytes())
+    (folder / "a_pet.nii.gz").write_bytes(gzip.compress(whole[:-100]))
+    reasons = {row["reason"] for row in survey([folder], salt="tests")["studies"]}
+    assert "NIFTI-DAMAGED" in reasons
