@@ -17,8 +17,22 @@ from petcast.pairs import Pairs, study_folder, write_index, write_study
 from petcast.phantom import write_cohort
 from petcast.prepare import prepare
 from petcast.recipe import PreparationRecipe
+from petcast.refusal import Reason
 from petcast.split import PARTS
 from petcast.volume import Unit, Volume
+
+SEEN_IN_VOXELS = frozenset(
+    {reason for reason in Reason if reason.startswith("NIFTI-")}
+    | {Reason.NOT_FINITE, Reason.NOT_SUV, Reason.NOT_A_MASK, Reason.FIELD_OF_VIEW, Reason.NO_LUNGS}
+)
+"""Reasons that no DICOM header shows; tests/nifti/test_reasons.py has a fixture for each, and
+tests/dicom/test_reasons.py for each of the others."""
+
+
+@pytest.fixture(scope="session")
+def seen_in_voxels() -> frozenset[Reason]:
+    return SEEN_IN_VOXELS
+
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -41,12 +41,3 @@ def test_a_refusal_travels_between_processes_whole() -> None:
     assert again.refusal == error.refusal
     assert str(again) == str(error)
     assert "Export the whole series" in str(again)
-
-
-@pytest.mark.parametrize("reason", Reason, ids=str)
-def test_each_code_is_provoked_by_a_test(reason: Reason, request) -> None:
-    tests = request.config.rootpath / "tests"
-    sources = [path for path in tests.rglob("test_*.py") if path != Path(__file__)]
-    lists = re.compile(r"RAISED_BY_\w+ = \{.*?\}", re.DOTALL)  # they promise a test, they are none
-    texts = [lists.sub("", path.read_text(encoding="utf-8")) for path in sources]
-    assert any(f"Reason.{reason.name}" in text or f'"{reason}"' in text for text in texts)

@@ -21,21 +21,6 @@ BEFORE: dict[Reason, Damage] = {}
 """Damages done to the slices before they are written."""
 AFTER: dict[Reason, Damage] = {}
 """Damages done to the files."""
-RAISED_BY_PREPARE = {Reason.NO_LUNGS}
-"""Seen in the voxels, so tested where they are read: tests/test_prepare.py."""
-RAISED_BY_NIFTI = {
-    Reason.NIFTI_NAME,
-    Reason.NIFTI_DAMAGED,
-    Reason.NIFTI_SHAPE,
-    Reason.NIFTI_SIZE,
-    Reason.NIFTI_PLACE,
-    Reason.NOT_FINITE,
-    Reason.NOT_SUV,
-    Reason.NOT_A_MASK,
-    Reason.FIELD_OF_VIEW,
-}
-"""Each has its damaged file in tests/nifti."""
-ELSEWHERE = RAISED_BY_PREPARE | RAISED_BY_NIFTI
 
 
 def before(reason: Reason) -> Callable[[Damage], Damage]:
@@ -385,9 +370,13 @@ def _a_ct_of_another_region(export) -> None:
         slice_.ImagePositionPatient = [x, y, z + 500]
 
 
-@pytest.mark.parametrize("reason", [r for r in Reason if r not in ELSEWHERE], ids=str)
+def test_each_reason_has_a_fixture_here_or_among_the_voxels(seen_in_voxels) -> None:
+    assert set(BEFORE).isdisjoint(AFTER)
+    assert {*BEFORE, *AFTER} == set(Reason) - seen_in_voxels
+
+
+@pytest.mark.parametrize("reason", [*BEFORE, *AFTER], ids=str)
 def test_each_damage_gets_its_own_code(reason: Reason, export, codes, accounted) -> None:
-    assert reason in BEFORE or reason in AFTER, "no fixture shows this reason"
     BEFORE.get(reason, lambda export: None)(export)
     folder = export.write()
     AFTER.get(reason, lambda export: None)(export)
