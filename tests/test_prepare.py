@@ -67,6 +67,10 @@ class DrawnCase:
     def files(self) -> tuple[Path, ...]:
         return (self.path,)
 
+    @property
+    def annotations(self) -> None:
+        return None
+
     def read(self) -> Reading:
         suv = np.full_like(self.ct.voxels, float(self.path.read_text()), np.float32)
         return Reading(self.ct, self.ct.like(suv, Unit.SUV), "dose", "start")

@@ -361,7 +361,7 @@ def study(
         _print_json(done.results)
         return
     for title, rows in done.printed():
-        _print_table(title, rows)
+        tables.print_table(title, rows)
     typer.echo(f"The study: {page}")
 
 
