@@ -282,3 +282,19 @@ def test_a_name_whose_bytes_are_no_text_is_accounted_for_too(export, codes, acco
     found = scan([folder], salt="tests")
     assert codes(found) == {"NOT-DICOM"}
     assert len(accounted(found)) == 25
+
+
+def test_a_folder_that_cannot_be_listed_is_refused_not_skipped(export, codes, monkeypatch) -> None:
+    closed = export.write() / "closed"
+    closed.mkdir()
+    listed = os.scandir
+
+    def scandir(path):
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", str(closed))
+        return listed(path)
+
+    monkeypatch.setattr("os.scandir", scandir)
+    found = scan([export.folder], salt="tests")
+    assert codes(found) == {"UNREADABLE"}
+    assert [file.path for file in found.files] == [closed]

@@ -133,12 +133,16 @@ def _opened(archives: Iterable[Path], scratch: Path | None) -> tuple[list[Unpack
 
 
 def _walk(folders: Iterable[Path]) -> Iterator[Path]:
-    """Every file below some folders, each once, links followed but never in a circle."""
+    """Every file below some folders, each once, links followed but never in a circle.
+
+    A folder that cannot be listed comes as itself, to be refused as unreadable.
+    """
     given = dict.fromkeys(folder for folder in folders if not folder.is_dir())
     yield from given
     seen: set[tuple[int, int]] = set()
+    closed: list[OSError] = []
     for folder in folders:
-        for place, inner, names in os.walk(folder, followlinks=True):
+        for place, inner, names in os.walk(folder, followlinks=True, onerror=closed.append):
             status = Path(place).stat()
             mark = (status.st_dev, status.st_ino)
             if mark in seen:
@@ -148,6 +152,7 @@ def _walk(folders: Iterable[Path]) -> Iterator[Path]:
             inner.sort()
             found = (Path(place) / name for name in sorted(names))
             yield from (path for path in found if path not in given)
+    yield from (Path(error.filename) for error in closed if error.filename)
 
 
 # Headers
