@@ -141,7 +141,7 @@ def _walk(folders: Iterable[Path]) -> Iterator[Path]:
     yield from given
     seen: set[tuple[int, int]] = set()
     closed: list[OSError] = []
-    for folder in folders:
+    for folder in (one for one in folders if one not in given):
         for place, inner, names in os.walk(folder, followlinks=True, onerror=closed.append):
             status = Path(place).stat()
             mark = (status.st_dev, status.st_ino)
