@@ -391,9 +391,8 @@ def _nothing(folders: Sequence[Path], refused: Sequence[Document]) -> str:
         return f"{where}: nothing was found; give folders or zips of DICOM, or a NIfTI cohort"
     counted: Counter[tuple[str, str]] = Counter()
     for row in refused:
-        counted[row["reason"], row["level"]] += max(
-            1, row["files"] if row["level"] == "file" else 1
-        )
+        files = row["files"] if row["level"] == "file" else 1
+        counted[row["reason"], row["level"]] += max(1, files)
     lines = [f"{where}: nothing can be used"]
     for (reason, level), count in sorted(counted.items()):
         known = {str(one): one for one in Reason}[reason]
