@@ -38,7 +38,7 @@ LEAST_LUNG_CORRELATION = 0.45
 ARMS_FAR_MM = 8.0
 """How far from the other image's body an arm lies elsewhere."""
 MOST_ASTRAY = 0.02
-"""Share of the body that may be arm lying elsewhere; a whole arm is 0.02 to 0.05 of a chest."""
+"""Share of the body that may be arm lying elsewhere; an arm is 0.02 to 0.04 of a chest."""
 
 
 class Code(StrEnum):
