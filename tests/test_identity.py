@@ -30,6 +30,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from petcast.phantom import write_cohort
 from petcast.volume import Unit, Volume
 
+pytestmark = pytest.mark.timeout(900)
+
 PLANTED, TYPED = "Qzplanted", "Qztyped"
 NAME = f"{PLANTED}^Anna"
 TEXTS = {"PN", "LO", "SH", "LT", "ST", "UT", "UC", "UR", "AE"}

@@ -391,6 +391,9 @@ def archive(
     subjects: Annotated[
         list[str] | None, typer.Option(help="Fetch only these subjects; may be repeated.")
     ] = None,
+    mirror: Annotated[
+        str | None, typer.Option(help="Fetch from here instead: https://host/{bucket}.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say what of a public collection is usable, or fetch it.
@@ -402,7 +405,8 @@ def archive(
     from petcast import archive as archives
 
     if download is not None:
-        report = archives.download(collection, download, subjects or None)
+        there = mirror or archives.ENDPOINT
+        report = archives.download(collection, download, subjects or None, endpoint=there)
         _print_json(report.to_json()) if as_json else typer.echo(f"Fetched into {report.out}")
         return
     summary = archives.summarise(collection)

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from petcast import cli
 from petcast.archive import Patience, download
 from petcast.archive.bucket import Bucket
 from petcast.durable import exclusive
@@ -347,3 +349,16 @@ def test_an_impossible_patience_is_refused(options: dict[str, Any]) -> None:
 def test_a_download_needs_a_worker(cohort: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="worker"):
         fetch(cohort, tmp_path, workers=0)
+
+
+def test_the_command_fetches_from_a_mirror(
+    cohort: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("petcast.archive.collection.find_index", lambda: cohort.index)
+    monkeypatch.setattr("petcast.archive.collection.index_version", lambda: "made up")
+    out, mirror = tmp_path / "dx", cohort.bucket.endpoint
+    call = ["archive", "lung-pet-ct-dx", "--download", str(out), "--mirror", mirror, "--json"]
+    done = CliRunner().invoke(cli.app, [*call, "--subjects", "G0002"])
+    assert done.exit_code == 0, done.output
+    assert len(list((out / "G0002").rglob("*.dcm"))) == 7
+    assert not (out / "A0001").exists()

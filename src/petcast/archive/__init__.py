@@ -5,7 +5,7 @@ the only part of petcast that does. Both need the extra `archive`; the tumour bo
 """
 
 from petcast.archive.boxes import BoxTable, TumourBox, read_boxes
-from petcast.archive.bucket import Patience
+from petcast.archive.bucket import ENDPOINT, Patience
 from petcast.archive.collection import CollectionSummary, summarise
 from petcast.archive.download import DownloadReport, download
 from petcast.archive.lesions import (
@@ -17,6 +17,7 @@ from petcast.archive.lesions import (
 )
 
 __all__ = [
+    "ENDPOINT",
     "BoxMatches",
     "BoxTable",
     "CollectionSummary",
