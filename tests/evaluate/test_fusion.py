@@ -1,6 +1,11 @@
 """Which studies the report shows beside the registration check's figures."""
 
-from petcast.evaluate.fusion import PICTURES, worst_studies
+from pathlib import Path
+
+import numpy as np
+
+from petcast.evaluate.fusion import PICTURES, save_fusion, worst_studies
+from petcast.pairs import Pairs
 
 
 def row(name: str, x_mm: float | None, codes: tuple[str, ...] = (), dome_mm: float | None = None):
@@ -25,3 +30,16 @@ def test_most_warnings_come_first_then_the_largest_distance() -> None:
 
 def test_studies_prepared_before_the_check_are_left_out() -> None:
     assert worst_studies([{"id": "old"}, row("new", 1.0)]) == [("new", 7)]
+
+
+def test_the_worst_slices_are_kept_as_they_lie_in_the_pairs(
+    whole_pairs: Path, tmp_path: Path
+) -> None:
+    pairs = Pairs.open(whole_pairs)
+    save_fusion(pairs, tmp_path / "registration.npz")
+    studies = {study.id: study for study in pairs.studies()}
+    with np.load(tmp_path / "registration.npz", allow_pickle=False) as kept:
+        assert len(set(kept["study"])) == PICTURES
+        for place, (name, z) in enumerate(zip(kept["study"], kept["slice"], strict=True)):
+            for array in ("ct", "pet", "regions"):
+                assert np.array_equal(kept[array][place], getattr(studies[name], array)[z])
