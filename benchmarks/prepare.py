@@ -78,10 +78,13 @@ def peak_mb() -> tuple[float, float]:
 
 def prepare_once(tree: Path, out: Path, recipe: PreparationRecipe, workers: int) -> None:
     """Prepare in this process; print what it took."""
-    taken_s = seconds(lambda: prepare([tree], out, recipe, salt="bench", workers=workers))
+    taken_s, busy = both_seconds(
+        lambda: prepare([tree], out, recipe, salt="bench", workers=workers)
+    )
     own, child = peak_mb()
     studies = len(list((out / "studies").iterdir()))
-    print(json.dumps({"seconds": taken_s, "own": own, "child": child, "studies": studies}))
+    facts = {"seconds": taken_s, "busy": busy, "own": own, "child": child, "studies": studies}
+    print(json.dumps(facts))
 
 
 def prepared(tree: Path, out: Path, workers: int, full: bool = False) -> dict[str, float]:
@@ -131,14 +134,16 @@ def bench_growth(place: Path, tree: Path, files: int, times: Sequence[int], work
     patients = len(list(tree.iterdir()))
     largest = max(times)
     print(f"\nprepare, small slices, {workers} processes")
-    print("times   files   studies   seconds   files/s   parent MB   largest worker MB")
+    head = "seconds   files/s   processor ms a file   parent MB   largest worker MB"
+    print(f"times   files   studies   {head}")
     for factor in times:
         share = part_of(tree, place / f"{factor}", patients * factor // largest)
         found = prepared(share, place / "pairs", workers)
         count = files * factor // largest
         print(
             f"{factor:5} {count:7,} {found['studies']:9,} {found['seconds']:9.1f}"
-            f" {count / found['seconds']:9.0f} {found['own']:11.0f} {found['child']:19.0f}",
+            f" {count / found['seconds']:9.0f} {found['busy'] / count * 1000:21.1f}"
+            f" {found['own']:11.0f} {found['child']:19.0f}",
             flush=True,
         )
 
@@ -153,6 +158,7 @@ def bench_full(place: Path, patients: int, workers: int) -> float:
     print(
         f"\nprepare, slices of full size (512² and 200²) onto 256² at 2 mm: {files:,} files of "
         f"{patients} patients, {found['seconds']:.1f} s, {rate:.1f} files/s, "
+        f"{found['busy'] / files * 1000:.0f} processor ms a file, "
         f"largest worker {found['child']:.0f} MB"
     )
     return rate
