@@ -21,15 +21,12 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from petcast.dicom.scan import CHUNK_FILES, scan
-from petcast.phantom.crowd import write_crowd
-from petcast.prepare import prepare
-from petcast.recipe import PreparationRecipe
-from petcast.workers import cores
-
+# petcast is imported where it is used: each of the processes imports this file, and the bare loop
+# shall pay for pydicom alone.
+CHUNK_FILES = 64
 COLLECTION_FILES, COLLECTION_SLICES = 251_135, 63_972 + 35_543
 """Lung-PET-CT-Dx: all files, and the slices of its usable CT and PET."""
-SMALL = PreparationRecipe(size=32, spacing_mm=16.0, slices="all")
+SMALL = {"size": 32, "spacing_mm": 16.0, "slices": "all"}
 FULL_MODELS = 2
 
 
@@ -76,8 +73,12 @@ def peak_mb() -> tuple[float, float]:
     return int(line.split()[1]) / 1024, children
 
 
-def prepare_once(tree: Path, out: Path, recipe: PreparationRecipe, workers: int) -> None:
+def prepare_once(tree: Path, out: Path, knobs: dict[str, object], workers: int) -> None:
     """Prepare in this process; print what it took."""
+    from petcast.prepare import prepare
+    from petcast.recipe import PreparationRecipe
+
+    recipe = PreparationRecipe(**knobs)
     taken_s, busy = both_seconds(
         lambda: prepare([tree], out, recipe, salt="bench", workers=workers)
     )
@@ -106,6 +107,8 @@ def part_of(tree: Path, share: Path, patients: int) -> Path:
 
 def bench_scan(tree: Path, files: int, rounds: int, workers: int) -> float:
     """Time both in turns, the first one alternating; give the rate of scanning."""
+    from petcast.dicom.scan import scan
+
     bare(tree, workers)  # brings the files into memory
     print(f"\nscan beside bare pydicom in turns, {files:,} files, {workers} processes")
     print("round   bare files/s   scan files/s   scan/bare   by processor time")
@@ -149,6 +152,8 @@ def bench_growth(place: Path, tree: Path, files: int, times: Sequence[int], work
 
 
 def bench_full(place: Path, patients: int, workers: int) -> float:
+    from petcast.phantom.crowd import write_crowd
+
     tree = place / "full"
     files = write_crowd(
         tree, patients, models=FULL_MODELS, ct_size=512, pet_size=200, slice_step_mm=None
@@ -165,6 +170,9 @@ def bench_full(place: Path, patients: int, workers: int) -> float:
 
 
 def main() -> None:
+    from petcast.phantom.crowd import write_crowd
+    from petcast.workers import cores
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=5000, help="about so many at 1 ×")
     parser.add_argument("--times", type=int, nargs="*", default=[1, 2, 4])
@@ -175,8 +183,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help=argparse.SUPPRESS)
     knobs = parser.parse_args()
     if knobs.once:
-        recipe = PreparationRecipe() if knobs.full else SMALL
-        prepare_once(*knobs.once, recipe, knobs.workers)
+        prepare_once(*knobs.once, {} if knobs.full else SMALL, knobs.workers)
         return
     with tempfile.TemporaryDirectory(prefix="petcast-bench-") as folder:
         place = Path(folder)
