@@ -367,7 +367,9 @@ def study(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A trained, evaluated run.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN|STUDY", help="A trained, evaluated run, or a study.")
+    ],
     out: Annotated[Path, typer.Option(help="The page to write; it opens without network.")],
 ) -> None:
     """Write one self-contained HTML page.

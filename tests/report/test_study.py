@@ -115,12 +115,13 @@ def test_cautions_say_what_is_missing() -> None:
     scores = [score("U-Net", None, state="diverged at epoch 7"),
               score("Stage01", None, state="3 of 9 epochs")]  # fmt: skip
     divisions = {"sound": {"patients": {"test": 1}, "empty": ["validation"]}}
-    given = results(epochs=9, divisions=divisions, tables=[table("table-4", scores)],
-                    warnings={"BEATEN-BY-TRIVIAL": ["U-Net", "Stage01"]})  # fmt: skip
+    flaws = {"BEATEN-BY-TRIVIAL": ["U-Net", "Stage01"], "ZERO-PREDICTION": ["Stage01"]}
+    tables = [table("table-4", scores)]
+    given = results(epochs=9, divisions=divisions, tables=tables, warnings=flaws)
     said = dict(cautions(given))
     assert list(said) == [
         "FEWER-EPOCHS", "NO-VALIDATION", "FEW-PATIENTS", "DIVERGED", "NOT-FINISHED",
-        "BEATEN-BY-TRIVIAL",
+        "ZERO-PREDICTION", "BEATEN-BY-TRIVIAL",
     ]  # fmt: skip
     assert "epoch 7" in said["DIVERGED"]
     assert "U-Net and Stage01" in said["BEATEN-BY-TRIVIAL"]

@@ -26,6 +26,11 @@ def test_markdown_has_as_many_cells_in_every_row() -> None:
     assert "1 [0, 2]" in rows[2]
 
 
+def test_where_space_is_scarce_the_first_group_is_left_out() -> None:
+    table = Table("k", "t", "n", TABLE.groups, TABLE.lines[:1], "", [])
+    assert table.without_first_group().printed() == [["n", "c"], ["one", "3"]]
+
+
 def test_a_table_survives_json() -> None:
     assert table_of(TABLE.to_json()) == TABLE
 

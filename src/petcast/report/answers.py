@@ -15,6 +15,27 @@ PAPER_EPOCHS = 200
 DIGITS = {"ssim": 4, "psnr": 2, "mae": 4}
 BETTER = {"ssim": 1, "psnr": 1, "mae": -1}
 
+TOO_SHORT = (
+    f"{{epochs}} of the paper's {PAPER_EPOCHS}: what follows shows how the comparison works, not "
+    "yet who wins it."
+)
+NOBODY = {
+    "test": ("NO-TEST-PATIENT", "Nobody is left to test: the sound protocol has no numbers."),
+    "validation": (
+        "NO-VALIDATION",
+        "No patient chooses the epoch, so under the sound protocol the last epoch is measured, "
+        "good or bad. The test patients never choose it.",
+    ),
+}
+"""What it means that a part of the sound division is empty."""
+
+FLAWS = {
+    "ZERO-PREDICTION": "Nothing but zeros is predicted by {names}: a score of the all-zero image.",
+    "CONSTANT-PREDICTION": "One SUV everywhere inside the body is predicted by {names}.",
+    "BEATEN-BY-TRIVIAL": "Inside the body a trivial image is as good as {names}.",
+}
+"""What evaluations found, said of several generators."""
+
 Kind = Literal["good", "mixed", "bad", "unknown"]
 
 
@@ -128,35 +149,20 @@ def cautions(results: Document) -> Iterator[tuple[str, str]]:
     """
     epochs = int(results.get("epochs") or 0)
     if epochs < PAPER_EPOCHS:
-        yield (
-            "FEWER-EPOCHS",
-            (
-                f"{count(epochs, 'epoch')} of the paper's {PAPER_EPOCHS}: what follows shows how "
-                "the comparison works, not yet who wins it."
-            ),
-        )
+        yield "FEWER-EPOCHS", TOO_SHORT.format(epochs=count(epochs, "epoch"))
     sound = table(table(results, "divisions"), "sound")
     empty = sound.get("empty") or []
-    if "test" in empty:
-        yield "NO-TEST-PATIENT", "Nobody is left to test: the sound protocol has no numbers."
-    if "validation" in empty:
-        yield (
-            "NO-VALIDATION",
-            (
-                "No patient chooses the epoch, so under the sound protocol the last epoch is "
-                "measured, good or bad. The test patients never choose it."
-            ),
-        )
+    for part, (code, sentence) in NOBODY.items():
+        if part in empty:
+            yield code, sentence
     tests = int(table(sound, "patients").get("test") or 0)
     if 0 < tests < LEAST_PATIENTS:
         yield "FEW-PATIENTS", _few(tests)
     yield from _unfinished(results)
-    beaten = table(results, "warnings").get("BEATEN-BY-TRIVIAL") or []
-    if beaten:
-        yield (
-            "BEATEN-BY-TRIVIAL",
-            (f"Inside the body a trivial image is as good as {_listed(beaten)}."),
-        )
+    for code, sentence in FLAWS.items():
+        names = table(results, "warnings").get(code) or []
+        if names:
+            yield code, sentence.format(names=_listed(names))
 
 
 def _outcome(psnr: Mapping[str, Any], mine: str, theirs: str) -> tuple[Kind, str]:

@@ -59,7 +59,7 @@ class Group:
     """Columns that belong together.
 
     Attributes:
-        label: What they have in common; may be empty.
+        label: What they have in common, in short up to the first comma; may be empty.
         columns: Their headings.
     """
 
@@ -123,7 +123,7 @@ class Table:
             A head and a row a line; second lines after a line break.
         """
         head = [
-            f"{group.label}: {column}" if group.label else column
+            f"{group.label.partition(',')[0]}: {column}" if group.label else column
             for group in self.groups
             for column in group.columns
         ]
@@ -131,6 +131,16 @@ class Table:
             [self.first, *head],
             *([line.name, *_spread(line.cells, bold)] for line in self.lines),
         ]
+
+    def without_first_group(self) -> "Table":
+        """Leave out the first columns, where space is scarce.
+
+        Returns:
+            The table without its first group.
+        """
+        dropped = len(self.groups[0].columns)
+        lines = [replace(line, cells=line.cells[dropped:]) for line in self.lines]
+        return replace(self, groups=self.groups[1:], lines=lines)
 
     def to_json(self) -> dict[str, Any]:
         """Lay the table out for results.json.
