@@ -1,5 +1,6 @@
 """Slices as batches: every slice once, neighbours stay inside their study."""
 
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,14 @@ def dataset(tiny_pairs: Path) -> SliceDataset:
 
 def test_every_slice_comes_once_in_the_order_asked_for(dataset: SliceDataset) -> None:
     order = torch.randperm(len(dataset))
-    pets = torch.cat([batch.suv for batch in dataset.batches(order, 2)])
-    assert torch.equal(pets, dataset.batch(order.tolist()).suv)
+    assert list(chain(*dataset.division(order, 2))) == order.tolist()
+    assert list(chain(*dataset.division(None, 2))) == list(range(len(dataset)))
 
 
 @pytest.mark.parametrize(("slices", "size", "expected"), [(5, 2, [2, 3]), (6, 4, [4, 2])])
 def test_no_batch_of_one_is_left_over(dataset, slices: int, size: int, expected) -> None:
     order = torch.arange(slices)
-    assert [len(batch.suv) for batch in dataset.batches(order, size)] == expected
+    assert [len(batch) for batch in dataset.division(order, size)] == expected
 
 
 def test_neighbours_do_not_reach_into_the_next_study(tiny_pairs: Path) -> None:
@@ -40,3 +41,14 @@ def test_neighbours_do_not_reach_into_the_next_study(tiny_pairs: Path) -> None:
 def test_two_slices_are_neither_one_nor_neighbours(tiny_pairs: Path) -> None:
     with pytest.raises(UsageError, match="3 neighbours"):
         SliceDataset([], channels=2)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_stored_is_what_batches_are_made_of(tiny_pairs: Path, channels: int) -> None:
+    dataset = SliceDataset(Pairs.open(tiny_pairs).studies("train"), channels)
+    ct, pet, body = dataset.stored()
+    batch = dataset.batch(range(len(dataset)))
+    assert torch.equal(ct[dataset.channels()].float(), batch.hu)
+    assert torch.equal(pet, batch.suv)
+    assert torch.equal(body, batch.body)
+    assert dataset.nbytes == ct.nbytes + pet.nbytes + body.nbytes

@@ -1,6 +1,6 @@
 """Slices of the pairs, as batches of tensors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,35 @@ class SliceDataset:
     def __len__(self) -> int:
         return len(self._places)
 
+    @property
+    def nbytes(self) -> int:
+        """What `stored` takes."""
+        return sum(s.ct.nbytes + s.pet.nbytes + s.regions.nbytes for s in self._studies)
+
+    def stored(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Read all slices, each once, as they are stored.
+
+        Returns:
+            CT int16 in HU, PET float32 in SUV, True inside the body; each (n, y, x).
+        """
+        ct = np.concatenate([study.ct for study in self._studies])
+        pet = np.concatenate([study.pet for study in self._studies])
+        body = np.concatenate([study.regions for study in self._studies]) >= BODY
+        return torch.from_numpy(ct), torch.from_numpy(pet), torch.from_numpy(body)
+
+    def channels(self) -> Int[Tensor, "n c"]:
+        """Say which slices of `stored` are each slice's channels.
+
+        Returns:
+            Itself, or itself between its neighbours in the same study.
+        """
+        starts = np.cumsum([0, *(study.slices for study in self._studies)])
+        rows = [
+            starts[s] + ct_slices(np.arange(self._studies[s].slices), z, self._channels)
+            for s, z in self._places
+        ]
+        return torch.from_numpy(np.array(rows, dtype=np.int64).reshape(-1, self._channels))
+
     def batch(self, indices: Sequence[int]) -> Batch:
         """Read some slices.
 
@@ -77,23 +106,22 @@ class SliceDataset:
             torch.from_numpy(body),
         )
 
-    def batches(self, order: Int[Tensor, " n"] | None, size: int) -> Iterator[Batch]:
-        """Read all slices, batch by batch.
+    def division(self, order: Int[Tensor, " n"] | None, size: int) -> list[list[int]]:
+        """Divide all slices into batches.
 
         Args:
             order: A permutation of the slices; as stored where None.
             size: Slices a batch. A last batch of one slice joins the one before it, since
                 batch normalisation learns nothing from a batch of one.
 
-        Yields:
-            The batches.
+        Returns:
+            The indices of each batch.
         """
         places = list(range(len(self))) if order is None else order.tolist()
         starts = list(range(0, len(places), size))
         if len(starts) > 1 and len(places) % size == 1:
             starts.pop()
-        for start, end in zip(starts, [*starts[1:], len(places)], strict=True):
-            yield self.batch(places[start:end])
+        return [places[a:b] for a, b in zip(starts, [*starts[1:], len(places)], strict=True)]
 
 
 def ct_slices(ct: np.ndarray, z: int, channels: int) -> np.ndarray:

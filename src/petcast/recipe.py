@@ -132,10 +132,30 @@ class OptimizerRecipe(Knobs):
     Attributes:
         learning_rate: The paper's 0.001.
         betas: Decay of Adam's two moments; not stated in the paper, Adam's own defaults.
+        schedule: The learning rate stays, as published, or falls along a cosine to 0.
+        warmup_epochs: Over so many epochs it rises from 0 first.
     """
 
     learning_rate: Positive = 0.001
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_epochs: NotNegative = 0.0
+
+
+class AugmentationRecipe(Knobs):
+    """Random motions of a slice, CT and PET alike; the paper mentions none.
+
+    Attributes:
+        flip: Share of the slices that are mirrored, left for right.
+        rotate_degrees: Turned by up to so much to either side.
+        scale: Enlarged or reduced by up to this share.
+        shift_mm: Moved by up to so much along x and y.
+    """
+
+    flip: Annotated[float, Field(ge=0, le=1)] = 0.0
+    rotate_degrees: NotNegative = 0.0
+    scale: Fraction = 0.0
+    shift_mm: NotNegative = 0.0
 
 
 class TrainingRecipe(Knobs):
@@ -148,6 +168,8 @@ class TrainingRecipe(Knobs):
         device: "auto" takes a GPU where there is one.
         best: The metric on the validation patients that chooses `best`; where there is no
             validation patient, `best` is the last epoch.
+        ema: Score and keep a moving average of the weights that keeps this share of itself at
+            each step; 0 keeps the weights as they are.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 200
@@ -155,6 +177,29 @@ class TrainingRecipe(Knobs):
     seed: int = 0
     device: str = "auto"
     best: Literal["ssim", "psnr", "mae", "psnr_body"] = "psnr"
+    ema: Fraction = 0.0
+
+
+class EngineRecipe(Knobs):
+    """How a step is computed; what it computes changes with the precision alone.
+
+    Attributes:
+        precision: Of the networks' arithmetic; weights, losses and optimiser stay float32.
+        rewrites: Use the faster forms of `petcast.engine.rewrites`, equal up to rounding.
+        compile: Let torch.compile fuse the generator: some percent faster, a minute later.
+        recompute: Run each stage again in the backward pass instead of keeping its features:
+            a ten-stage cascade in the memory of about one.
+        pairs: All slices on the device, or read ahead from the memory maps; "auto" takes the
+            former where they need less than a quarter of its free memory.
+        tensorboard: Write the curves for TensorBoard, too (the extra `tensorboard`).
+    """
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    rewrites: bool = True
+    compile: bool = False
+    recompute: bool = False
+    pairs: Literal["auto", "resident", "streamed"] = "auto"
+    tensorboard: bool = False
 
 
 class Recipe(Knobs):
@@ -165,14 +210,18 @@ class Recipe(Knobs):
         model: The generator and its windows.
         loss: What it minimises.
         optimizer: How.
+        augmentation: On which motions of the slices.
         training: For how long.
+        engine: How a step is computed.
     """
 
     preparation: PreparationRecipe = PreparationRecipe()
     model: ModelRecipe = ModelRecipe()
     loss: LossRecipe = LossRecipe()
     optimizer: OptimizerRecipe = OptimizerRecipe()
+    augmentation: AugmentationRecipe = AugmentationRecipe()
     training: TrainingRecipe = TrainingRecipe()
+    engine: EngineRecipe = EngineRecipe()
 
     def to_toml(self) -> str:
         """The recipe as TOML, every knob written out.

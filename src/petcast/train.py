@@ -8,33 +8,24 @@ import json
 import math
 import os
 import time
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from petcast import losses
 from petcast.audit import require_clean
-from petcast.checkpoint import (
-    MODEL_FILE,
-    TRAINING_FILE,
-    Card,
-    Tensors,
-    load_card,
-    load_tensors,
-    load_weights,
-    optimizer_tensors,
-    restore_optimizer,
-    save_checkpoint,
-)
-from petcast.dataset import Batch, SliceDataset
+from petcast.checkpoint import Card, Tensors, load_card, save_checkpoint
+from petcast.dataset import SliceDataset
 from petcast.device import choose_device, keep_freed_memory
 from petcast.durable import exclusive, read_json, settle, write_json, write_text
+from petcast.engine import Learner, augment
+from petcast.engine.curves import Curves
+from petcast.engine.feed import Feed
+from petcast.engine.parallel import World, joined
 from petcast.errors import DataError, TrainingError, UsageError
 from petcast.metrics import score_slices
-from petcast.models import Discriminator, Synthesizer
 from petcast.pairs import Pairs
 from petcast.progress import track
 from petcast.recipe import Recipe, load_recipe
@@ -47,137 +38,30 @@ SAVING_SHARE = 0.05
 """Saving the state of training may take this share of the time; a large model is then saved
 less often than once an epoch, and a killed run repeats a few more epochs."""
 
+HARMLESS = {"training.epochs", "training.device", "engine.pairs", "engine.tensorboard"}
+"""Knobs that may be other ones when a run is taken up again."""
+
 Row = dict[str, Any]
-
-
-@dataclass
-class Learner:
-    """All that changes during training.
-
-    Attributes:
-        recipe: What to do.
-        device: Where.
-        synthesizer: The generator in its units.
-        discriminator: Its opponent, or None where the adversarial loss has no weight.
-    """
-
-    recipe: Recipe
-    device: torch.device
-    synthesizer: Synthesizer = field(init=False)
-    discriminator: Discriminator | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        torch.manual_seed(self.recipe.training.seed)
-        self.synthesizer = Synthesizer(self.recipe.model).to(self.device)
-        adversarial = self.recipe.loss.adversarial > 0
-        self.discriminator = Discriminator().to(self.device) if adversarial else None
-        self._generator_adam = self._adam(self.synthesizer)
-        self._discriminator_adam = self._adam(self.discriminator) if self.discriminator else None
-
-    def _adam(self, module: nn.Module) -> torch.optim.Adam:
-        knobs = self.recipe.optimizer
-        return torch.optim.Adam(
-            module.parameters(), lr=knobs.learning_rate, betas=knobs.betas, fused=True
-        )
-
-    def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Learn from one batch.
-
-        Args:
-            batch: Slices, on the learner's device.
-
-        Returns:
-            Each term of the loss, still on the device.
-        """
-        ct = self.synthesizer.normalise(batch.hu)
-        pet = self.synthesizer.target(batch.suv)
-        stages = self.synthesizer.stages(batch.hu)
-        terms = {}
-        if self.discriminator is not None:
-            terms["discriminator"] = self._step_discriminator(ct, pet, stages[-1].detach())
-        terms |= self._step_generator(ct, pet, stages)
-        return {name: value.detach() for name, value in terms.items()}
-
-    def _step_discriminator(self, ct: Tensor, pet: Tensor, fake: Tensor) -> Tensor:
-        assert self.discriminator is not None  # noqa: S101 - for the type checker
-        assert self._discriminator_adam is not None  # noqa: S101
-        loss = losses.discriminator_loss(
-            self.discriminator(ct, pet),
-            self.discriminator(ct, fake),
-            self.recipe.loss.adversarial_form,
-        )
-        self._discriminator_adam.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        self._discriminator_adam.step()
-        return loss
-
-    def _step_generator(self, ct: Tensor, pet: Tensor, stages: list[Tensor]) -> dict[str, Tensor]:
-        knobs = self.recipe.loss
-        supervised = stages if knobs.stages == "all" else stages[-1:]
-        terms = {
-            "mse": torch.stack([losses.mse(stage, pet) for stage in supervised]).mean(),
-            "l1": torch.stack([losses.l1(stage, pet) for stage in supervised]).mean(),
-        }
-        loss = knobs.mse * terms["mse"] + knobs.l1 * terms["l1"]
-        if self.discriminator is not None:
-            self.discriminator.requires_grad_(False)
-            terms["adversarial"] = losses.generator_adversarial_loss(
-                self.discriminator(ct, stages[-1]), knobs.adversarial_form
-            )
-            loss = loss + knobs.adversarial * terms["adversarial"]
-        self._generator_adam.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        self._generator_adam.step()
-        if self.discriminator is not None:
-            self.discriminator.requires_grad_(True)
-        return {"loss": loss, **terms}
-
-    def training_state(self) -> Tensors:
-        """Everything that resuming needs besides the generator's weights.
-
-        Returns:
-            Named tensors.
-        """
-        tensors = optimizer_tensors(self._generator_adam, "generator_adam")
-        if self.discriminator is not None and self._discriminator_adam is not None:
-            tensors |= optimizer_tensors(self._discriminator_adam, "discriminator_adam")
-            weights = self.discriminator.state_dict()
-            tensors |= {f"discriminator/{name}": value for name, value in weights.items()}
-        return tensors
-
-    def restore(self, checkpoint: Path, card: Card) -> None:
-        """Take up where a checkpoint left off.
-
-        Args:
-            checkpoint: `RUN/last`.
-            card: Its card.
-        """
-        load_weights(self.synthesizer, load_tensors(checkpoint, MODEL_FILE, card), checkpoint)
-        state = load_tensors(checkpoint, TRAINING_FILE, card)
-        restore_optimizer(self._generator_adam, state, "generator_adam")
-        if self.discriminator is not None and self._discriminator_adam is not None:
-            restore_optimizer(self._discriminator_adam, state, "discriminator_adam")
-            prefix = "discriminator/"
-            weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            load_weights(self.discriminator, weights, checkpoint)
 
 
 class Training:
     """One run: the course of a learner over the epochs, and its folder."""
 
-    def __init__(self, recipe: Recipe, pairs: Pairs, run: Path) -> None:
-        self.recipe = recipe
-        self.run = run
+    def __init__(self, recipe: Recipe, pairs: Pairs, run: Path, world: World) -> None:
+        self.recipe, self.run, self._world = recipe, run, world
         self.device = choose_device(recipe.training.device)
-        self.learner = Learner(recipe, self.device)
-        channels = self.learner.synthesizer.channels
+        channels = 3 if recipe.model.input == "neighbours" else 1
         self.parts = {
-            part: SliceDataset(pairs.studies(part), channels)
+            part: Feed(
+                SliceDataset(pairs.studies(part), channels), self.device, recipe.engine.pairs
+            )
             for part in ("train", "validation", "test")
         }
-        if len(self.parts["train"]) < 2:
+        if len(self.parts["train"]) < 2 * world.size:
             raise DataError("training needs at least two slices; see the split in pairs.json")
         self._pairs = pairs
+        self._grid = pairs.index["preparation"]
+        self.learner = Learner(recipe, self.device, self._grid["size"], world)
         self._epoch = 0
         self._best: float | None = None
         self._saved_at = -math.inf
@@ -186,55 +70,71 @@ class Training:
     def resume(self) -> None:
         """Take up an earlier training in the same folder, where there is one."""
         last = self.run / "last"
-        settle(last)
+        if self._world.first:
+            settle(last)
+        self._world.wait()
         if last.is_dir():
             card = load_card(last)
             self.learner.restore(last, card)
             self._epoch, self._best = card.epoch, card.best
-        _truncate_metrics(self.run / METRICS_FILE, self._epoch)
+        if self._world.first:
+            _truncate_metrics(self.run / METRICS_FILE, self._epoch)
 
     def finish(self) -> None:
         """Train the epochs that are left."""
         epochs = range(self._epoch + 1, self.recipe.training.epochs + 1)
+        curves = Curves(self.run, self.recipe.engine.tensorboard and self._world.first)
         for epoch in track(epochs, f"training {self.recipe.model.name}"):
             started = time.perf_counter()
             terms = self._train_epoch(epoch)
-            scores = {part: self._score(part) for part in ("validation", "test")}
-            seconds = round(time.perf_counter() - started, 3)
             self._epoch = epoch
-            self._keep({"epoch": epoch, "seconds": seconds, "train": terms, **scores})
+            if self._world.first:
+                scores = {part: self._score(part) for part in ("validation", "test")}
+                seconds = round(time.perf_counter() - started, 3)
+                row = {"epoch": epoch, "seconds": seconds, "train": terms, **scores}
+                self._keep(row)
+                curves.add(row)
+            self._world.wait()
+        curves.close()
 
     def _train_epoch(self, epoch: int) -> dict[str, float]:
-        torch.manual_seed(_epoch_seed(self.recipe.training.seed, epoch))
-        dataset = self.parts["train"]
+        knobs, feed = self.recipe.training, self.parts["train"]
+        seed = _epoch_seed(knobs.seed, epoch)
+        torch.manual_seed(seed)
+        order = torch.randperm(len(feed))
+        fov_mm = self._grid["size"] * self._grid["spacing_mm"]
+        motions = augment.draw(self.recipe.augmentation, len(feed), fov_mm)
+        if not self._world.first:  # dropout is each process's own
+            torch.manual_seed(_epoch_seed(seed, self._world.rank))
         self.learner.synthesizer.train()
         sums: dict[str, Tensor] = {}
-        steps = 0
-        for batch in dataset.batches(torch.randperm(len(dataset)), self.recipe.training.batch_size):
-            for name, value in self.learner.step(batch.to(self.device)).items():
+        division = feed.dataset.division(order, knobs.batch_size)
+        for step, batch in enumerate(feed.batches(order, knobs.batch_size, self._world)):
+            self.learner.set_rate(epoch - 1 + (step + 0.5) / len(division))
+            slices = batch
+            if motions is not None:
+                slices = augment.move(batch, motions[self._world.part(division[step])])
+            for name, value in self.learner.step(slices, len(division[step])).items():
                 sums[name] = sums[name] + value if name in sums else value
-            steps += 1
-        means = {name: float(value) / steps for name, value in sums.items()}
+        means = {name: float(value) / len(division) for name, value in sums.items()}
         _refuse_divergence(means, epoch, self.run)
         return means
 
     @torch.inference_mode()
     def _score(self, part: str) -> dict[str, float] | None:
-        dataset = self.parts[part]
-        if not len(dataset):
+        feed = self.parts[part]
+        if not len(feed):
             return None
-        self.learner.synthesizer.eval()
         sums: dict[str, float] = {}
         counts: dict[str, int] = {}
-        for batch in dataset.batches(None, self.recipe.training.batch_size):
-            moved = batch.to(self.device)
-            suv = self.learner.synthesizer(moved.hu)[-1]
-            window = self.recipe.model.suv_window
-            scores = score_slices(suv, moved.suv, moved.body, window)
-            for name, value in scores.items():
-                if math.isfinite(value):
-                    sums[name] = sums.get(name, 0.0) + value * len(suv)
-                    counts[name] = counts.get(name, 0) + len(suv)
+        with self.learner.scoring() as synthesizer:
+            for batch in feed.batches(None, self.recipe.training.batch_size):
+                suv = synthesizer(batch.hu)[-1]
+                window = self.recipe.model.suv_window
+                for name, value in score_slices(suv, batch.suv, batch.body, window).items():
+                    if math.isfinite(value):
+                        sums[name] = sums.get(name, 0.0) + value * len(suv)
+                        counts[name] = counts.get(name, 0) + len(suv)
         return {name: sums[name] / counts[name] for name in sums}
 
     def _keep(self, row: Row) -> None:
@@ -264,17 +164,16 @@ class Training:
         return -value if self.recipe.training.best == "mae" else value
 
     def _save(self, name: str, score: float | None, training: Tensors | None) -> None:
-        preparation = self._pairs.index["preparation"]
         card = Card(
             recipe=self.recipe,
             epoch=self._epoch,
-            grid={key: preparation[key] for key in ("size", "spacing_mm")},
+            grid={key: self._grid[key] for key in ("size", "spacing_mm")},
             data_hash=self._pairs.index["hash"],
-            parameters=sum(p.numel() for p in self.learner.synthesizer.parameters()),
+            parameters=self.learner.parameters,
             score=score,
             best=self._best,
         )
-        save_checkpoint(self.run / name, card, self.learner.synthesizer.state_dict(), training)
+        save_checkpoint(self.run / name, card, self.learner.model_state(), training)
 
 
 def train(recipe: Recipe, data: Path, run: Path) -> list[Row]:
@@ -297,9 +196,11 @@ def train(recipe: Recipe, data: Path, run: Path) -> list[Row]:
     require_clean(pairs)
     keep_freed_memory()
     run.mkdir(parents=True, exist_ok=True)
-    with exclusive(run / ".lock"):
-        _claim(run, recipe, pairs)
-        training = Training(recipe, pairs, run)
+    with joined(recipe.training.device) as world, _owned(run, world):
+        if world.first:
+            _claim(run, recipe, pairs)
+        world.wait()
+        training = Training(recipe, pairs, run, world)
         training.resume()
         training.finish()
     return read_metrics(run)
@@ -325,6 +226,11 @@ def read_metrics(run: Path) -> list[Row]:
     return rows
 
 
+def _owned(run: Path, world: World) -> AbstractContextManager[None]:
+    """The first process keeps others out for all of its company."""
+    return exclusive(run / ".lock") if world.first else nullcontext()
+
+
 def _epoch_seed(seed: int, epoch: int) -> int:
     return (seed * 1_000_003 + epoch) % 2**63
 
@@ -348,7 +254,7 @@ def _claim(run: Path, recipe: Recipe, pairs: Pairs) -> None:
     if read_json(run / DATA_FILE)["hash"] != pairs.index["hash"]:
         raise UsageError(f"{run} was trained on other pairs; give another --out")
     differing = _differences(load_recipe(path), recipe)
-    if differing - {"training.epochs", "training.device"}:
+    if differing - HARMLESS:
         raise UsageError(
             f"{run} was begun with another recipe ({', '.join(sorted(differing))} differ); "
             "give another --out, or the same recipe to resume"

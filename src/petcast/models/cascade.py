@@ -1,5 +1,6 @@
 """The paper's cascade: Table 1's stage, one to ten times (section 3.1)."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -88,16 +89,33 @@ class Stage(nn.Module):
         return torch.as_tensor(self.visual(x))
 
 
+def run_plainly(stage: nn.Module, x: Tensor) -> Tensor:
+    """Run a stage as it is.
+
+    Args:
+        stage: From three channels to three.
+        x: Images.
+
+    Returns:
+        Its output.
+    """
+    return torch.as_tensor(stage(x))
+
+
 class Cascade(nn.Module):
     """Generators in a row: each one's output is the next one's input.
 
     Args:
         stages: The generators, each from three channels to three.
+
+    Attributes:
+        run_stage: How a stage is run; the training engine may put its own way here.
     """
 
     def __init__(self, stages: list[nn.Module]) -> None:
         super().__init__()
         self.chain = nn.ModuleList(stages)
+        self.run_stage: Callable[[nn.Module, Tensor], Tensor] = run_plainly
 
     def forward(self, x: Float[Tensor, "b 3 y x"]) -> list[Float[Tensor, "b 3 y x"]]:
         """Run all stages.
@@ -111,6 +129,6 @@ class Cascade(nn.Module):
         """
         outputs = []
         for stage in self.chain:
-            x = stage(x)
+            x = self.run_stage(stage, x)
             outputs.append(x)
         return outputs

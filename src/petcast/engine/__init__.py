@@ -1,0 +1,17 @@
+"""The training engine: one step, as fast as the published form of a generator allows.
+
+    learner    a generator, its opponent, their optimisers: one step
+    rewrites   the same convolutions with fewer operations; exact
+    recompute  stages forgotten in the forward pass and run again in the backward pass
+    augment    random flips, turns, scales and shifts on the device
+    schedule   the learning rate's course, and the moving average of the weights
+    feed       slices on their way to the device: resident, or read ahead
+    parallel   several processes under torchrun: gradients, batch statistics
+
+Everything here is a knob of the recipe. Nothing here changes what a step computes, except where a
+knob says so.
+"""
+
+from petcast.engine.learner import Learner
+
+__all__ = ["Learner"]

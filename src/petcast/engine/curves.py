@@ -1,0 +1,51 @@
+"""The curves for TensorBoard, where a recipe wants them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from petcast.errors import UsageError
+
+FOLDER = "tensorboard"
+
+
+class Curves:
+    """Writes the numbers of each epoch into RUN/tensorboard.
+
+    Args:
+        run: The run's folder.
+        wanted: False writes nothing.
+
+    Raises:
+        UsageError: TensorBoard is not installed.
+    """
+
+    def __init__(self, run: Path, wanted: bool) -> None:
+        self._writer: Any = None
+        if not wanted:
+            return
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise UsageError(
+                "engine.tensorboard needs TensorBoard: pip install 'petcast[tensorboard]'"
+            ) from None
+        self._writer = SummaryWriter(str(run / FOLDER))
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Write an epoch.
+
+        Args:
+            row: As in metrics.jsonl.
+        """
+        if self._writer is None:
+            return
+        for part in ("train", "validation", "test"):
+            for name, value in (row[part] or {}).items():
+                self._writer.add_scalar(f"{name}/{part}", value, row["epoch"])
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._writer is not None:
+            self._writer.close()

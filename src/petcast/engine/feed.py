@@ -1,0 +1,93 @@
+"""Slices on their way to the device: all of them there, or read ahead from the memory maps."""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from petcast.dataset import Batch, SliceDataset
+from petcast.engine.parallel import ALONE, World
+
+SHARE = 4
+"""Slices stay on the device where they need less than this part of its free memory."""
+AHEAD = 2
+"""Batches that are read while one is learned from."""
+
+
+class Feed:
+    """Gives the batches of a dataset to a device.
+
+    Args:
+        dataset: The slices.
+        device: Where they are wanted.
+        pairs: All on the device, read ahead, or whatever fits.
+    """
+
+    def __init__(
+        self,
+        dataset: SliceDataset,
+        device: torch.device,
+        pairs: Literal["auto", "resident", "streamed"] = "auto",
+    ) -> None:
+        self.dataset = dataset
+        self.device = device
+        fits = dataset.nbytes < _free_bytes(device) / SHARE
+        self.resident = len(dataset) > 0 and (pairs == "resident" or (pairs == "auto" and fits))
+        if self.resident:
+            self._ct, self._pet, self._body = (t.to(device) for t in dataset.stored())
+            self._channels = dataset.channels().to(device)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def batches(
+        self,
+        order: Int[Tensor, " n"] | None,
+        size: int,
+        world: World = ALONE,
+    ) -> Iterator[Batch]:
+        """Give all slices, batch by batch.
+
+        Args:
+            order: A permutation of the slices; as stored where None.
+            size: Slices a batch, for all processes together.
+            world: The processes; each takes its part of a batch.
+
+        Yields:
+            The batches, on the device.
+        """
+        parts = list(map(world.part, self.dataset.division(order, size)))
+        yield from map(self._gathered, parts) if self.resident else self._read_ahead(parts)
+
+    def _gathered(self, places: Sequence[int]) -> Batch:
+        at = torch.tensor(places, device=self.device)
+        return Batch(self._ct[self._channels[at]].float(), self._pet[at], self._body[at])
+
+    def _read_ahead(self, parts: Sequence[Sequence[int]]) -> Iterator[Batch]:
+        with ThreadPoolExecutor(1, "petcast-feed") as reader:
+            coming: deque[Future[Batch]] = deque()
+            for places in parts:
+                coming.append(reader.submit(self._read, places))
+                if len(coming) > AHEAD:
+                    yield coming.popleft().result().to(self.device)
+            while coming:
+                yield coming.popleft().result().to(self.device)
+
+    def _read(self, places: Sequence[int]) -> Batch:
+        batch = self.dataset.batch(places)
+        if self.device.type == "cuda":  # only from there is a copy that nobody waits for
+            return Batch(batch.hu.pin_memory(), batch.suv.pin_memory(), batch.body.pin_memory())
+        return batch
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 0

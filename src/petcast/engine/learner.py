@@ -1,0 +1,258 @@
+"""A generator, its opponent and their optimisers: one step of MSE + adversarial training."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from petcast import losses
+from petcast.checkpoint import (
+    MODEL_FILE,
+    TRAINING_FILE,
+    Card,
+    Tensors,
+    load_tensors,
+    load_weights,
+    optimizer_tensors,
+    restore_optimizer,
+)
+from petcast.dataset import Batch
+from petcast.engine.parallel import ALONE, World, spread, synchronise_norms
+from petcast.engine.recompute import recomputed
+from petcast.engine.rewrites import rewrite
+from petcast.engine.schedule import MovingAverage, rate_factor
+from petcast.errors import UsageError
+from petcast.models import Discriminator, Synthesizer
+from petcast.models.cascade import Cascade
+from petcast.models.describe import count_parameters
+from petcast.recipe import Recipe
+
+RAW, JUDGE, AVERAGE = "raw/", "discriminator/", "average.steps"
+
+
+class Learner:
+    """All that changes during training.
+
+    Args:
+        recipe: What to do.
+        device: Where.
+        side: Voxels along x and y of every slice.
+        world: The processes that share the work.
+
+    Attributes:
+        synthesizer: The generator in its units.
+        discriminator: Its opponent, or None where the adversarial loss has no weight.
+        parameters: The generator's, as published.
+    """
+
+    def __init__(
+        self, recipe: Recipe, device: torch.device, side: int = 256, world: World = ALONE
+    ) -> None:
+        self.recipe, self.device, self._world = recipe, device, world
+        torch.manual_seed(recipe.training.seed)
+        self.synthesizer = Synthesizer(recipe.model)
+        self.parameters = count_parameters(self.synthesizer)
+        adversarial = recipe.loss.adversarial > 0
+        self.discriminator = Discriminator() if adversarial else None
+        self._stages = self._prepared_generator(side)
+        self._adam = self._new_adam(self.synthesizer)
+        self._game: nn.Module | None = None
+        if self.discriminator is not None:
+            self._settled(self.discriminator)
+            game = _Game(self.discriminator, recipe.loss.adversarial_form)
+            self._game = spread(game, world, device)
+            self._judge_adam = self._new_adam(self.discriminator)
+        self._average = (
+            MovingAverage(self.synthesizer, recipe.training.ema) if recipe.training.ema else None
+        )
+
+    def _prepared_generator(self, side: int) -> nn.Module:
+        knobs, generator = self.recipe.engine, self.synthesizer.generator
+        if knobs.recompute:
+            if type(generator) is not Cascade:
+                raise UsageError(
+                    f"engine.recompute runs the stages of a cascade again; {self.recipe.model.name}"
+                    " is none: leave it off"
+                )
+            generator.run_stage = recomputed
+        if knobs.rewrites:
+            rewrite(generator, side)
+        self._settled(self.synthesizer)
+        stages: nn.Module = _Stages(self.synthesizer)
+        if knobs.compile:
+            # CUDA graphs, too: a stage is many small kernels, and launching them costs more
+            mode = "reduce-overhead" if self.device.type == "cuda" else "default"
+            stages.compile(mode=mode)
+        return spread(stages, self._world, self.device)
+
+    def _settled(self, module: nn.Module) -> None:
+        """Bring a module to its device, in the layout that suits it, among its like."""
+        synchronise_norms(module, self._world)
+        module.to(self.device)
+        if self.device.type == "cuda":  # tensor cores want it so; processors gain nothing by it
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _new_adam(self, module: nn.Module) -> torch.optim.Adam:
+        knobs = self.recipe.optimizer
+        learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        return torch.optim.Adam(learned, lr=knobs.learning_rate, betas=knobs.betas, fused=True)
+
+    def set_rate(self, epochs_done: float) -> None:
+        """Set the learning rate of the next step.
+
+        Args:
+            epochs_done: With fractions.
+        """
+        knobs = self.recipe.optimizer
+        factor = rate_factor(knobs, epochs_done, self.recipe.training.epochs)
+        for adam in (self._adam, self._judge_adam) if self._game is not None else (self._adam,):
+            adam.param_groups[0]["lr"] = knobs.learning_rate * factor
+
+    def step(self, batch: Batch, slices: int | None = None) -> dict[str, Tensor]:
+        """Learn from one batch.
+
+        Args:
+            batch: Slices, on the learner's device.
+            slices: In the batch of all processes together; this batch's own where None.
+
+        Returns:
+            Each term of the loss, still on the device.
+        """
+        # The processes' gradients are averaged, so a smaller part of a batch must count for less.
+        weight = 1.0 if slices is None else len(batch.suv) * self._world.size / slices
+        ct = self.synthesizer.normalise(batch.hu)
+        pet = self.synthesizer.target(batch.suv)
+        with self._precision():
+            stages = [stage.float() for stage in self._stages(batch.hu)]
+        terms = {}
+        if self._game is not None:
+            terms["discriminator"] = self._step_discriminator(ct, pet, stages[-1].detach(), weight)
+        terms |= self._step_generator(ct, pet, stages, weight)
+        if self._average is not None:
+            self._average.update()
+        return {name: value.detach() for name, value in terms.items()}
+
+    def _precision(self) -> Any:
+        if self.recipe.engine.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def _step_discriminator(self, ct: Tensor, pet: Tensor, fake: Tensor, weight: float) -> Tensor:
+        assert self._game is not None  # noqa: S101 - for the type checker
+        with self._precision():
+            loss = torch.as_tensor(self._game(ct, pet, fake))
+        self._judge_adam.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss * weight)
+        self._judge_adam.step()
+        return loss
+
+    def _step_generator(
+        self, ct: Tensor, pet: Tensor, stages: list[Tensor], weight: float
+    ) -> dict[str, Tensor]:
+        knobs = self.recipe.loss
+        supervised = stages if knobs.stages == "all" else stages[-1:]
+        terms = {
+            "mse": torch.stack([losses.mse(stage, pet) for stage in supervised]).mean(),
+            "l1": torch.stack([losses.l1(stage, pet) for stage in supervised]).mean(),
+        }
+        loss = knobs.mse * terms["mse"] + knobs.l1 * terms["l1"]
+        if self.discriminator is not None:
+            terms["adversarial"] = self._adversarial(self.discriminator, ct, stages[-1])
+            loss = loss + knobs.adversarial * terms["adversarial"]
+        self._adam.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss * weight)
+        self._adam.step()
+        return {"loss": loss, **terms}
+
+    def _adversarial(self, judge: nn.Module, ct: Tensor, fake: Tensor) -> Tensor:
+        """The opponent's word on a synthetic PET; its own weights are not learned from it."""
+        frozen = {name: parameter.detach() for name, parameter in judge.named_parameters()}
+        with self._precision():
+            logits = torch.as_tensor(functional_call(judge, frozen, (ct, fake)))
+        return losses.generator_adversarial_loss(logits.float(), self.recipe.loss.adversarial_form)
+
+    @contextmanager
+    def scoring(self) -> Iterator[Synthesizer]:
+        """Have the synthesizer as it is scored and kept: its averaged weights, where wanted.
+
+        Yields:
+            The synthesizer, in evaluation mode.
+        """
+        self.synthesizer.eval()
+        with self._average.in_place() if self._average is not None else nullcontext():
+            yield self.synthesizer
+
+    def model_state(self) -> Tensors:
+        """The weights that predict.
+
+        Returns:
+            Named tensors, in the published form.
+        """
+        with self.scoring() as synthesizer:
+            return {name: value.clone() for name, value in synthesizer.state_dict().items()}
+
+    def training_state(self) -> Tensors:
+        """Everything that resuming needs besides the weights that predict.
+
+        Returns:
+            Named tensors.
+        """
+        tensors = optimizer_tensors(self._adam, "generator_adam")
+        if self._average is not None:
+            weights = self.synthesizer.state_dict()
+            tensors |= {f"{RAW}{name}": value for name, value in weights.items()}
+            tensors[AVERAGE] = torch.tensor(self._average.steps)
+        if self.discriminator is not None:
+            tensors |= optimizer_tensors(self._judge_adam, "discriminator_adam")
+            weights = self.discriminator.state_dict()
+            tensors |= {f"{JUDGE}{name}": value for name, value in weights.items()}
+        return tensors
+
+    def restore(self, checkpoint: Path, card: Card) -> None:
+        """Take up where a checkpoint left off.
+
+        Args:
+            checkpoint: `RUN/last`.
+            card: Its card.
+        """
+        load_weights(self.synthesizer, load_tensors(checkpoint, MODEL_FILE, card), checkpoint)
+        state = load_tensors(checkpoint, TRAINING_FILE, card)
+        restore_optimizer(self._adam, state, "generator_adam")
+        if self._average is not None:
+            self._average.restart(int(state[AVERAGE]))
+            load_weights(self.synthesizer, _under(RAW, state), checkpoint)
+        if self.discriminator is not None:
+            restore_optimizer(self._judge_adam, state, "discriminator_adam")
+            load_weights(self.discriminator, _under(JUDGE, state), checkpoint)
+
+
+class _Stages(nn.Module):
+    """The generator on its own scale, as a module that can be compiled and spread."""
+
+    def __init__(self, synthesizer: Synthesizer) -> None:
+        super().__init__()
+        self.synthesizer = synthesizer
+
+    def forward(self, hu: Tensor) -> list[Tensor]:
+        return self.synthesizer.stages(hu)
+
+
+class _Game(nn.Module):
+    """What the discriminator minimises, both halves in one pass."""
+
+    def __init__(self, judge: Discriminator, form: losses.Form) -> None:
+        super().__init__()
+        self.judge = judge
+        self.form = form
+
+    def forward(self, ct: Tensor, pet: Tensor, fake: Tensor) -> Tensor:
+        real, made = self.judge(ct, pet), self.judge(ct, fake)
+        return losses.discriminator_loss(real.float(), made.float(), self.form)
+
+
+def _under(prefix: str, tensors: Tensors) -> Tensors:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

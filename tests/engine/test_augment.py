@@ -1,0 +1,62 @@
+"""Motions: known answers, the same for CT and PET, and nothing where no knob asks for any."""
+
+import math
+
+import pytest
+import torch
+
+from petcast.dataset import Batch
+from petcast.engine.augment import draw, move
+from petcast.recipe import AugmentationRecipe
+
+SIDE = 32
+
+
+@pytest.fixture
+def batch() -> Batch:
+    torch.manual_seed(0)
+    suv = torch.rand(2, SIDE, SIDE)
+    return Batch(suv[:, None] * 100 - 50, suv, suv > 0.5)
+
+
+def affine(a: float, b: float, x: float, c: float, d: float, y: float) -> torch.Tensor:
+    return torch.tensor([[[a, b, x], [c, d, y]]]).expand(2, 2, 3)
+
+
+def test_no_knob_no_motion() -> None:
+    assert draw(AugmentationRecipe(), 3, 512.0) is None
+
+
+def test_standing_still_changes_nothing(batch: Batch) -> None:
+    still = move(batch, affine(1, 0, 0, 0, 1, 0))
+    torch.testing.assert_close(still.suv, batch.suv)
+    torch.testing.assert_close(still.hu, batch.hu, rtol=1e-4, atol=1e-3)
+    assert torch.equal(still.body, batch.body)
+
+
+def test_a_flip_mirrors_left_and_right_of_all_three(batch: Batch) -> None:
+    motions = draw(AugmentationRecipe(flip=1.0), 2, 512.0)
+    flipped = move(batch, motions)
+    torch.testing.assert_close(flipped.suv, batch.suv.flip(-1))
+    torch.testing.assert_close(flipped.hu, batch.hu.flip(-1), rtol=1e-4, atol=1e-3)
+    assert torch.equal(flipped.body, batch.body.flip(-1))
+
+
+def test_a_shift_of_two_voxels_brings_air_and_no_uptake_in(batch: Batch) -> None:
+    moved = move(batch, affine(1, 0, 4 / SIDE, 0, 1, 0))
+    torch.testing.assert_close(moved.suv[:, :, :-2], batch.suv[:, :, 2:])
+    assert (moved.suv[:, :, -2:] == 0).all()
+    assert (moved.hu[..., -1] == -1024).all()
+
+
+def test_draws_stay_within_the_knobs_and_come_again_with_the_seed() -> None:
+    knobs = AugmentationRecipe(rotate_degrees=10, scale=0.1, shift_mm=8)
+    torch.manual_seed(3)
+    motions = draw(knobs, 500, 512.0)
+    torch.manual_seed(3)
+    assert torch.equal(draw(knobs, 500, 512.0), motions)
+    zoom = torch.linalg.det(motions[:, :, :2]).sqrt()
+    angle = torch.atan2(motions[:, 1, 0], motions[:, 0, 0])
+    assert 1 / 1.1 - 1e-6 <= zoom.min() < 0.95 < 1.05 < zoom.max() <= 1 / 0.9 + 1e-6
+    assert math.radians(9) < angle.abs().max() <= math.radians(10) + 1e-6
+    assert 7.5 < motions[:, :, 2].abs().max() * 256 <= 8 + 1e-4

@@ -1,0 +1,100 @@
+"""A step: what the knobs may change of it, and what they may not."""
+
+import pytest
+import torch
+
+from petcast.dataset import Batch
+from petcast.engine import Learner
+from petcast.errors import UsageError
+from petcast.recipe import (
+    EngineRecipe,
+    LossRecipe,
+    ModelRecipe,
+    OptimizerRecipe,
+    Recipe,
+    TrainingRecipe,
+)
+
+CPU = torch.device("cpu")
+
+
+def recipe(name: str = "Stage01", adversarial: float = 0.0, ema: float = 0.0, **engine) -> Recipe:
+    return Recipe(
+        model=ModelRecipe(name=name),
+        loss=LossRecipe(adversarial=adversarial),
+        optimizer=OptimizerRecipe(),
+        training=TrainingRecipe(epochs=2, ema=ema),
+        engine=EngineRecipe(**engine),
+    )
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    torch.manual_seed(1)
+    hu = torch.rand(2, 1, 256, 256) * 1000 - 1000
+    return Batch(hu, torch.rand(2, 256, 256) * 5, torch.ones(2, 256, 256, dtype=torch.bool))
+
+
+def learned(knobs: Recipe, batch: Batch, steps: int = 1) -> tuple[Learner, list[float]]:
+    learner = Learner(knobs, CPU)
+    learner.synthesizer.train()
+    torch.manual_seed(0)
+    return learner, [float(learner.step(batch)["loss"]) for _ in range(steps)]
+
+
+def test_rewrites_do_not_change_the_loss(batch: Batch) -> None:
+    _, plain = learned(recipe(rewrites=False), batch)
+    _, fast = learned(recipe(), batch)
+    assert fast == pytest.approx(plain, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_recomputed_stages_end_in_the_same_state(batch: Batch) -> None:
+    plain, losses = learned(recipe("Stage02"), batch, 2)
+    again, found = learned(recipe("Stage02", recompute=True), batch, 2)
+    assert found == losses  # dropout drew the same, and
+    expected, state = plain.model_state(), again.model_state()
+    assert all(torch.equal(state[name], value) for name, value in expected.items())
+
+
+def test_what_is_no_cascade_cannot_be_recomputed() -> None:
+    with pytest.raises(UsageError, match=r"engine\.recompute"):
+        Learner(recipe("DSGGAN", recompute=True), CPU)
+
+
+def test_bfloat16_keeps_weights_losses_and_optimiser_in_float32(batch: Batch) -> None:
+    learner, [loss] = learned(recipe(adversarial=0.01, precision="bfloat16"), batch)
+    _, [exact] = learned(recipe(adversarial=0.01), batch)
+    assert loss == pytest.approx(exact, rel=0.02)
+    assert loss != exact
+    tensors = [*learner.model_state().values(), *learner.training_state().values()]
+    assert {t.dtype for t in tensors} == {torch.float32, torch.int64}
+
+
+def test_the_generators_step_teaches_the_discriminator_nothing(batch: Batch) -> None:
+    learner = Learner(recipe(adversarial=0.01), CPU)
+    judge = learner.discriminator
+    assert judge is not None
+    ct, pet = learner.synthesizer.normalise(batch.hu), learner.synthesizer.target(batch.suv)
+    fake = pet.clone().requires_grad_()
+    learner._adversarial(judge, ct, fake).backward()
+    assert fake.grad is not None
+    assert float(fake.grad.abs().sum()) > 0
+    assert all(parameter.grad is None for parameter in judge.parameters())
+
+
+def test_the_average_predicts_and_the_raw_weights_learn_on(batch: Batch) -> None:
+    learner, _ = learned(recipe(ema=0.9), batch, 2)
+    kept, state = learner.model_state(), learner.training_state()
+    name = "generator.chain.0.visual.1.bias"
+    assert not torch.equal(kept[name], state[f"raw/{name}"])
+    assert torch.equal(learner.synthesizer.state_dict()[name], state[f"raw/{name}"])
+
+
+def test_the_rate_is_set_for_both_optimisers() -> None:
+    knobs = recipe(adversarial=0.01)
+    cosine = OptimizerRecipe(schedule="cosine", warmup_epochs=1)
+    learner = Learner(knobs.model_copy(update={"optimizer": cosine}), CPU)
+    learner.set_rate(0.5)
+    rates = {adam.param_groups[0]["lr"] for adam in (learner._adam, learner._judge_adam)}
+    assert rates == {0.0005}

@@ -1,0 +1,42 @@
+"""The learning rate's course and the average of the weights."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from petcast.engine.schedule import MovingAverage, rate_factor
+from petcast.recipe import OptimizerRecipe
+
+COSINE = OptimizerRecipe(schedule="cosine", warmup_epochs=2)
+
+
+@pytest.mark.parametrize(("done", "factor"), [(0.5, 0.25), (2, 1), (6, 0.5), (10, 0), (11, 0)])
+def test_it_rises_then_falls_to_nothing(done: float, factor: float) -> None:
+    assert rate_factor(COSINE, done, 10) == pytest.approx(factor)
+
+
+@given(st.floats(0, 200))
+def test_the_published_rate_is_constant(done: float) -> None:
+    assert rate_factor(OptimizerRecipe(), done, 200) == 1.0
+
+
+def test_more_warm_up_than_epochs_is_no_division_by_zero() -> None:
+    assert 0 <= rate_factor(OptimizerRecipe(schedule="cosine", warmup_epochs=3), 3, 3) <= 1
+
+
+def test_the_average_of_a_constant_is_the_constant_and_else_lags() -> None:
+    module = nn.Linear(1, 1)
+    average = MovingAverage(module, 0.9)
+    with torch.no_grad():
+        module.weight.fill_(1.0)
+    for _ in range(200):
+        average.update()
+    assert float(average.average[0]) == pytest.approx(1.0, abs=1e-6)
+    with torch.no_grad():
+        module.weight.fill_(2.0)
+    average.update()
+    with average.in_place():
+        assert float(module.weight) == pytest.approx(1.1, abs=1e-6)
+    assert float(module.weight) == 2.0
