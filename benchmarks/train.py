@@ -1,71 +1,71 @@
-"""Slices a second in training: petcast's step beside a plain PyTorch loop, in one run.
+"""Slices a second in training: petcast's engine beside a plain PyTorch loop, in one run.
 
-Both train the same architecture, loss, batch and data in float32. The plain loop is what a tutorial
-writes: DataLoader over the pairs, `Adam` with its defaults. The share is of the rate of a float32
-matrix product (2048³) measured in the same run, counting forward and backward as three forwards.
+All train the same architecture, loss and batch on the same pairs. The plain loop is what a tutorial
+writes: nn.Conv2d and nn.ConvTranspose2d in float32, `Adam` with its defaults, a DataLoader over
+the pairs, already scaled. Each works in a process of its own, in turn, round by round, since what
+ours asks of the allocator cannot be taken back and a shared machine's speed drifts. Printed are
+medians over the rounds, ratios taken round by round, and the share of the rate of a float32
+matrix product (2048³) of the same rounds, counting forward and backward as three forwards.
+
+`--memory` prints peak memory and step time of Stage10 beside Stage01 instead.
 """
 
 import argparse
+import json
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from petcast.dataset import SliceDataset
-from petcast.device import keep_freed_memory
+from petcast.device import choose_device, keep_freed_memory
+from petcast.engine import Learner
+from petcast.engine.feed import Feed
 from petcast.losses import discriminator_loss, generator_adversarial_loss
 from petcast.models import Discriminator, Synthesizer
 from petcast.models.describe import describe_all
 from petcast.pairs import Pairs
 from petcast.phantom import write_cohort
 from petcast.prepare import prepare
-from petcast.recipe import LossRecipe, ModelRecipe, PreparationRecipe, Recipe, TrainingRecipe
-from petcast.train import Learner
+from petcast.recipe import EngineRecipe, LossRecipe, ModelRecipe, PreparationRecipe, Recipe
+
+Step = Callable[[], object]
 
 
-def phantom_slices(folder: Path) -> SliceDataset:
+def phantom_pairs(folder: Path) -> Path:
     write_cohort(folder / "cohort", 1, ct_size=128, slice_step_mm=8, workers=1)
     recipe = PreparationRecipe()
     prepare([folder / "cohort" / "dicom"], folder / "pairs", recipe, salt="bench", workers=1)
-    return SliceDataset(Pairs.open(folder / "pairs").studies(), channels=1)
+    return folder / "pairs"
 
 
-def seconds(work: Callable[[], None], repeats: int) -> float:
-    work()
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
+def endless(batches: Callable[[], Iterator], size: int) -> Iterator:
+    """Whole batches for ever."""
+    while True:
+        yield from (batch for batch in batches() if len(batch[0]) == size)
 
 
-def gemm_gflops() -> float:
-    a, b = torch.rand(2048, 2048), torch.rand(2048, 2048)
-    return 2 * 2048**3 / seconds(lambda: torch.mm(a, b), 5) / 1e9
-
-
-def plain_step(dataset: SliceDataset, name: str, batch: int, adversarial: float):
+def plain_step(dataset: SliceDataset, name: str, size: int, adversarial: float, device) -> Step:
     slices = dataset.batch(range(len(dataset)))
     synthesizer = Synthesizer(ModelRecipe(name=name))
-    generator, judge = synthesizer.generator, Discriminator()
-    pairs = TensorDataset(synthesizer.normalise(slices.hu), synthesizer.target(slices.suv))
-    loader = DataLoader(pairs, batch, shuffle=True, drop_last=True)
+    generator, judge = synthesizer.generator.to(device), Discriminator().to(device)
+    pairs = TensorDataset(
+        synthesizer.normalise(slices.hu).contiguous(), synthesizer.target(slices.suv).contiguous()
+    )
+    loader = DataLoader(pairs, size, shuffle=True, drop_last=True)
+    batches = endless(lambda: iter(loader), size)
     adam = torch.optim.Adam(generator.parameters(), lr=0.001)
     judge_adam = torch.optim.Adam(judge.parameters(), lr=0.001)
-    loop = iter(loader)
 
     def step() -> None:
-        nonlocal loop
-        try:
-            ct, pet = next(loop)
-        except StopIteration:
-            loop = iter(loader)
-            ct, pet = next(loop)
+        ct, pet = (images.to(device) for images in next(batches))
         fake = generator(ct)[-1]
         loss = torch.nn.functional.mse_loss(fake, pet)
         if adversarial:
@@ -80,54 +80,147 @@ def plain_step(dataset: SliceDataset, name: str, batch: int, adversarial: float)
     return step
 
 
-def our_step(dataset: SliceDataset, name: str, batch: int, adversarial: float):
+def our_step(
+    dataset: SliceDataset, name: str, size: int, adversarial: float, device, **engine: object
+) -> Step:
+    keep_freed_memory()
     recipe = Recipe(
         model=ModelRecipe(name=name),
         loss=LossRecipe(adversarial=adversarial),
-        training=TrainingRecipe(batch_size=batch),
+        engine=EngineRecipe(**engine),
     )
-    learner = Learner(recipe, torch.device("cpu"))
+    learner = Learner(recipe, device)
     learner.synthesizer.train()
-    batches = iter(())
+    feed = Feed(dataset, device)
 
-    def step() -> None:
-        nonlocal batches
-        found = next(batches, None)
-        if found is None or len(found.suv) != batch:
-            batches = dataset.batches(torch.randperm(len(dataset)), batch)
-            found = next(batches)
-        learner.step(found)
+    def batches() -> Iterator:
+        order = torch.randperm(len(dataset))
+        return ((batch.suv, batch) for batch in feed.batches(order, size))
 
-    return step
+    coming = endless(batches, size)
+    return lambda: learner.step(next(coming)[1])
+
+
+def gemm_step() -> Step:
+    a, b = torch.rand(2048, 2048), torch.rand(2048, 2048)
+    return lambda: torch.mm(a, b)
+
+
+def serve(knobs: argparse.Namespace) -> None:
+    """In a process of its own: time a step whenever a line comes in."""
+    kind, name, adversarial = knobs.serve.split(",")
+    device = choose_device(knobs.device)
+    dataset = SliceDataset(Pairs.open(knobs.pairs).studies(), channels=1)
+    common = (dataset, name, knobs.batch, float(adversarial), device)
+    steps: dict[str, Callable[[], Step]] = {
+        "gemm": gemm_step,
+        "plain": lambda: plain_step(*common),
+        "float32": lambda: our_step(*common),
+        "bfloat16": lambda: our_step(*common, precision="bfloat16"),
+        "recompute": lambda: our_step(*common, recompute=True),
+        "compiled": lambda: our_step(*common, precision="bfloat16", compile=True),
+    }
+    step = steps[kind]()
+    step()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - start
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"seconds": seconds, "peak_mb": peak_mb}), flush=True)
+
+
+class Worker:
+    """A process that times steps when asked."""
+
+    def __init__(self, knobs: argparse.Namespace, kind: str, name: str, adversarial: float) -> None:
+        self._process = subprocess.Popen(
+            [
+                sys.executable, __file__, "--pairs", str(knobs.pairs), "--batch", str(knobs.batch),
+                "--device", knobs.device, "--serve", f"{kind},{name},{adversarial}",
+            ],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self._process.stdout.readline() == "ready\n"
+
+    def time(self) -> dict[str, float]:
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+def in_turn(knobs: argparse.Namespace, configurations: list[tuple[str, str, float]]) -> list[list]:
+    """Each one's answers, a round a column."""
+    workers = [Worker(knobs, *configuration) for configuration in configurations]
+    rounds = [[worker.time() for worker in workers] for _ in range(knobs.rounds)]
+    for worker in workers:
+        worker.close()
+    return [list(answers) for answers in zip(*rounds, strict=True)]
+
+
+def speed(knobs: argparse.Namespace) -> None:
+    gflop = {row["name"]: row["gflop"] for row in describe_all()["models"]}
+    print(
+        f"batch {knobs.batch}, {torch.get_num_threads()} threads, {knobs.device}, "
+        f"median of {knobs.rounds} rounds\n"
+        "model    discriminator precision   slices/s  of plain  of GEMM"
+    )
+    kinds = ["plain", "float32", "bfloat16"]
+    for adversarial in (0.0, 0.01):
+        for name in knobs.models:
+            rows = [("gemm", name, 0.0), *((kind, name, adversarial) for kind in kinds)]
+            gemm, plain, *ours = (
+                [answer["seconds"] for answer in answers] for answers in in_turn(knobs, rows)
+            )
+            rates = [2 * 2048**3 / seconds / 1e9 for seconds in gemm]
+            for kind, taken in zip(kinds, [plain, *ours], strict=True):
+                ratio = statistics.median(p / t for p, t in zip(plain, taken, strict=True))
+                work = 3 * gflop[name] * knobs.batch
+                share = statistics.median(work / t / r for t, r in zip(taken, rates, strict=True))
+                print(
+                    f"{name:8} {'with' if adversarial else 'without':13} {kind:10}"
+                    f" {knobs.batch / statistics.median(taken):9.2f} {ratio:9.2f}"
+                    f" {'' if adversarial else f'{share:8.2f}'}",
+                    flush=True,
+                )
+            rate = statistics.median(rates)
+            print(f"{'':23}GEMM 2048³ float32: {rate:.0f} GFLOP/s", flush=True)
+
+
+def memory(knobs: argparse.Namespace) -> None:
+    rows = [("float32", "Stage01", 0.0), ("float32", "Stage10", 0.0), ("recompute", "Stage10", 0.0)]
+    answers = in_turn(knobs, rows)
+    print(f"batch {knobs.batch}; peak memory of the whole process, median seconds a step")
+    base = statistics.median(answer["seconds"] for answer in answers[0])
+    for (kind, name, _), taken in zip(rows, answers, strict=True):
+        seconds = statistics.median(answer["seconds"] for answer in taken)
+        peak_mb = max(answer["peak_mb"] for answer in taken)
+        label = f"{name}, recomputed" if kind == "recompute" else name
+        print(f"{label:22} {peak_mb:8.0f} MB {seconds:8.2f} s {seconds / base:6.2f} × Stage01")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", nargs="*", default=["Stage01", "Stage07"])
+    parser.add_argument("--models", nargs="*", default=["Stage01", "Stage07", "U-Net"])
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--pairs", type=Path)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
     knobs = parser.parse_args()
-    gflop = {row["name"]: row["gflop"] for row in describe_all()["models"]}
+    if knobs.serve:
+        serve(knobs)
+        return
     with tempfile.TemporaryDirectory() as folder:
-        dataset = phantom_slices(Path(folder))
-        rate = gemm_gflops()
-        print(f"GEMM 2048³ float32: {rate:.0f} GFLOP/s, {torch.get_num_threads()} threads")
-        print("model    discriminator   plain img/s   ours img/s   ours/plain   ours/GEMM")
-        results = []
-        for adversarial in (0.0, 0.01):
-            for name in knobs.models:
-                # The plain loop first: what ours asks of the allocator cannot be taken back.
-                plain = seconds(plain_step(dataset, name, knobs.batch, adversarial), knobs.repeats)
-                results.append((name, adversarial, plain))
-        keep_freed_memory()
-        for name, adversarial, plain in results:
-            ours = seconds(our_step(dataset, name, knobs.batch, adversarial), knobs.repeats)
-            share = 3 * gflop[name] * knobs.batch / ours / rate
-            print(
-                f"{name:8} {'with' if adversarial else 'without':13} {knobs.batch / plain:12.1f}"
-                f" {knobs.batch / ours:12.1f} {plain / ours:12.2f}"
-                f" {'' if adversarial else f'{share:11.2f}'}"
-            )
+        knobs.pairs = knobs.pairs or phantom_pairs(Path(folder))
+        memory(knobs) if knobs.memory else speed(knobs)
 
 
 if __name__ == "__main__":
