@@ -12,7 +12,15 @@ import pytest
 
 from petcast.checkpoint import MODEL_FILE, TRAINING_FILE, load_card, sha256_of
 from petcast.errors import DataError, TrainingError, UsageError
-from petcast.recipe import LossRecipe, ModelRecipe, Recipe, TrainingRecipe
+from petcast.recipe import (
+    AugmentationRecipe,
+    EngineRecipe,
+    LossRecipe,
+    ModelRecipe,
+    OptimizerRecipe,
+    Recipe,
+    TrainingRecipe,
+)
 from petcast.train import read_metrics, train
 
 
@@ -22,6 +30,16 @@ def recipe(epochs: int = 2, adversarial: float = 0.0, **training: object) -> Rec
         loss=LossRecipe(adversarial=adversarial),
         training=TrainingRecipe(epochs=epochs, batch_size=2, **training),
     )
+
+
+EVERYTHING = recipe(2, ema=0.9).model_copy(
+    update={
+        "augmentation": AugmentationRecipe(flip=0.5, rotate_degrees=5, scale=0.1, shift_mm=10),
+        "engine": EngineRecipe(precision="bfloat16", recompute=True, pairs="streamed"),
+        "optimizer": OptimizerRecipe(warmup_epochs=0.5),
+    }
+)
+"""Each knob of the engine that may get in resuming's way."""
 
 
 def hashes(run: Path) -> list[str]:
@@ -62,13 +80,14 @@ def test_without_validation_patients_best_is_the_last_epoch(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("adversarial", [0.0, 0.01])
+@pytest.mark.parametrize("knobs", [recipe(2), recipe(2, 0.01), EVERYTHING])
 def test_a_training_in_two_parts_equals_one_in_one_part(
-    tiny_pairs: Path, tmp_path: Path, adversarial: float
+    tiny_pairs: Path, tmp_path: Path, knobs: Recipe
 ) -> None:
-    train(recipe(2, adversarial), tiny_pairs, tmp_path / "straight")
-    train(recipe(1, adversarial), tiny_pairs, tmp_path / "parts")
-    train(recipe(2, adversarial), tiny_pairs, tmp_path / "parts")
+    train(knobs, tiny_pairs, tmp_path / "straight")
+    half = knobs.model_copy(update={"training": knobs.training.model_copy(update={"epochs": 1})})
+    train(half, tiny_pairs, tmp_path / "parts")
+    train(knobs, tiny_pairs, tmp_path / "parts")
     assert hashes(tmp_path / "straight") == hashes(tmp_path / "parts")
     assert len(read_metrics(tmp_path / "parts")) == 2
 
