@@ -30,7 +30,7 @@ NOBODY = {
 """What it means that a part of the sound division is empty."""
 
 FLAWS = {
-    "ZERO-PREDICTION": "Nothing but zeros is predicted by {names}: a score of the all-zero image.",
+    "ZERO-PREDICTION": "Only zeros are predicted by {names}: the scores are the all-zero image's.",
     "CONSTANT-PREDICTION": "One SUV everywhere inside the body is predicted by {names}.",
     "BEATEN-BY-TRIVIAL": "Inside the body a trivial image is as good as {names}.",
 }
@@ -224,7 +224,7 @@ def _amounts(divisions: Document) -> str:
     if not published or not sound:
         return ""
     return (
-        f"It trains on {count(published, 'slice')} where the sound protocol trains on {sound:,}. "
+        f"The published protocol trains on {count(published, 'slice')}, the sound one on {sound:,}. "
         "What choosing, the slices and their number do not explain is leakage."
     )
 
