@@ -224,8 +224,8 @@ def _amounts(divisions: Document) -> str:
     if not published or not sound:
         return ""
     return (
-        f"The published protocol trains on {count(published, 'slice')}, the sound one on {sound:,}. "
-        "What choosing, the slices and their number do not explain is leakage."
+        f"The published protocol trains on {count(published, 'slice')}, the sound one on "
+        f"{sound:,}. What choosing, the slices and their number do not explain is leakage."
     )
 
 
