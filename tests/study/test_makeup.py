@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from petcast.pairs import Pairs
 from petcast.study.makeup import table_1, table_2, table_3
 from petcast.study.protocol import PROTOCOLS, divide
@@ -17,6 +19,7 @@ def test_table_1_equals_the_papers_row_by_row() -> None:
     }
 
 
+@pytest.mark.slow
 def test_table_2_equals_the_papers_but_for_its_own_rounding() -> None:
     records = table_2(["U-Net", "Cas-UNet", "Stage10"]).records
     assert [record["parameters"] for record in records] == [54_413_955, 108_827_910, 221_291_070]
