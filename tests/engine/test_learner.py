@@ -1,11 +1,14 @@
 """A step: what the knobs may change of it, and what they may not."""
 
+import copy
+
 import pytest
 import torch
 
 from petcast.dataset import Batch
 from petcast.engine import Learner
 from petcast.errors import UsageError
+from petcast.losses import discriminator_loss, generator_adversarial_loss
 from petcast.recipe import (
     EngineRecipe,
     LossRecipe,
@@ -71,16 +74,37 @@ def test_bfloat16_keeps_weights_losses_and_optimiser_in_float32(batch: Batch) ->
     assert {t.dtype for t in tensors} == {torch.float32, torch.int64}
 
 
-def test_the_generators_step_teaches_the_discriminator_nothing(batch: Batch) -> None:
-    learner = Learner(recipe(adversarial=0.01), CPU)
+@pytest.mark.parametrize("form", ["bce", "least-squares", "hinge"])
+def test_one_pass_of_the_discriminator_gives_both_players_their_gradients(
+    batch: Batch, form: str
+) -> None:
+    knobs = recipe().model_copy(update={"loss": LossRecipe(adversarial=0.3, adversarial_form=form)})
+    learner = Learner(knobs, CPU)
     judge = learner.discriminator
     assert judge is not None
+    plain = copy.deepcopy(judge)
     ct, pet = learner.synthesizer.normalise(batch.hu), learner.synthesizer.target(batch.suv)
-    fake = pet.clone().requires_grad_()
-    learner._adversarial(judge, ct, fake).backward()
-    assert fake.grad is not None
-    assert float(fake.grad.abs().sum()) > 0
-    assert all(parameter.grad is None for parameter in judge.parameters())
+    fake = torch.rand_like(pet)
+    _, push = learner._step_discriminator(ct, pet, fake, 1.0)
+
+    asked = fake.clone().requires_grad_()
+    generator_adversarial_loss(plain(ct, asked), form).mul(0.3).backward()
+    torch.testing.assert_close(push, asked.grad)
+    plain.zero_grad()
+    discriminator_loss(plain(ct, pet), plain(ct, fake), form).backward()
+    for found, expected in zip(judge.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, expected.grad)
+
+
+def test_the_adversarial_push_reaches_the_generator(batch: Batch) -> None:
+    torch.manual_seed(0)
+    learner = Learner(recipe(adversarial=10.0), CPU)
+    without = Learner(recipe(), CPU)
+    for one in (learner, without):
+        torch.manual_seed(0)
+        one.step(batch)
+    gradients = [next(one.synthesizer.parameters()).grad for one in (learner, without)]
+    assert not torch.allclose(gradients[0], gradients[1])
 
 
 def test_the_average_predicts_and_the_raw_weights_learn_on(batch: Batch) -> None:
