@@ -1,5 +1,6 @@
 """Cases → volumes → pairs: units made sure, lesions carried along, nothing named."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -141,10 +142,11 @@ def test_pairs_say_what_was_refused_and_name_nobody(prepared: Pairs) -> None:
     rows = {(row["level"], row["reason"], row["files"]) for row in prepared.index["refused"]}
     assert rows == {("study", "NIFTI-DAMAGED", 0), ("file", "NIFTI-NAME", 1)}
     assert prepared.index["studies"][0]["factor_rule"] == "nifti-suv"
-    texts = [path.read_text() for path in prepared.path.rglob("*.json")]
-    for row in prepared.index["refused"]:  # a remedy speaks of names that files should have
-        texts = [text.replace(row["remedy"], "") for text in texts]
-    for name in ("PETCT", "Doe", "SUV.nii", "stray"):
+    # a remedy speaks of the names that files should have
+    texts = [
+        re.sub(r'"remedy": ".*"', "", path.read_text()) for path in prepared.path.rglob("*.json")
+    ]
+    for name in ("PETCT", "Doe", "SUV.nii", "stray.nii"):
         assert not any(name in text for text in texts)
 
 
