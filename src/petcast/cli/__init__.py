@@ -1,0 +1,78 @@
+"""The command line: parse, call, print. No logic lives here.
+
+    data      from an export to pairs
+    learning  from pairs to a report
+    common    what all commands share
+
+Libraries that are slow to import are imported by the command that needs them, so that
+`petcast --help` answers at once. Results go to standard output, everything else to standard
+error; `--json` prints one document on standard output and nothing else.
+"""
+
+import errno
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+import petcast
+from petcast.cli import data, learning
+from petcast.cli.common import say
+from petcast.errors import PetcastError
+
+app = typer.Typer(
+    name="petcast",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its traceback would print local variables: identities
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Cast a PET from a CT: HU in, SUV out. Research only; a PET made from a CT measures "
+    "no tracer.",
+)
+
+for command in (
+    learning.demo,
+    learning.models,
+    data.scan,
+    data.suv,
+    data.prepare,
+    data.audit,
+    learning.train,
+    learning.predict,
+    learning.evaluate,
+    learning.study,
+    learning.report,
+    data.archive,
+    data.phantom,
+):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Options that stand before a command."""
+    if version:
+        typer.echo(petcast.__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; the exit status is that of the contract in its documentation."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
+    try:
+        app()
+    except PetcastError as error:
+        _fail(str(error), error.exit_status)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        _fail(f"{error.strerror}: {error.filename or 'while writing'}; nothing was damaged", 3)
+
+
+def _fail(text: str, status: int) -> None:
+    say(f"petcast: {text}")
+    raise SystemExit(status)

@@ -1,0 +1,198 @@
+"""Commands about models: from pairs to a report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from petcast import tables
+from petcast.cli.common import Device, Json, existing, print_json, say
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("demo"),
+    patients: Annotated[int, typer.Option(min=3, help="Phantom patients.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of the cohort, the split and the training.")] = 0,
+) -> None:
+    """Walk the whole way on phantom patients.
+
+    DICOM, pairs, training, a synthetic PET in SUV, evaluation, report.
+
+    Example: petcast demo --out demo
+    """
+    from petcast.demo import run_demo
+
+    result = run_demo(out, patients=patients, seed=seed, tell=say)
+    tables.print_table("On patients it never saw", result.evaluation.table())
+    typer.echo(f"The report: {result.report}")
+
+
+def models(as_json: Json = False) -> None:
+    """List the generators and their size.
+
+    Stages, parameters, and GFLOP for a slice of 256 x 256 voxels.
+
+    Example: petcast models
+    """
+    from petcast.models.describe import describe_all
+
+    document = describe_all()
+    if as_json:
+        print_json(document)
+        return
+    rows = [
+        [m["name"], str(m["stages"]), f"{m['parameters']:,}", f"{m['gflop']:.2f}"]
+        for m in document["models"]
+    ]
+    tables.print_table("Generators", [["name", "stages", "parameters", "GFLOP"], *rows])
+    discriminator = document["discriminator"]
+    typer.echo(f"Discriminator: {discriminator['name']}, {discriminator['parameters']:,}")
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or a built-in.")],
+    data: Annotated[Path, typer.Option(help="A folder of pairs.")],
+    out: Annotated[Path, typer.Option(help="The run's folder; the same call again resumes.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override a knob: training.epochs=20, model.name=Stage07 …"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a generator on pairs, or go on.
+
+    Interrupted at any moment, the same call ends in the same weights. Progress in epochs.
+
+    Example: petcast train recipes/tiny.toml --data pairs --out run
+    """
+    from petcast.recipe import load_recipe
+    from petcast.train import train as train_recipe
+
+    rows = train_recipe(load_recipe(recipe, settings or ()), data, out)
+    if as_json:
+        print_json({"run": str(out), "epochs": rows})
+        return
+    tables.print_epochs(rows)
+    typer.echo(f"The run: {out}. Next: petcast evaluate --truth {data} --predictions {out}")
+
+
+def predict(
+    ct: Annotated[Path, typer.Argument(metavar="CT", help="DICOM folder, zip, or NIfTI in HU.")],
+    model: Annotated[Path, typer.Option(help="A run's folder.")],
+    out: Annotated[Path, typer.Option(help="The PET to write: a .nii.gz file in SUV.")],
+    last: Annotated[bool, typer.Option("--last", help="The last epoch, not the best.")] = False,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Cast a synthetic PET in SUV from a CT in HU.
+
+    The PET comes on the CT's own geometry. Research only.
+
+    Example: petcast predict /data/ct --model run --out pet.nii.gz
+    """
+    from petcast.predict import predict as predict_ct
+
+    [ct] = existing([ct])
+    summary = predict_ct(ct, model, out, which="last" if last else "best", device=device).to_json()
+    if as_json:
+        print_json({"path": str(out), **summary})
+        return
+    for warning in summary["warnings"]:
+        say(f"warning: {warning}")
+    typer.echo(f"{out}: SUV {summary['suv_min']:.2f} to {summary['suv_max']:.2f}")
+
+
+def evaluate(
+    truth: Annotated[Path, typer.Option(help="Pairs, or the real PET: NIfTI or DICOM, in SUV.")],
+    predictions: Annotated[Path, typer.Option(help="A run, or predicted PET: NIfTI or DICOM.")],
+    ct: Annotated[
+        Path | None, typer.Option(help="The CT of foreign files, in HU: it shows the body.")
+    ] = None,
+    part: Annotated[str, typer.Option(help="Of pairs: train, validation or test.")] = "test",
+    names: Annotated[
+        bool, typer.Option("--names", help="Call foreign cases by their file names, not hashes.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure predictions, with intervals.
+
+    In SUV and on the paper's [0, 1] scale, beside images that know nothing of the CT.
+
+    Example: petcast evaluate --truth pairs --predictions run
+    """
+    from petcast.evaluate import evaluate as evaluate_paths
+
+    [truth, predictions] = existing([truth, predictions])
+    evaluation = evaluate_paths(truth, predictions, ct=ct, part=part, named=names)
+    if as_json:
+        print_json(evaluation.to_json())
+        return
+    tables.print_table("Metrics with 95 % intervals over patients", evaluation.table())
+    for warning in evaluation.to_json()["warnings"]:
+        say(f"{warning['code']}: {warning['detail']}")
+
+
+def study(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or a built-in.")],
+    data: Annotated[Path, typer.Option(help="A folder of pairs, divided in any way.")],
+    out: Annotated[Path, typer.Option(help="The study's folder; the same call again resumes.")],
+    models: Annotated[
+        str | None, typer.Option(help="Only these, with commas: U-Net,Stage01 …")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Instead of the recipe's training.epochs.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a knob: loss.adversarial=0 …")
+    ] = None,
+    keep: Annotated[
+        str, typer.Option(help="Of a finished run: best (its chosen weights), all, or none.")
+    ] = "best",
+    only_tables: Annotated[
+        bool, typer.Option("--only-tables", help="Train nothing; write what is there.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train the paper's thirteen generators twice, and write its tables and figures.
+
+    As published (slices shuffled, best of the test epochs) and as it should be (patients apart,
+    with intervals). SSIM, PSNR in dB, MAE; a page that opens without network.
+
+    Example: petcast study recipes/published.toml --data pairs --out study --epochs 2
+    """
+    from petcast.recipe import load_recipe
+    from petcast.report import write_report
+    from petcast.study import choose, keep_of, run_study, write_tables
+
+    if only_tables:
+        done = write_tables(out)
+    else:
+        overrides = [*(settings or ()), *([f"training.epochs={epochs}"] if epochs else [])]
+        knobs, names, kept = load_recipe(recipe, overrides), choose(models), keep_of(keep)
+        [data] = existing([data])
+        done = run_study(knobs, data, out, generators=names, keep=kept, tell=say)
+    page = write_report(out, out / "study.html")
+    if as_json:
+        print_json(done.results)
+        return
+    for title, rows in done.printed():
+        tables.print_table(title, rows)
+    typer.echo(f"The study: {page}")
+
+
+def report(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN|STUDY", help="A trained, evaluated run, or a study.")
+    ],
+    out: Annotated[Path, typer.Option(help="The page to write; it opens without network.")],
+) -> None:
+    """Write one self-contained HTML page.
+
+    Verdict, table, curves, pictures in HU and SUV, how CT lies on PET, provenance.
+
+    Example: petcast report run --out report.html
+    """
+    from petcast.report import write_report
+
+    [run] = existing([run])
+    typer.echo(f"The report: {write_report(run, out)}")
