@@ -101,8 +101,8 @@ def our_step(
     return lambda: learner.step(next(coming)[1])
 
 
-def gemm_step() -> Step:
-    a, b = torch.rand(2048, 2048), torch.rand(2048, 2048)
+def gemm_step(device) -> Step:
+    a, b = torch.rand(2048, 2048, device=device), torch.rand(2048, 2048, device=device)
     return lambda: torch.mm(a, b)
 
 
@@ -113,7 +113,7 @@ def serve(knobs: argparse.Namespace) -> None:
     dataset = SliceDataset(Pairs.open(knobs.pairs).studies(), channels=1)
     common = (dataset, name, knobs.batch, float(adversarial), device)
     steps: dict[str, Callable[[], Step]] = {
-        "gemm": gemm_step,
+        "gemm": lambda: gemm_step(device),
         "plain": lambda: plain_step(*common),
         "float32": lambda: our_step(*common),
         "bfloat16": lambda: our_step(*common, precision="bfloat16"),

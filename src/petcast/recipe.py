@@ -188,7 +188,7 @@ class EngineRecipe(Knobs):
         rewrites: Use the faster forms of `petcast.engine.rewrites`, equal up to rounding.
         compile: Let torch.compile fuse the generator: some percent faster, a minute later.
         recompute: Run each stage again in the backward pass instead of keeping its features:
-            a ten-stage cascade in the memory of about one.
+            those of a ten-stage cascade take the memory of about one stage's.
         pairs: All slices on the device, or read ahead from the memory maps; "auto" takes the
             former where they need less than a quarter of its free memory.
         tensorboard: Write the curves for TensorBoard, too (the extra `tensorboard`).
