@@ -231,6 +231,28 @@ class Recipe(Knobs):
         """
         return str(tomli_w.dumps(self.model_dump(mode="json")))
 
+    def differences(self, other: "Recipe") -> set[str]:
+        """Name the knobs that another recipe sets otherwise.
+
+        Args:
+            other: The other recipe.
+
+        Returns:
+            Names such as "model.name".
+
+        Example:
+            >>> one, other = Recipe(), Recipe(model=ModelRecipe(name="U-Net"))
+            >>> one.differences(other)
+            {'model.name'}
+        """
+        mine, theirs = self.model_dump(), other.model_dump()
+        return {
+            f"{table}.{key}"
+            for table, knobs in mine.items()
+            for key in knobs
+            if knobs[key] != theirs[table][key]
+        }
+
     @classmethod
     def from_mapping(cls, knobs: Mapping[str, Any], source: str) -> "Recipe":
         """Check nested knobs and make a recipe of them.

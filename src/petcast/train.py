@@ -253,23 +253,13 @@ def _claim(run: Path, recipe: Recipe, pairs: Pairs) -> None:
         return
     if read_json(run / DATA_FILE)["hash"] != pairs.index["hash"]:
         raise UsageError(f"{run} was trained on other pairs; give another --out")
-    differing = _differences(load_recipe(path), recipe)
+    differing = load_recipe(path).differences(recipe)
     if differing - HARMLESS:
         raise UsageError(
             f"{run} was begun with another recipe ({', '.join(sorted(differing))} differ); "
             "give another --out, or the same recipe to resume"
         )
     write_text(path, recipe.to_toml())
-
-
-def _differences(one: Recipe, other: Recipe) -> set[str]:
-    mine, theirs = one.model_dump(), other.model_dump()
-    return {
-        f"{table}.{key}"
-        for table, knobs in mine.items()
-        for key in knobs
-        if knobs[key] != theirs[table][key]
-    }
 
 
 def _truncate_metrics(path: Path, epoch: int) -> None:

@@ -181,7 +181,7 @@ def _require_same(out: Path, recipe: Recipe, study: dict[str, Any], pairs: Pairs
     if study["data"] != pairs.index["hash"]:
         raise UsageError(f"{out} was made on other pairs; give another --out")
     begun = load_recipe(out / RECIPE_FILE)
-    differing = _differing(begun, recipe) - FREE
+    differing = begun.differences(recipe) - FREE
     if differing:
         raise UsageError(
             f"{out} was begun with another recipe ({', '.join(sorted(differing))} differ); give "
@@ -192,13 +192,3 @@ def _require_same(out: Path, recipe: Recipe, study: dict[str, Any], pairs: Pairs
             f"{out} holds {begun.training.epochs} epochs, more than {recipe.training.epochs}; give "
             "as many to go on, or another --out"
         )
-
-
-def _differing(one: Recipe, other: Recipe) -> set[str]:
-    mine, theirs = one.model_dump(), other.model_dump()
-    return {
-        f"{table}.{key}"
-        for table, knobs in mine.items()
-        for key in knobs
-        if knobs[key] != theirs[table][key]
-    }
