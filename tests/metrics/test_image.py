@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
+from skimage.metrics import peak_signal_noise_ratio as peak_signal_noise_ratio_of_scikit_image
 from skimage.metrics import structural_similarity
 from torch import Tensor
 from torchmetrics.functional.image import (
@@ -17,6 +18,7 @@ from torchmetrics.functional.image import (
     peak_signal_noise_ratio,
     structural_similarity_index_measure,
 )
+from torchmetrics.functional.regression import mean_absolute_error
 
 from petcast.errors import GeometryError, UsageError
 from petcast.metrics import image
@@ -64,9 +66,16 @@ def assert_equals_torchmetrics(prediction: Tensor, truth: Tensor, data_range: fl
     ours = image.psnr(prediction, truth, data_range=data_range)
     torch.testing.assert_close(ours, theirs.double(), atol=TOLERANCE, rtol=TOLERANCE)
 
+    theirs = torch.stack(
+        [mean_absolute_error(*pair) for pair in zip(prediction, truth, strict=True)]
+    )
+    ours = image.mae(prediction, truth, data_range=data_range)
+    torch.testing.assert_close(ours, theirs.double() / data_range, atol=TOLERANCE, rtol=0)
+
 
 def assert_equals_scikit_image(prediction: Tensor, truth: Tensor) -> None:
     """scikit-image averages the same map without its outer 5 voxels, in any precision."""
+    psnr = image.psnr(prediction, truth, data_range=1.0)
     maps = image.ssim_map(prediction, truth, data_range=1.0)[:, 5:-5, 5:-5]
     for number, ours in enumerate(maps):
         theirs = structural_similarity(
@@ -74,6 +83,9 @@ def assert_equals_scikit_image(prediction: Tensor, truth: Tensor) -> None:
             gaussian_weights=True, use_sample_covariance=False, sigma=1.5,
         )  # fmt: skip
         assert float(ours.mean()) == pytest.approx(theirs, abs=TOLERANCE)
+        arrays = truth[number].numpy(), prediction[number].numpy()
+        theirs = peak_signal_noise_ratio_of_scikit_image(*arrays, data_range=1.0)
+        assert float(psnr[number]) == pytest.approx(theirs, abs=TOLERANCE, rel=TOLERANCE)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -95,6 +107,20 @@ def test_random_images_score_as_in_scikit_image(seed: int) -> None:
 def test_two_hundred_random_images_score_as_in_both() -> None:
     for seed in range(100, 150):
         prediction, truth = random_pair(seed, (4, 176, 176))
+        assert_equals_torchmetrics(prediction, truth)
+        assert_equals_scikit_image(prediction, truth)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_two_hundred_real_pairs_score_as_in_both(real_data: Path) -> None:
+    """67 slices, each against itself blurred, shifted and with noise."""
+    suv = Volume.load(real_data / "volumes" / "ge_a_pet.nii.gz", Unit.SUV).voxels[3:204:3]
+    truth = torch.from_numpy(suv.astype(np.float32)).div(10).clamp(0, 1)
+    noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0)) * 0.02
+    blurred = torch.nn.functional.avg_pool2d(truth, 3, stride=1, padding=1)
+    for prediction in (blurred, truth.roll((2, -1), (1, 2)), (truth + noise).clamp(0, 1)):
+        assert len(prediction) == 67
         assert_equals_torchmetrics(prediction, truth)
         assert_equals_scikit_image(prediction, truth)
 

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from petcast.errors import GeometryError
-from petcast.metrics.image import masked_mean
+from petcast.metrics.error import masked_mean
 
 
 def suv_bias(

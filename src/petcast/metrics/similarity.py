@@ -1,0 +1,234 @@
+"""How alike two images are in structure: SSIM and MS-SSIM, a value a slice.
+
+Every function takes stacks of slices, computes in their own floating-point type and gives float64.
+`data_range` is always the caller's: the width of the window that both images were scaled by, never
+an image's own maximum.
+
+The SSIM window is the one of Wang et al.: Gaussian, σ = 1.5 voxels, 11 × 11, K1 = 0.01, K2 = 0.03,
+population covariance. Borders are mirrored and counted, so `ssim` equals torchmetrics'
+`structural_similarity_index_measure`; scikit-image (gaussian_weights=True,
+use_sample_covariance=False) and MONAI leave out the outer 5 voxels, so they equal the mean of
+`ssim_map` without those.
+"""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from petcast.errors import GeometryError
+from petcast.metrics.error import check_pair, masked_mean
+
+SIGMA = 1.5
+"""Standard deviation of the SSIM window, in voxels."""
+
+RADIUS = 5
+"""The SSIM window reaches this many voxels to each side: 11 × 11."""
+
+K1, K2 = 0.01, 0.03
+"""Wang et al. 2004, section III.C: they keep the quotients away from 0 / 0."""
+
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents of MS-SSIM's five scales (Wang et al. 2003, section 3.2)."""
+
+MS_SSIM_SIDE = 161
+"""The shortest side, in voxels, whose fifth scale still holds the window without its borders."""
+
+SLICES_AT_ONCE = 8
+"""Small enough for the intermediate images to stay near the processor."""
+
+
+def ssim_map(
+    prediction: Float[Tensor, "n y x"], truth: Float[Tensor, "n y x"], *, data_range: float
+) -> Float[Tensor, "n y x"]:
+    """Give the structural similarity around every voxel.
+
+    Args:
+        prediction: Slices on the scale of `data_range`.
+        truth: What they should be.
+        data_range: Width of the scale, for example 1 for images in [0, 1].
+
+    Returns:
+        Values from −1 to 1; 1 where both windows are equal.
+
+    Raises:
+        GeometryError: The shapes differ, or a side has fewer than 6 voxels.
+        UsageError: `data_range` is not positive.
+
+    Reference:
+        Wang et al., Image quality assessment: from error visibility to structural similarity,
+        IEEE Trans. Image Process. 13(4), 2004, Eq. 13.
+    """
+    return similarity_maps(prediction, truth, data_range=data_range)[0]
+
+
+def similarity_maps(
+    prediction: Float[Tensor, "n y x"], truth: Float[Tensor, "n y x"], *, data_range: float
+) -> tuple[Float[Tensor, "n y x"], Float[Tensor, "n y x"]]:
+    """Give the structural similarity around every voxel, and its part without luminance.
+
+    Args:
+        prediction: Slices on the scale of `data_range`.
+        truth: What they should be.
+        data_range: Width of the scale.
+
+    Returns:
+        The map of `ssim_map`, and the product of its factors for contrast and structure, which
+        saves `ms_ssim` its costliest scale.
+
+    Raises:
+        GeometryError: The shapes differ, or a side has fewer than 6 voxels.
+        UsageError: `data_range` is not positive.
+    """
+    check_pair(prediction, truth, data_range)
+    parts = [_similarity(p, t, data_range) for p, t in _chunks(prediction, truth)]
+    return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+
+
+def ssim(
+    prediction: Float[Tensor, "n y x"],
+    truth: Float[Tensor, "n y x"],
+    *,
+    data_range: float,
+    mask: Bool[Tensor, "n y x"] | None = None,
+) -> Float[Tensor, " n"]:
+    """Give each slice's mean structural similarity.
+
+    Args:
+        prediction: Slices on the scale of `data_range`.
+        truth: What they should be.
+        data_range: Width of the scale.
+        mask: Where the similarity map is averaged; everywhere where None. The windows around
+            voxels at the mask's edge reach beyond it.
+
+    Returns:
+        A value a slice; NaN where the mask is empty.
+
+    Raises:
+        GeometryError: The shapes differ.
+        UsageError: `data_range` is not positive.
+
+    Example:
+        >>> image = torch.rand(1, 32, 32)
+        >>> ssim(image, image, data_range=1.0).item()
+        1.0
+    """
+    return masked_mean(ssim_map(prediction, truth, data_range=data_range), mask)
+
+
+def ms_ssim(
+    prediction: Float[Tensor, "n y x"],
+    truth: Float[Tensor, "n y x"],
+    *,
+    data_range: float,
+    structure: Float[Tensor, "n y x"] | None = None,
+) -> Float[Tensor, " n"]:
+    """Give each slice's structural similarity over five scales, each half as fine as the last.
+
+    Contrast and structure of a scale are averaged without its borders, the luminance of the last
+    one with them; negative values count as 0. torchmetrics does the same.
+
+    Args:
+        prediction: Slices on the scale of `data_range`.
+        truth: What they should be.
+        data_range: Width of the scale.
+        structure: The second of `similarity_maps`, where it is at hand.
+
+    Returns:
+        A value a slice, from 0 to 1.
+
+    Raises:
+        GeometryError: The shapes differ, or a side has 160 voxels or fewer.
+        UsageError: `data_range` is not positive.
+
+    Reference:
+        Wang, Simoncelli, Bovik, Multiscale structural similarity for image quality assessment,
+        Asilomar 2003, Eq. 7.
+    """
+    check_pair(prediction, truth, data_range)
+    y, x = truth.shape[-2:]
+    if min(y, x) < MS_SSIM_SIDE:
+        raise GeometryError(
+            f"MS-SSIM needs more than {MS_SSIM_SIDE - 1} voxels a side, these slices have {x} × "
+            f"{y}; use SSIM, or finer slices"
+        )
+    if structure is None:
+        _, structure = similarity_maps(prediction, truth, data_range=data_range)
+    chunks = zip(_chunks(prediction, truth), torch.split(structure, SLICES_AT_ONCE), strict=True)
+    return torch.cat([_multiscale(p, t, first, data_range) for (p, t), first in chunks])
+
+
+def _chunks(prediction: Tensor, truth: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    if min(truth.shape[-2:]) <= RADIUS:
+        raise GeometryError(f"SSIM needs slices of at least 6 × 6 voxels: {tuple(truth.shape)}")
+    return zip(*(torch.split(image, SLICES_AT_ONCE) for image in (prediction, truth)), strict=True)
+
+
+def _similarity(prediction: Tensor, truth: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
+    return similarity_of_moments(window_moments(prediction, truth), data_range)
+
+
+def window_moments(
+    prediction: Float[Tensor, "n y x"], truth: Float[Tensor, "n y x"]
+) -> Float[Tensor, "4 n y x"]:
+    """Give what SSIM knows of the window around every voxel.
+
+    Args:
+        prediction: Slices.
+        truth: What they should be.
+
+    Returns:
+        Weighted means of the prediction, the truth, the sum of their squares, and their product.
+    """
+    power = prediction * prediction + truth * truth
+    images = torch.stack((prediction, truth, power, prediction * truth))
+    return _blur(images.flatten(0, 1)).view_as(images)
+
+
+def similarity_of_moments(
+    moments: Float[Tensor, "4 n y x"], data_range: float
+) -> tuple[Float[Tensor, "n y x"], Float[Tensor, "n y x"]]:
+    """Turn the windows' moments into similarity.
+
+    Args:
+        moments: As `window_moments` gives them.
+        data_range: Width of the images' scale.
+
+    Returns:
+        The SSIM map, and its factor for contrast and structure (Wang et al. 2004, Eq. 13).
+    """
+    c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
+    mean_p, mean_t, mean_power, mean_product = moments
+    product, squares = mean_p * mean_t, mean_p.square() + mean_t.square()
+    variances = (mean_power - squares).clamp_(min=0)  # rounding can make them negative
+    structure = (2 * (mean_product - product) + c2) / (variances + c2)
+    return structure * (2 * product + c1) / (squares + c1), structure
+
+
+def _blur(images: Float[Tensor, "n y x"]) -> Float[Tensor, "n y x"]:
+    """Average with the SSIM window: one pass along each axis, mirrored at the borders."""
+    offsets = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
+    weights = torch.exp(-offsets.square() / (2 * SIGMA**2))
+    n = len(images)
+    kernel = (weights / weights.sum()).to(images).expand(n, 1, 1, -1)
+    # As n channels of one image: depthwise convolution is 25 times faster than a batch of n.
+    padded = F.pad(images[None], (RADIUS,) * 4, mode="reflect")
+    along_x = F.conv2d(padded, kernel, groups=n)
+    return F.conv2d(along_x, kernel.transpose(2, 3), groups=n)[0]
+
+
+def _multiscale(prediction: Tensor, truth: Tensor, structure: Tensor, data_range: float) -> Tensor:
+    inside = slice(RADIUS, -RADIUS)
+    result = _factor(structure[:, inside, inside], SCALE_WEIGHTS[0])
+    for weight in SCALE_WEIGHTS[1:]:
+        prediction, truth = (F.avg_pool2d(image, 2) for image in (prediction, truth))
+        whole, structure = _similarity(prediction, truth, data_range)
+        last = weight == SCALE_WEIGHTS[-1]
+        result = result * _factor(whole if last else structure[:, inside, inside], weight)
+    return result
+
+
+def _factor(similarity: Tensor, weight: float) -> Tensor:
+    return masked_mean(similarity).clamp(min=0) ** weight
