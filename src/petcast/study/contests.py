@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from petcast.study.compare import Paired, holm
+from petcast.evaluate.comparison import Paired, holm
 from petcast.study.protocol import PROTOCOLS
 from petcast.study.scores import PAPER_METRICS, Metric, Scores, kind_of, meaning_of
 from petcast.study.tables import Cell, Group, Line, Record, Table, Value, interval, number

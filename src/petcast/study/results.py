@@ -10,9 +10,9 @@ import torch
 import petcast
 from petcast.checkpoint import git_state
 from petcast.durable import write_bytes, write_json, write_text
+from petcast.evaluate.comparison import Paired, least_p
 from petcast.pairs import Pairs
 from petcast.recipe import Recipe
-from petcast.study.compare import Paired, least_p
 from petcast.study.contests import table_curves, table_paired, table_worth
 from petcast.study.figures import (
     FIGURES,

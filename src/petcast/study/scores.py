@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from petcast.evaluate.baselines import TRIVIAL
-from petcast.study.compare import Paired, Worth, compare, worth_of
+from petcast.evaluate.comparison import Paired, compare
+from petcast.study.compare import Worth, worth_of
 from petcast.study.outcome import Key, Mean, Outcome
 from petcast.study.protocol import PROTOCOLS, Protocol
 from petcast.study.tables import Kind
