@@ -248,11 +248,16 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors, prefix
         tensors: May hold other prefixes too.
         prefix: This optimiser's.
     """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith(f"{prefix}."):
-            _, parameter, key = name.split(".")
-            state.setdefault(int(parameter), {})[key] = value
+            _, place, key = name.split(".")
+            parameter = parameters[int(place)]
+            # In the parameter's own layout: fused optimisers walk through memory, not indices.
+            like = torch.empty_like(parameter, device=value.device, dtype=value.dtype)
+            fits = value.shape == parameter.shape
+            state.setdefault(int(place), {})[key] = like.copy_(value) if fits else value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 

@@ -184,7 +184,8 @@ class EngineRecipe(Knobs):
     """How a step is computed; what it computes changes with the precision alone.
 
     Attributes:
-        precision: Of the networks' arithmetic; weights, losses and optimiser stay float32.
+        precision: Of the networks' arithmetic. With "bfloat16" weights, losses and optimiser
+            stay float32; with "float64" they are double, too: slow, to compare machines by.
         rewrites: Use the faster forms of `petcast.engine.rewrites`, equal up to rounding.
         compile: Let torch.compile fuse the generator: some percent faster, a minute later.
         recompute: Run each stage again in the backward pass instead of keeping its features:
@@ -194,7 +195,7 @@ class EngineRecipe(Knobs):
         tensorboard: Write the curves for TensorBoard, too (the extra `tensorboard`).
     """
 
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float64"] = "float32"
     rewrites: bool = True
     compile: bool = False
     recompute: bool = False

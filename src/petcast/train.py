@@ -129,7 +129,7 @@ class Training:
         counts: dict[str, int] = {}
         with self.learner.scoring() as synthesizer:
             for batch in feed.batches(None, self.recipe.training.batch_size):
-                suv = synthesizer(batch.hu)[-1]
+                suv = synthesizer(batch.hu.to(self.learner.dtype))[-1].float()
                 window = self.recipe.model.suv_window
                 for name, value in score_slices(suv, batch.suv, batch.body, window).items():
                     if math.isfinite(value):

@@ -1,10 +1,12 @@
 """A step: what the knobs may change of it, and what they may not."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 
+from petcast.checkpoint import Card, load_card, save_checkpoint
 from petcast.dataset import Batch
 from petcast.engine import Learner
 from petcast.errors import UsageError
@@ -49,6 +51,19 @@ def test_rewrites_do_not_change_the_loss(batch: Batch) -> None:
     _, plain = learned(recipe(rewrites=False), batch)
     _, fast = learned(recipe(), batch)
     assert fast == pytest.approx(plain, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_rewrites_do_not_change_what_the_players_learn(batch: Batch) -> None:
+    """In float64, where rounding cannot hide what is wrong."""
+    knobs = {"adversarial": 1.0, "precision": "float64"}
+    plain, expected = learned(recipe(rewrites=False, **knobs), batch, 2)
+    fast, found = learned(recipe(**knobs), batch, 2)
+    assert found == pytest.approx(expected, rel=1e-9)
+    for player in ("synthesizer", "discriminator"):
+        weights, others = (getattr(one, player).state_dict() for one in (plain, fast))
+        for name, value in weights.items():
+            torch.testing.assert_close(others[name], value, rtol=1e-6, atol=1e-8, msg=name)
 
 
 @pytest.mark.slow
@@ -113,6 +128,26 @@ def test_the_average_predicts_and_the_raw_weights_learn_on(batch: Batch) -> None
     name = "generator.chain.0.visual.1.bias"
     assert not torch.equal(kept[name], state[f"raw/{name}"])
     assert torch.equal(learner.synthesizer.state_dict()[name], state[f"raw/{name}"])
+
+
+def test_both_players_go_on_from_a_checkpoint_as_if_nothing_had_been(
+    batch: Batch, tmp_path: Path
+) -> None:
+    """Files hold no memory layout, and fused optimisers care for it."""
+    knobs = recipe(adversarial=1.0)
+    straight, _ = learned(knobs, batch, 2)
+    card = Card(knobs, 1, {}, "", straight.parameters, None, None)
+    save_checkpoint(tmp_path / "last", card, straight.model_state(), straight.training_state())
+    resumed = Learner(knobs, CPU)
+    resumed.restore(tmp_path / "last", load_card(tmp_path / "last"))
+    for learner in (straight, resumed):
+        learner.synthesizer.train()
+        torch.manual_seed(5)
+        learner.step(batch)
+    expected = straight.model_state() | straight.training_state()
+    found = resumed.model_state() | resumed.training_state()
+    assert expected.keys() == found.keys()
+    assert [name for name, value in expected.items() if not torch.equal(found[name], value)] == []
 
 
 def test_the_rate_is_set_for_both_optimisers() -> None:

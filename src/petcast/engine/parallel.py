@@ -143,7 +143,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
         """
         if not self.training:
             return super().forward(x)
-        values = x.float()
+        values = x.double() if self.weight.dtype == torch.float64 else x.float()
         count = _sum_of_all(values.new_tensor([len(x) * x.shape[2] * x.shape[3]]))
         mean = _sum_of_all(values.sum(dim=(0, 2, 3))) / count
         centred = values - mean[:, None, None]
