@@ -267,7 +267,7 @@ def _row(
 ) -> Comparison:
     ends = (pair.low, pair.high)
     verdict = "undecided"
-    if ends[0] is not None and ends[1] is not None and ends[0] * ends[1] > 0:
+    if p_holm is not None and p_holm < 1 - LEVEL:
         verdict = "better" if sign * pair.value > 0 else "worse"
     return Comparison(
         model, reference, *at, pair.value, *ends, pair.p, p_holm, pair.n, least, verdict

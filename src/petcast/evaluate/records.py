@@ -151,7 +151,7 @@ class Comparison:
         p_holm: Corrected for the references of this region and metric.
         n: Patients.
         least_difference: What so many patients could show at 80 % power, given how they scatter.
-        verdict: "better", "worse", or "undecided" where the interval holds zero or there is none.
+        verdict: "better" or "worse" where `p_holm` is below 0.05, else "undecided".
     """
 
     model: str

@@ -111,8 +111,8 @@ def bootstrap_interval(
     sample = np.asarray(values, dtype=np.float64)
     if sample.size < 2:
         return None
-    means = sample[_draws(sample.size, draws, seed)].mean(axis=1)
-    tail = _expanded_tail(sample.size, level)
+    means = sample[resampled_patients(sample.size, draws, seed)].mean(axis=1)
+    tail = expanded_tail(sample.size, level)
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
 
@@ -139,13 +139,35 @@ def few_patients(n: int) -> list[Finding]:
 
 
 @lru_cache(maxsize=4)
-def _draws(n: int, draws: int, seed: int) -> NDArray[np.int32]:
-    """Which patients each bootstrap sample holds."""
+def resampled_patients(n: int, draws: int, seed: int) -> NDArray[np.int32]:
+    """Draw patients with replacement.
+
+    Args:
+        n: How many there are.
+        draws: Bootstrap samples.
+        seed: The same seed draws the same ones.
+
+    Returns:
+        Which patients each sample holds, (draws, n).
+    """
     return np.random.default_rng(seed).integers(0, n, (draws, n), dtype=np.int32)
 
 
 @lru_cache(maxsize=16)
-def _expanded_tail(n: int, level: float) -> float:
+def expanded_tail(n: int, level: float) -> float:
+    """Give the share of bootstrap samples beyond either end of an interval over few patients.
+
+    Args:
+        n: Patients.
+        level: Nominal coverage.
+
+    Returns:
+        Less than (1 − level) / 2, which it nears with many patients.
+
+    Example:
+        >>> round(expanded_tail(10, 0.95), 4)
+        0.0086
+    """
     from scipy.stats import norm, t
 
     quantile = math.sqrt(n / (n - 1)) * t.ppf((1 - level) / 2, n - 1)
