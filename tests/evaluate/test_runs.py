@@ -30,6 +30,7 @@ class Wanted:
     body_suv: float
     slices: int = 4
     lesion: bool = False
+    box: tuple[Sequence[float], Sequence[float]] | None = None
 
     def arrays(self) -> dict[str, np.ndarray]:
         regions = np.zeros((self.slices, SIDE, SIDE), np.uint8)
@@ -63,7 +64,11 @@ class Bench:
         grid = Grid((studies[0].slices, SIDE, SIDE), np.eye(4))
         rows = []
         for one in studies:
-            card = write_study(study_folder(self.path, one.id), one.arrays(), grid, {})
+            lesions = (
+                [{"label": "A", "low_mm": one.box[0], "high_mm": one.box[1]}] if one.box else []
+            )
+            boxes = {"boxes": {"lesions": lesions}} if lesions else {}
+            card = write_study(study_folder(self.path, one.id), one.arrays(), grid, boxes)
             patient = f"patient-{one.id}"
             row = {"id": one.id, "patient": patient, "part": one.part, "hash": card["hash"]}
             rows.append(row)
@@ -113,7 +118,7 @@ def test_every_number_is_right_by_hand(bench: Bench, tmp_path: Path) -> None:
     assert found.about["body_constant_suv"] == pytest.approx(3.5)
     row = next(row for row in found.rows if (row.name, row.metric) == ("Stage02", "suv_bias"))
     assert row.n == 2
-    assert codes(found) == {"FEW-PATIENTS"}
+    assert codes(found) == {"FEW-PATIENTS", "LOW-POWER"}
 
 
 def test_the_last_stage_bears_the_plain_name_and_stands_first(bench: Bench, tmp_path: Path) -> None:
@@ -128,11 +133,16 @@ def test_what_is_written_is_what_is_returned(bench: Bench, tmp_path: Path) -> No
     folder = tmp_path / "run" / "evaluation"
     assert {path.name for path in folder.iterdir()} == {
         "evaluation.json", "rows.csv", "montage.npz", "registration.npz",
+        "lesions.csv", "detection.csv", "agreement.csv", "comparisons.csv",
     }  # fmt: skip
     document = json.loads((folder / "evaluation.json").read_text())
     assert document == json.loads(json.dumps(found.to_json()))
     assert document["suv_window"] == [0.0, 10.0]
-    assert len((folder / "rows.csv").read_text().splitlines()) == 1 + len(found.rows)
+    for name in ("rows", "lesions", "detection", "agreement", "comparisons"):
+        lines = (folder / f"{name}.csv").read_text().splitlines()
+        assert len(lines) == 1 + len(document[name])
+    assert document["comparisons"]
+    assert document["agreement"][0]["points"][0]["patient"] == "patient-c"
     with np.load(folder / "montage.npz", allow_pickle=False) as montage:
         assert montage["ct"].shape == montage["truth"].shape == (6, SIDE, SIDE)
         assert montage["stages"].shape == (6, 2, SIDE, SIDE)
@@ -207,6 +217,38 @@ def test_lesion_masks_of_the_cohort_are_a_region(bench: Bench, tmp_path: Path) -
     ]  # fmt: skip
     assert (row.patient, row.slices) == ("patient-d", 1)
     assert row.value == pytest.approx(-0.7, abs=1e-5)  # a tenth of SUV 7
+    masked = [row for row in found.lesions if row.source == "mask"]
+    assert [(row.name, row.patient, row.lesion, row.slice) for row in masked[:1]] == [
+        ("Stage02", "patient-d", 1, 3)
+    ]
+    assert (masked[0].truth_suv_max, masked[0].prediction_suv_max) == pytest.approx((7.0, 6.3))
+    assert len(masked) == 5  # the model, its first stage, and three trivial images
+
+
+def test_published_boxes_of_a_study_are_its_lesions(bench: Bench, tmp_path: Path) -> None:
+    bench.write([*TWO_AND_TWO[:3], Wanted("d", "test", 4.0, box=((2, 2, 2), (5, 6, 3)))])
+    found = bench.evaluate(tmp_path / "run")
+    [row] = [row for row in found.lesions if (row.name, row.source) == ("Stage02", "boxes")]
+    assert row.volume_ml == pytest.approx(4 * 5 * 2 / 1000)
+    assert found.value("Stage02", "lesions", "suv_bias") == pytest.approx(-0.65, abs=1e-5)
+
+
+def test_the_model_is_set_against_its_stages_and_the_trivial_images(
+    bench: Bench, tmp_path: Path
+) -> None:
+    found = bench.evaluate(tmp_path / "run")
+    rows = {row.reference: row for row in found.comparisons if row.metric == "suv_mae"
+            and row.region == "body"}  # fmt: skip
+    assert set(rows) == {"Stage02 / stage 1", "zero", "body-constant", "train-mean"}
+    assert rows["zero"].difference == pytest.approx(-4.5 + 0.45, abs=1e-5)
+    assert {row.verdict for row in rows.values()} == {"undecided"}  # two patients decide nothing
+
+
+def test_the_regions_of_a_patient_agree_by_their_voxels(bench: Bench, tmp_path: Path) -> None:
+    found = bench.evaluate(tmp_path / "run")
+    body = next(r for r in found.agreement if (r.name, r.region) == ("Stage02", "body"))
+    assert body.bias == pytest.approx(-0.45, abs=1e-5)
+    assert [point["truth"] for point in body.points] == pytest.approx([3.5, 5.5], abs=1e-5)
 
 
 def test_the_montage_takes_even_quantiles_of_uptake_never_the_prediction(bench: Bench) -> None:

@@ -108,6 +108,9 @@ def evaluate(
     ct: Annotated[
         Path | None, typer.Option(help="The CT of foreign files, in HU: it shows the body.")
     ] = None,
+    lesions: Annotated[
+        Path | None, typer.Option(help="Lesion masks of foreign files: NIfTI, not 0 inside.")
+    ] = None,
     part: Annotated[str, typer.Option(help="Of pairs: train, validation or test.")] = "test",
     names: Annotated[
         bool, typer.Option("--names", help="Call foreign cases by their file names, not hashes.")
@@ -123,11 +126,13 @@ def evaluate(
     from petcast.evaluate import evaluate as evaluate_paths
 
     [truth, predictions] = existing([truth, predictions])
-    evaluation = evaluate_paths(truth, predictions, ct=ct, part=part, named=names)
+    evaluation = evaluate_paths(truth, predictions, ct=ct, lesions=lesions, part=part, named=names)
     if as_json:
         print_json(evaluation.to_json())
         return
     tables.print_table("Metrics with 95 % intervals over patients", evaluation.table())
+    if line := evaluation.lesion_line(evaluation.about["model"]):
+        typer.echo(line)
     for warning in evaluation.to_json()["warnings"]:
         say(f"{warning['code']}: {warning['detail']}")
 

@@ -14,7 +14,9 @@ from petcast.errors import DataError
 from petcast.evaluate.baselines import baselines_of_truth
 from petcast.evaluate.body import body_on_truth
 from petcast.evaluate.cases import Case, find_cases, match
+from petcast.evaluate.comparison import compare_rows, describe_power
 from petcast.evaluate.findings import Flaw, beaten_by_trivial, describe_flaws, flaw_of, some
+from petcast.evaluate.lesions import Uptake, lesions_of
 from petcast.evaluate.measure import (
     measure_clipping,
     measure_slices,
@@ -23,6 +25,7 @@ from petcast.evaluate.measure import (
 )
 from petcast.evaluate.result import Evaluation, Finding
 from petcast.evaluate.statistics import LEVEL, Scores, few_patients, summarise
+from petcast.grid import part_of
 from petcast.metrics.image import MS_SSIM_SIDE
 from petcast.progress import track
 from petcast.volume import Grid, Unit, Volume
@@ -83,7 +86,7 @@ def evaluate_files(
         UsageError: Paths or names do not fit.
         DataError: A file cannot be used, and why.
     """
-    scores, notes = Scores(), _Notes()
+    scores, notes, uptake = Scores(), _Notes(), Uptake(suv_window)
     with ExitStack() as stack:
         find = partial(find_cases, stack=stack, named=named)
         pairs, alone = match(find(truth, "truth"), find(predictions, "prediction"))
@@ -92,16 +95,29 @@ def evaluate_files(
         masks = _companions(matched, find(lesions, "lesions") if lesions else [])
         for real, predicted in track(pairs, "evaluating"):
             companions = _Companions(cts.get(real.keys[0]), masks.get(real.keys[0]))
-            _measure_case(real, predicted, companions, suv_window, scores, notes)
+            _measure_case(real, predicted, companions, scores, notes, uptake)
     patients = scores.patients()
     rows = summarise(patients, seed=seed)
+    comparisons = compare_rows(patients, PREDICTION, seed=seed)
     findings = [
         *describe_flaws(notes.flaws, "cases"),
         *beaten_by_trivial(rows, PREDICTION),
         *few_patients(len({case.name for case in matched})),
+        *describe_power(comparisons),
+        *uptake.findings(),
         *_describe(notes, alone),
     ]
-    return Evaluation(tuple(rows), tuple(patients), tuple(findings), suv_window, _about(seed))
+    return Evaluation(
+        tuple(rows),
+        tuple(patients),
+        tuple(findings),
+        suv_window,
+        _about(seed),
+        lesions=tuple(uptake.rows),
+        detection=tuple(uptake.detection()),
+        agreement=tuple(uptake.agreement()),
+        comparisons=tuple(comparisons),
+    )
 
 
 def _companions(truths: Sequence[Case], others: Sequence[Case]) -> dict[str, Case]:
@@ -113,10 +129,11 @@ def _measure_case(
     real: Case,
     predicted: Case,
     companions: _Companions,
-    window: tuple[float, float],
     scores: Scores,
     notes: _Notes,
+    uptake: Uptake,
 ) -> None:
+    window = uptake.suv_window
     truth = real.load().require(Unit.SUV).canonical()
     prediction, covered = _on_grid_of(truth.grid, predicted, real.name, notes)
     masks = _regions(truth, companions, real.name, notes)
@@ -130,6 +147,9 @@ def _measure_case(
     for name, image in images.items():
         scores.add(name, real.name, measure_slices(image, suv, inside, window))
     scores.add(PREDICTION, real.name, measure_clipping(suv, inside, window))
+    place = part_of(truth.grid, kept)
+    lesions = lesions_of(suv, inside["body"], place, mask=_mask_of(masks, kept, covered))
+    uptake.add(real.name, suv, images, inside, lesions, place.spacing_mm)
     notes.flaws.append((real.name, flaw_of(guess, inside["body"])))
     for what, values in (("truth", suv), ("prediction", guess)):
         mean = float(values[inside["body"]].mean(dtype=np.float64))
@@ -137,6 +157,13 @@ def _measure_case(
             notes.not_suv.append(f"{what} of {real.name}: {mean:.0f} on average")
     if min(suv.shape[1:]) < MS_SSIM_SIDE:
         notes.small.append(real.name)
+
+
+def _mask_of(
+    masks: dict[str, Bool[np.ndarray, "z y x"]], kept: slice, covered: Bool[np.ndarray, "z y x"]
+) -> Bool[np.ndarray, "z y x"] | None:
+    """The case's lesion mask where the prediction covers it; empty means that there are none."""
+    return masks["lesions"][kept] & covered[kept] if "lesions" in masks else None
 
 
 def _on_grid_of(

@@ -168,10 +168,10 @@ class Comparison:
     verdict: str
 
 
-def records_as_csv(
-    kind: type[LesionRow] | type[DetectionRow] | type[Agreement] | type[Comparison],
-    records: Sequence[LesionRow | DetectionRow | Agreement | Comparison],
-) -> str:
+Record = LesionRow | DetectionRow | Agreement | Comparison
+
+
+def records_as_csv(kind: type[Record], records: Sequence[Record]) -> str:
     """Give records as CSV, without the points that only pictures need.
 
     Args:
@@ -187,3 +187,40 @@ def records_as_csv(
     writer.writeheader()
     writer.writerows(asdict(record) for record in records)
     return stream.getvalue()
+
+
+def describe_lesions(
+    name: str, lesions: Sequence[LesionRow], detection: Sequence[DetectionRow]
+) -> str:
+    """Say in a line how a model shows the lesions.
+
+    Args:
+        name: The model's.
+        lesions: Of all names.
+        detection: Of all names.
+
+    Returns:
+        How many, their mean SUVmax, how many are found and invented; "" without lesions.
+    """
+    own = [row for row in lesions if row.name == name]
+    if not own:
+        return ""
+    real, shown = (
+        sum(values) / len(own)
+        for values in zip(*((r.truth_suv_max, r.prediction_suv_max) for r in own), strict=True)
+    )
+    every = next(row for row in detection if row.name == name)  # all sizes come first
+    patients, clipped = len({row.patient for row in own}), sum(row.clipped for row in own)
+    sources = " and ".join(sorted({_SOURCES[row.source] for row in own}))
+    return (
+        f"Lesions ({sources}): {len(own)} of {patients} patients, mean SUVmax {real:.1f}, "
+        f"predicted {shown:.1f}; {every.found} of {every.lesions} hot ones found, "
+        f"{every.false_positives} invented; {clipped} beyond the SUV window"
+    )
+
+
+_SOURCES = {
+    "mask": "from masks",
+    "boxes": "from published boxes",
+    "threshold": "hot spots of the real PET, physiological uptake among them",
+}

@@ -5,6 +5,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import petcast
+from petcast.evaluate.records import (
+    Agreement,
+    Comparison,
+    DetectionRow,
+    LesionRow,
+    Record,
+    describe_lesions,
+)
 
 FORMAT = 1
 
@@ -80,6 +88,15 @@ TABLE_COLUMNS = (
 """Region, metric, heading and decimals of the printed table."""
 
 
+RECORDS: dict[str, type[Record]] = {
+    "lesions": LesionRow,
+    "detection": DetectionRow,
+    "agreement": Agreement,
+    "comparisons": Comparison,
+}
+"""What stands beside the rows, by its key; each is a CSV file, too."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Metrics of a prediction beside those of images that know nothing of the CT.
@@ -90,6 +107,10 @@ class Evaluation:
         warnings: What must be known to read them.
         suv_window: SUV mapped to 0 and 1 for the image metrics.
         about: More keys of evaluation.json: which part, model, baselines …
+        lesions: Uptake of each lesion, real and predicted, by name.
+        detection: Which lesions are found, by name and size.
+        agreement: Bland–Altman of regions' and lesions' uptake.
+        comparisons: The model against every other row, by patient.
     """
 
     rows: tuple[Row, ...]
@@ -97,12 +118,17 @@ class Evaluation:
     warnings: tuple[Finding, ...]
     suv_window: tuple[float, float]
     about: dict[str, Any] = field(default_factory=dict)
+    lesions: tuple[LesionRow, ...] = ()
+    detection: tuple[DetectionRow, ...] = ()
+    agreement: tuple[Agreement, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give the document that `--json` prints and evaluation.json holds.
 
         Returns:
-            `format`, `rows`, `patients`, `warnings`, `suv_window` and what `about` adds.
+            `format`, `rows`, `patients`, `lesions`, `detection`, `agreement`, `comparisons`,
+            `warnings`, `suv_window` and what `about` adds.
         """
         return {
             "format": FORMAT,
@@ -111,6 +137,7 @@ class Evaluation:
             **self.about,
             "rows": [asdict(row) for row in self.rows],
             "patients": [asdict(row) for row in self.patients],
+            **{kind: [asdict(one) for one in getattr(self, kind)] for kind in RECORDS},
             "warnings": [asdict(finding) for finding in self.warnings],
         }
 
@@ -145,6 +172,17 @@ class Evaluation:
             for name in names
         ]
         return [head, *body]
+
+    def lesion_line(self, name: str) -> str:
+        """Say in a line how a model shows the lesions.
+
+        Args:
+            name: The model's.
+
+        Returns:
+            The line; "" without lesions.
+        """
+        return describe_lesions(name, self.lesions, self.detection)
 
     def _row(self, name: str, region: str, metric: str) -> Row | None:
         wanted = (name, region, metric)

@@ -12,8 +12,10 @@ from petcast.device import choose_device
 from petcast.durable import read_json, write_directory, write_json, write_text
 from petcast.errors import DataError, GeometryError
 from petcast.evaluate.baselines import Baselines, baselines_of, baselines_of_truth
+from petcast.evaluate.comparison import compare_rows, describe_power
 from petcast.evaluate.findings import beaten_by_trivial, describe_flaws, flaw_of
 from petcast.evaluate.fusion import save_fusion
+from petcast.evaluate.lesions import Lesions, Uptake, lesions_of
 from petcast.evaluate.measure import (
     Masks,
     measure_clipping,
@@ -22,9 +24,10 @@ from petcast.evaluate.measure import (
     region_masks,
 )
 from petcast.evaluate.montage import RULE, Montage
-from petcast.evaluate.result import Evaluation, Finding, rows_as_csv
+from petcast.evaluate.records import records_as_csv
+from petcast.evaluate.result import RECORDS, Evaluation, Finding, rows_as_csv
 from petcast.evaluate.statistics import LEVEL, Scores, few_patients, summarise
-from petcast.pairs import PairedStudy, Pairs
+from petcast.pairs import CARD_FILE, PairedStudy, Pairs
 from petcast.predict import predict_slices
 from petcast.progress import track
 
@@ -42,8 +45,7 @@ def evaluate_run(
 ) -> Evaluation:
     """Measure a trained model, stage by stage, beside the trivial images.
 
-    Writes RUN/evaluation/{evaluation.json, rows.csv, montage.npz, registration.npz}, all or
-    nothing.
+    Writes RUN/evaluation/ (docs/files.md), all or nothing.
 
     Args:
         pairs: A folder of pairs.
@@ -67,27 +69,42 @@ def evaluate_run(
     _require_same_grid(store.index, card)
     learned = baselines_of(store.studies("train"))
     model, window = card.recipe.model.name, card.recipe.model.suv_window
-    scores, montage, flaws = Scores(), Montage(studies), []
+    scores, montage, flaws, uptake = Scores(), Montage(studies), [], Uptake(window)
     for study in track(studies, f"evaluating {model}"):
         suv = predict_slices(synthesizer, study.ct, device=choose_device(device))
         refuse_not_finite(suv, f"study {study.id}, {model}")
-        masks = _masks(study)
+        lesions = _lesions(study)
+        masks = _masks(study, lesions)
         images = _stages(suv, model) | _trivial(learned, study, masks)
         _measure_study(scores, study, images, masks, window)
         scores.add(model, study.patient, measure_clipping(study.pet, masks, window))
+        spacing_mm = study.grid.spacing_mm
+        uptake.add(study.patient, np.asarray(study.pet), images, masks, lesions, spacing_mm)
         flaws.append((study.id, flaw_of(suv[-1], masks["body"])))
         montage.add(study, suv)
     patients = scores.patients()
-    rows = summarise(patients, seed=seed)
+    rows, comparisons = summarise(patients, seed=seed), compare_rows(patients, model, seed=seed)
     findings = [
         *describe_flaws(flaws, "studies"),
         *beaten_by_trivial(rows, model),
         *few_patients(len({study.patient for study in studies})),
+        *describe_power(comparisons),
+        *uptake.findings(),
         *_provenance(store.index, card, run, studies, part),
         *_without_training(learned),
     ]
     about = _about(card, store.index, part, which, seed, learned)
-    evaluation = Evaluation(tuple(rows), tuple(patients), tuple(findings), window, about)
+    evaluation = Evaluation(
+        tuple(rows),
+        tuple(patients),
+        tuple(findings),
+        window,
+        about,
+        lesions=tuple(uptake.rows),
+        detection=tuple(uptake.detection()),
+        agreement=tuple(uptake.agreement()),
+        comparisons=tuple(comparisons),
+    )
     _save(run / "evaluation", evaluation, montage, store)
     return evaluation
 
@@ -108,10 +125,16 @@ def _require_same_grid(index: Mapping[str, Any], card: Card) -> None:
         )
 
 
-def _masks(study: PairedStudy) -> Masks:
+def _lesions(study: PairedStudy) -> Lesions:
+    body = np.asarray(study.regions) > 0
+    boxes = read_json(study.folder / CARD_FILE).get("boxes", {}).get("lesions")
+    return lesions_of(np.asarray(study.pet), body, study.grid, mask=study.lesions, boxes=boxes)
+
+
+def _masks(study: PairedStudy, lesions: Lesions) -> Masks:
     masks = region_masks(np.asarray(study.regions))
-    if study.lesions is not None and study.lesions.any():
-        masks["lesions"] = np.asarray(study.lesions) > 0
+    if lesions.known:
+        masks["lesions"] = lesions.labels > 0
     return masks
 
 
@@ -197,6 +220,9 @@ def _save(folder: Path, evaluation: Evaluation, montage: Montage, pairs: Pairs) 
     def fill(directory: Path) -> None:
         write_json(directory / "evaluation.json", evaluation.to_json())
         write_text(directory / "rows.csv", rows_as_csv(evaluation.rows))
+        for name, kind in RECORDS.items():
+            text = records_as_csv(kind, getattr(evaluation, name))
+            write_text(directory / f"{name}.csv", text)
         montage.save(directory / "montage.npz")
         save_fusion(pairs, directory / "registration.npz")
 
