@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from petcast.anatomy import BODY, LUNGS, body_mask, lung_mask, regions
+from petcast.anatomy import BODY, LUNGS, body_mask, lung_mask, mediastinum, regions
 from petcast.errors import UnitError
 from petcast.volume import Unit, Volume
 
@@ -123,3 +123,61 @@ def test_air_that_an_arm_encloses_is_outside(chest) -> None:
 def test_suv_is_not_taken_for_hu(ct: Volume) -> None:
     with pytest.raises(UnitError, match="HU"):
         regions(ct.like(ct.voxels, Unit.SUV))
+
+
+def test_the_mediastinum_lies_between_the_drawn_lungs(ct: Volume, found: Volume) -> None:
+    """Lungs end at x = ±80 ∓ 55 sqrt(1 − …); half of their largest area is left at z = ±64."""
+    x, y, z = millimetres(ct)
+    room = 1 - (y / 80) ** 2 - (z / 90) ** 2
+    gap = 80 - 55 * np.sqrt(np.maximum(room, 0))
+    expected = (np.abs(x) < gap) & (room > 0) & (np.abs(z) < 64)
+    depth = 80 * np.sqrt(np.maximum(1 - (z / 90) ** 2, 0))
+    expected &= y < depth - 0.35 * 2 * depth  # in front of the spine
+    windpipe = (x**2 + (y + 20) ** 2 < 9**2) & (z > 20)
+    soft = mediastinum(found.voxels, ct.voxels)
+    assert dice(soft, expected & ~windpipe) > 0.93
+    assert not (soft & windpipe).any()
+    both = mediastinum(found.voxels)
+    assert dice(both, expected) > 0.93
+    assert both[windpipe & (np.abs(z - 40) < 10)].all()
+
+
+def test_one_lung_or_none_has_no_mediastinum(found: Volume) -> None:
+    assert not mediastinum(np.minimum(found.voxels, BODY)).any()
+    left_alone = found.voxels.copy()
+    left_alone[:, :, : left_alone.shape[2] // 2] = np.minimum(
+        left_alone[:, :, : left_alone.shape[2] // 2], BODY
+    )
+    assert not mediastinum(left_alone)[:, :, : left_alone.shape[2] // 2].any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("patient", [0, 1, 2, 3])
+def test_a_phantoms_mediastinum_is_heart_and_vessels_not_liver_nor_bone(patient: int) -> None:
+    """What a voxel holds is known by painting one tissue hot at a time."""
+    from dataclasses import replace
+
+    from petcast.phantom.anatomy import Axes, draw_anatomy, render
+    from petcast.phantom.shapes import Tissue
+    from petcast.phantom.streams import Streams
+
+    anatomy = draw_anatomy(Streams(0, patient))
+    z_mm = np.arange(*(anatomy.frame.scanner_axis(2, z) for z in (-190, 150)), 6.0)
+    axes = Axes(np.arange(-240, 241, 4.0), np.arange(-240, 241, 4.0), z_mm, 6.0)
+    hu = render(anatomy, axes, "hu", 0.3)
+    ct = Volume(hu.astype(np.int16), axes.affine, Unit.HU)
+    found = mediastinum(regions(ct).voxels, ct.voxels)
+
+    def of(*names: str) -> np.ndarray:
+        tissues = anatomy.tissues
+        changed = {n: Tissue(getattr(tissues, n).hu, getattr(tissues, n).suv + 100) for n in names}
+        hot = replace(anatomy, tissues=replace(tissues, **changed), lesions=[])
+        return np.asarray(render(hot, axes, "suv", 0.3) > 50)
+
+    heart, liver = of("blood", "myocardium", "right_wall"), of("liver", "liver_blood")
+    bone, inside = of("marrow", "rib_marrow"), found.sum()
+    slices = found.any(axis=(1, 2))
+    assert found[heart & slices[:, None, None]].mean() > 0.75
+    assert (found & heart).sum() / inside > 0.5  # the rest is fat, gullet, nodes
+    assert (found & liver).sum() / inside < 0.1
+    assert (found & bone).sum() / inside < 0.02

@@ -291,3 +291,70 @@ def _grown(
         slice(max(0, side.start - margin), min(size, side.stop + margin))
         for side, size, margin in zip(box, shape, margins, strict=True)
     )
+
+
+# Between the lungs
+
+LUNG_SHARE = 0.5
+"""Slices count where each lung has this share of its largest area: below lies the liver."""
+REAR_SHARE = 0.35
+"""So much of the lungs' depth in a slice lies beside the spine and the muscles of the back."""
+LIVER_SHARE = 0.6
+"""A row whose gap fills more of the right half than this shows the dome of the liver."""
+SOFT_HU = (-200, 200)
+"""Soft tissue: without gas in windpipe and gullet, without bone."""
+
+
+def mediastinum(labels: NDArray[np.uint8], hu: NDArray[Any] | None = None) -> Mask:
+    """Find the soft tissue between the lungs: heart, great vessels, nodes, and what is around them.
+
+    A voxel counts that is not lung, from which the lungs' middle plane can be reached along x
+    without crossing lung, and that has lung on both sides of that plane in its row. It lies in
+    slices where both lungs are large, in front of the spine, and in no row that runs into the
+    liver. Labels that are stored with every study suffice for it.
+
+    Args:
+        labels: 0 outside, 1 body, 2 lungs, (z, y, x); y grows to the back, x to the left.
+        hu: The CT on the same voxels: bone and gas are then left out.
+
+    Returns:
+        True in the mediastinum; nowhere without two lungs.
+
+    Example:
+        >>> labels = np.array([[[1, 2, 1, 2, 1]] * 3], dtype=np.uint8)
+        >>> mediastinum(labels)[0].astype(int).tolist()
+        [[0, 0, 1, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 0]]
+    """
+    lungs = labels == LUNGS
+    found = np.zeros(lungs.shape, dtype=bool)
+    columns = np.flatnonzero(lungs.any(axis=(0, 1)))
+    if not columns.size:
+        return found
+    middle = (int(columns[0]) + int(columns[-1]) + 1) // 2
+    right, left = lungs[:, :, :middle], lungs[:, :, middle:]
+    found[:, :, :middle] = ~np.logical_or.accumulate(right[:, :, ::-1], axis=2)[:, :, ::-1]
+    found[:, :, middle:] = ~np.logical_or.accumulate(left, axis=2)
+    found &= (right.any(axis=2) & left.any(axis=2))[:, :, None] & (labels == BODY)
+    liver = found[:, :, :middle].sum(axis=2) > LIVER_SHARE * (middle - columns[0])
+    found &= ~liver[:, :, None]
+    found &= (_beside_large_lungs(right, left)[:, None] & _in_front_of_spine(lungs))[:, :, None]
+    if hu is not None:
+        found &= (hu >= SOFT_HU[0]) & (hu <= SOFT_HU[1])
+    return found
+
+
+def _beside_large_lungs(right: Mask, left: Mask) -> NDArray[np.bool_]:
+    """Slices in which both lungs have a share of their largest area, (z,)."""
+    areas = [half.sum(axis=(1, 2)) for half in (right, left)]
+    large = [(area > 0) & (area >= LUNG_SHARE * area.max()) for area in areas]
+    return np.asarray(large[0] & large[1])
+
+
+def _in_front_of_spine(lungs: Mask) -> NDArray[np.bool_]:
+    """Rows of each slice, (z, y), but those beside the spine."""
+    rows = np.asarray(lungs.any(axis=2))
+    count = rows.shape[1]
+    front = np.argmax(rows, axis=1)
+    back = count - 1 - np.argmax(rows[:, ::-1], axis=1)
+    last = back - np.ceil(REAR_SHARE * (back - front))
+    return np.asarray(np.arange(count) <= np.expand_dims(last, 1))

@@ -203,7 +203,7 @@ def _regions_of_ct(ct: Volume, grid: Grid) -> dict[str, Bool[np.ndarray, "z y x"
     from petcast.anatomy import regions
 
     on_grid = ct if ct.grid.matches(grid) else ct.resampled(grid, outside=AIR_HU)
-    return region_masks(regions(on_grid).voxels)
+    return region_masks(regions(on_grid).voxels, on_grid.voxels)
 
 
 def _kept_slices(

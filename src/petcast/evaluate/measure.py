@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
+from petcast.anatomy import mediastinum
 from petcast.errors import DataError
 from petcast.metrics.image import (
     MS_SSIM_SIDE,
@@ -35,19 +36,25 @@ Result = TypeVar("Result")
 SliceValues = dict[tuple[str, str], Float[np.ndarray, " z"]]
 
 
-def region_masks(regions: UInt8[np.ndarray, "z y x"]) -> dict[str, Bool[np.ndarray, "z y x"]]:
+def region_masks(
+    regions: UInt8[np.ndarray, "z y x"], hu: Shaped[np.ndarray, "z y x"] | None = None
+) -> dict[str, Bool[np.ndarray, "z y x"]]:
     """Take the regions of prepared pairs apart.
 
     Args:
         regions: 0 outside the body, 1 body, 2 lungs.
+        hu: The CT on the same voxels: it tells the mediastinum's soft tissue from bone and gas.
 
     Returns:
-        "body" (lungs included) and, where there are any, "lungs".
+        "body" (lungs included) and, where there are any, "lungs" and "mediastinum".
     """
     masks = {"body": regions > 0}
     lungs = regions == LUNGS
     if lungs.any():
         masks["lungs"] = lungs
+    between = mediastinum(regions, hu)
+    if between.any():
+        masks["mediastinum"] = between
     return masks
 
 

@@ -132,7 +132,7 @@ def _lesions(study: PairedStudy) -> Lesions:
 
 
 def _masks(study: PairedStudy, lesions: Lesions) -> Masks:
-    masks = region_masks(np.asarray(study.regions))
+    masks = region_masks(np.asarray(study.regions), np.asarray(study.ct))
     if lesions.known:
         masks["lesions"] = lesions.labels > 0
     return masks

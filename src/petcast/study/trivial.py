@@ -46,7 +46,7 @@ def _measure(
 ) -> list[dict[str, Any]]:
     learned, scores = baselines_of(pairs.studies("train")), Scores()
     for study in pairs.studies("test"):
-        masks = region_masks(np.asarray(study.regions))
+        masks = region_masks(np.asarray(study.regions), np.asarray(study.ct))
         known = learned or baselines_of_truth(study.pet, masks["body"], f"study {study.id}")
         whose = study.patient if protocol == "sound" else "all slices"
         for name, image in known.images(masks["body"]).items():
