@@ -1,0 +1,72 @@
+"""The blur index: a planted Gaussian is given back in millimetres."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from jaxtyping import TypeCheckError
+
+from petcast.errors import GeometryError
+from petcast.metrics.sharpness import FWHM_OF_SIGMA, measure_blur
+
+SIGMAS_MM = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
+
+
+def assert_planted_blur_is_measured(picture, gaussian: Callable, unit: float = 1.0) -> None:
+    spacing = picture.spacing_mm[1:]
+    measured = []
+    for sigma in SIGMAS_MM:
+        blurred = gaussian(picture.suv, sigma / spacing[0]) * np.float32(unit)
+        measured.append(measure_blur(blurred, picture.suv, picture.body, spacing).fwhm_mm)
+    assert (np.diff(measured) > 0).all()
+    np.testing.assert_allclose(measured, np.array(SIGMAS_MM) * FWHM_OF_SIGMA, atol=0.1)
+
+
+def test_planted_blur_is_measured_on_phantoms(phantom_pet: Callable, gaussian: Callable) -> None:
+    for patient in range(2):
+        assert_planted_blur_is_measured(phantom_pet(patient, 128), gaussian)
+
+
+def test_a_wrong_scale_is_not_blur(phantom_pet: Callable, gaussian: Callable) -> None:
+    assert_planted_blur_is_measured(phantom_pet(0, 128), gaussian, unit=0.6)
+
+
+@pytest.mark.real
+def test_planted_blur_is_measured_on_real_pet(real_pets: list, gaussian: Callable) -> None:
+    for picture in real_pets:
+        assert_planted_blur_is_measured(picture, gaussian)
+
+
+def test_a_sharper_image_has_a_negative_width(phantom_pet: Callable, gaussian: Callable) -> None:
+    picture = phantom_pet(0, 128)
+    spacing = picture.spacing_mm[1:]
+    blurred = gaussian(picture.suv, 3 / spacing[0])
+    width = measure_blur(picture.suv, blurred, picture.body, spacing).fwhm_mm
+    assert width == pytest.approx(-3 * FWHM_OF_SIGMA, abs=0.1)
+
+
+def test_the_same_image_has_none_and_nothing_has_no_value(phantom_pet: Callable) -> None:
+    picture = phantom_pet(0, 128)
+    spacing = picture.spacing_mm[1:]
+    same = measure_blur(picture.suv, picture.suv, picture.body, spacing)
+    assert same.fwhm_mm == pytest.approx(0, abs=1e-6)
+    np.testing.assert_array_equal(same.truth, same.prediction)
+    nothing = measure_blur(picture.suv * 0, picture.suv, picture.body, spacing)
+    assert math.isnan(nothing.fwhm_mm)
+
+
+def test_spectra_are_shares_of_the_real_power(phantom_pet: Callable) -> None:
+    """Twice the uptake is four times the power at every frequency, up to Nyquist."""
+    picture = phantom_pet(0, 128)
+    spacing = picture.spacing_mm[1:]
+    blur = measure_blur(picture.suv * 2, picture.suv, picture.body, spacing)
+    assert blur.truth.sum() == pytest.approx(1)
+    np.testing.assert_allclose(blur.prediction, 4 * blur.truth, rtol=1e-4)
+    assert blur.frequency_per_mm[-1] < 0.5 / spacing[0]
+
+
+def test_other_shapes_are_refused() -> None:
+    image, body = np.ones((2, 16, 16)), np.ones((2, 16, 15), dtype=bool)
+    with pytest.raises((GeometryError, TypeCheckError), match=r"fit|Type-check"):
+        measure_blur(image, image, body, (2.0, 2.0))
