@@ -41,7 +41,7 @@ def test_a_known_lattice_is_found_with_its_period_axis_and_strength(
 
 @pytest.mark.parametrize("period", [2, 4, 8])
 def test_the_strength_grows_with_the_planted_one(period: int, noisy_disc: Callable) -> None:
-    picture = noisy_disc(2, 1.5, noise=0.1)
+    picture = noisy_disc(2, 1.5, noise=0.02)
     shares = (0.01, 0.02, 0.04, 0.08)
     results = [
         find_lattice(planted(picture.suv, share, (period, "both")), picture.body)
