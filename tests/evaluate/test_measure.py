@@ -13,6 +13,7 @@ from petcast.evaluate.measure import (
     refuse_not_finite,
     region_masks,
 )
+from petcast.metrics.image import nrmse, ssim_3d
 
 WINDOW = (0.0, 10.0)
 
@@ -58,6 +59,33 @@ def test_a_slice_of_air_has_no_body_and_a_finite_whole(regions: np.ndarray) -> N
 
 
 @pytest.mark.parametrize("threads", [1, 3])
+def test_numbers_of_the_volume_are_those_of_the_metrics(threads: int) -> None:
+    torch.set_num_threads(threads)
+    rng = np.random.default_rng(1)
+    truth, prediction = rng.uniform(0, 12, (2, 40, 20, 20)).astype(np.float32)
+    mask = rng.uniform(size=truth.shape) > 0.5
+    mask[7] = False
+    spacing = (3.0, 2.0, 2.0)
+    values = measure_slices(prediction, truth, {"body": mask}, WINDOW, spacing_mm=spacing)
+    torch.set_num_threads(1)
+    images = [torch.from_numpy(suv).div(10).clamp(0, 1) for suv in (prediction, truth)]
+    for region, where in (("whole", None), ("body", torch.from_numpy(mask))):
+        expected = ssim_3d(*images, data_range=1.0, spacing_mm=spacing, mask=where)
+        assert values[region, "ssim_3d"][0] == pytest.approx(expected, abs=1e-6)
+        assert values[region, "nrmse"][0] == pytest.approx(nrmse(*images, mask=where), rel=1e-5)
+    assert np.isnan(values["body", "nrmse"][7])
+    assert np.isnan(values["body", "ssim_3d"][7])
+    assert np.isfinite(values["whole", "ssim_3d"]).all()
+
+
+def test_too_few_slices_have_no_ssim_over_volumes(regions: np.ndarray) -> None:
+    zeros = np.zeros(regions.shape, np.float32)
+    values = measure_slices(zeros, zeros, {}, WINDOW, spacing_mm=(2.0, 2.0, 2.0))
+    assert ("whole", "ssim_3d") not in values
+    assert values["whole", "ssim"][0] == 1.0
+
+
+@pytest.mark.parametrize("threads", [1, 3])
 def test_chunks_and_threads_do_not_show(threads: int) -> None:
     torch.set_num_threads(threads)
     rng = np.random.default_rng(0)
@@ -69,6 +97,8 @@ def test_chunks_and_threads_do_not_show(threads: int) -> None:
     last = measure_slices(prediction[-1:], truth[-1:], {"body": masks["body"][-1:]}, WINDOW)
     for key, values in together.items():
         assert values.shape == (40,)
+        if key[1] == "nrmse":  # one number of the volume
+            continue
         assert values[-1] == pytest.approx(last[key][0], rel=1e-5), key
 
 
