@@ -177,7 +177,9 @@ def test_a_phantoms_mediastinum_is_heart_and_vessels_not_liver_nor_bone(patient:
     heart, liver = of("blood", "myocardium", "right_wall"), of("liver", "liver_blood")
     bone, inside = of("marrow", "rib_marrow"), found.sum()
     slices = found.any(axis=(1, 2))
-    assert found[heart & slices[:, None, None]].mean() > 0.75
+    assert (liver & slices[:, None, None]).any()
+    assert (bone & slices[:, None, None]).any()
+    assert found[heart & slices[:, None, None]].mean() > 0.8
     assert (found & heart).sum() / inside > 0.5  # the rest is fat, gullet, nodes
-    assert (found & liver).sum() / inside < 0.1
+    assert (found & liver).sum() / inside < 0.02
     assert (found & bone).sum() / inside < 0.02

@@ -86,6 +86,43 @@ def test_the_document_keeps_its_contract(tmp_path: Path, suv: np.ndarray) -> Non
     assert all(set(warning) == {"code", "detail"} for warning in document["warnings"])
 
 
+def test_three_patients_are_told_that_they_are_few(
+    tmp_path: Path,
+    suv: np.ndarray,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from petcast.cli import main
+
+    for number in range(3):
+        save(tmp_path / "t" / f"{number}_pet.nii.gz", suv)
+        save(tmp_path / "p" / f"{number}_pred.nii.gz", suv * (0.9 - 0.1 * number))
+    command = ["evaluate", "--truth", str(tmp_path / "t"), "--predictions", str(tmp_path / "p")]
+    monkeypatch.setattr(sys, "argv", ["petcast", *command])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    said = capsys.readouterr()
+    assert "FEW-PATIENTS: 3 patients only" in said.err
+    assert "LOW-POWER: With 3 patients" in said.err
+    assert "hot ones found" in said.out  # the line about lesions
+
+
+def test_lesion_masks_of_files_are_measured_one_by_one(tmp_path: Path, suv: np.ndarray) -> None:
+    mask = np.zeros(SHAPE)
+    mask[1:3, 12:14, 12:14] = mask[4:6, 20:22, 20:22] = 1
+    truth, prediction = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv / 2)
+    lesions = save(tmp_path / "l.nii.gz", mask, Unit.LABEL)
+    found = evaluate(truth, prediction, lesions=lesions)
+    rows = [row for row in found.lesions if row.name == "prediction"]
+    assert [(row.lesion, row.source) for row in rows] == [(1, "mask"), (2, "mask")]
+    assert [row.volume_ml for row in rows] == pytest.approx([8 * 48 / 1000] * 2)
+    assert [row.truth_suv_max for row in rows] == [6.0, 2.0]
+    assert [row.prediction_suv_mean for row in rows] == [3.0, 1.0]
+    assert [row.slice for row in rows] == [1, 4]
+    assert "LESIONS-FOUND" not in codes(found)
+
+
 def test_an_all_zero_prediction_is_called_one(tmp_path: Path, suv: np.ndarray) -> None:
     truth, zero = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv * 0)
     found = evaluate_files(truth, zero)

@@ -77,7 +77,9 @@ def wilson(found: int, of: int) -> tuple[float, float] | None:
     share, square = found / of, LIMIT**2 / of
     middle = (share + square / 2) / (1 + square)
     reach = LIMIT * math.sqrt(share * (1 - share) / of + square / (4 * of)) / (1 + square)
-    return max(0.0, middle - reach), min(1.0, middle + reach)
+    # Of none and of all, the end is exactly 0 and 1, but for rounding.
+    low = middle - reach if found else 0.0
+    return low, middle + reach if found < of else 1.0
 
 
 def _row(
