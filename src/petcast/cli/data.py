@@ -172,6 +172,9 @@ def phantom(
     patients: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
     ct_size: Annotated[int, typer.Option(help="Voxels across a CT slice of 500 mm.")] = 512,
+    slice_step_mm: Annotated[
+        float | None, typer.Option(help="Between slices; each scanner's own if not given.")
+    ] = None,
 ) -> None:
     """Write synthetic PET/CT patients as DICOM.
 
@@ -181,5 +184,5 @@ def phantom(
     """
     from petcast.phantom import write_cohort
 
-    write_cohort(out, patients, seed, ct_size=ct_size)
+    write_cohort(out, patients, seed, ct_size=ct_size, slice_step_mm=slice_step_mm)
     typer.echo(f"{patients} patients in {out}. Next: petcast scan {out / 'dicom'}")
