@@ -191,10 +191,32 @@ def test_a_prediction_of_another_place_is_refused(tmp_path: Path, suv: np.ndarra
         evaluate_files(truth, elsewhere)
 
 
-def test_bq_per_ml_is_not_taken_for_suv_in_silence(tmp_path: Path, suv: np.ndarray) -> None:
+def test_a_mistaken_case_is_named_and_not_averaged_in(tmp_path: Path, suv: np.ndarray) -> None:
+    for name, scale in (("a", 0.9), ("b", 5000)):
+        save(tmp_path / "t" / f"{name}.nii.gz", suv)
+        save(tmp_path / "p" / f"{name}.nii.gz", suv * scale)
+    found = evaluate_files(tmp_path / "t", tmp_path / "p", named=True)
+    assert codes(found)[0] == "BQML-FOR-SUV"
+    assert found.about["left_out"] == [{"case": "b", "mistakes": ["BQML-FOR-SUV"]}]
+    assert {row.patient for row in found.patients} == {"a"}
+    assert {row.n for row in found.rows} == {1}
+    expected = -0.1 * suv[body()].mean()
+    assert found.value("prediction", "body", "suv_bias") == pytest.approx(expected, abs=1e-5)
+
+
+def test_mistakes_alone_leave_only_the_trivial_rows(tmp_path: Path, suv: np.ndarray) -> None:
     truth = save(tmp_path / "t.nii.gz", suv)
     found = evaluate_files(truth, save(tmp_path / "p.nii.gz", suv * 5000))
-    assert "NOT-SUV" in codes(found)
+    assert "BQML-FOR-SUV" in codes(found)
+    assert "BEATEN-BY-TRIVIAL" not in codes(found)
+    assert {row.name for row in found.rows} == {"zero", "body-constant"}
+
+
+def test_a_truth_in_bq_per_ml_is_not_taken_for_suv_in_silence(
+    tmp_path: Path, suv: np.ndarray
+) -> None:
+    truth = save(tmp_path / "t.nii.gz", suv * 5000)
+    assert "NOT-SUV" in codes(evaluate_files(truth, save(tmp_path / "p.nii.gz", suv * 4000)))
 
 
 def test_a_truth_without_uptake_is_refused(tmp_path: Path, suv: np.ndarray) -> None:

@@ -103,8 +103,12 @@ def predict(
 
 
 def evaluate(
-    truth: Annotated[Path, typer.Option(help="Pairs, or the real PET: NIfTI or DICOM, in SUV.")],
-    predictions: Annotated[Path, typer.Option(help="A run, or predicted PET: NIfTI or DICOM.")],
+    truth: Annotated[
+        Path, typer.Option(help="Pairs, or the real PET in SUV: NIfTI, DICOM, PNG or .npy.")
+    ],
+    predictions: Annotated[
+        Path, typer.Option(help="A run, or predicted PET: NIfTI, DICOM, PNG or .npy.")
+    ],
     ct: Annotated[
         Path | None, typer.Option(help="The CT of foreign files, in HU: it shows the body.")
     ] = None,
@@ -112,6 +116,21 @@ def evaluate(
         Path | None, typer.Option(help="Lesion masks of foreign files: NIfTI, not 0 inside.")
     ] = None,
     part: Annotated[str, typer.Option(help="Of pairs: train, validation or test.")] = "test",
+    suv_window: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Of PNG and .npy: SUV at the lowest and the highest stored value."),
+    ] = None,
+    stored: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Those values, where they are not 0 and 255, 65535, or 1 (float)."),
+    ] = None,
+    scale: Annotated[
+        float | None, typer.Option(help="Of PNG and .npy: SUV of one stored unit.")
+    ] = None,
+    spacing: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(help="Of PNG and .npy: size of a voxel along x, y, z in mm."),
+    ] = None,
     names: Annotated[
         bool, typer.Option("--names", help="Call foreign cases by their file names, not hashes.")
     ] = False,
@@ -123,10 +142,14 @@ def evaluate(
 
     Example: petcast evaluate --truth pairs --predictions run
     """
+    from petcast.evaluate import Declared
     from petcast.evaluate import evaluate as evaluate_paths
 
     [truth, predictions] = existing([truth, predictions])
-    evaluation = evaluate_paths(truth, predictions, ct=ct, lesions=lesions, part=part, named=names)
+    declared = Declared(scale, suv_window, stored, spacing)
+    evaluation = evaluate_paths(
+        truth, predictions, ct=ct, lesions=lesions, part=part, named=names, declared=declared
+    )
     if as_json:
         print_json(evaluation.to_json())
         return

@@ -4,11 +4,13 @@ from pathlib import Path
 
 from petcast.errors import UsageError
 from petcast.evaluate.files import evaluate_files
+from petcast.evaluate.flat import Declared
 from petcast.evaluate.result import Evaluation, Finding, PatientRow, Row
 from petcast.evaluate.runs import evaluate_run
 
 __all__ = [
-    "Evaluation", "Finding", "PatientRow", "Row", "evaluate", "evaluate_files", "evaluate_run",
+    "Declared", "Evaluation", "Finding", "PatientRow", "Row",
+    "evaluate", "evaluate_files", "evaluate_run",
 ]  # fmt: skip
 
 
@@ -20,6 +22,7 @@ def evaluate(
     lesions: Path | None = None,
     part: str = "test",
     named: bool = False,
+    declared: Declared | None = None,
 ) -> Evaluation:
     """Measure predictions, told apart by what the paths hold.
 
@@ -30,6 +33,7 @@ def evaluate(
         lesions: Lesion masks of foreign files, NIfTI.
         part: Of pairs: "train", "validation" or "test".
         named: Call foreign cases by their files' names instead of pseudonyms.
+        declared: What foreign PNG and `.npy` mean.
 
     Returns:
         The metrics.
@@ -43,7 +47,9 @@ def evaluate(
     if are_pairs != is_run:
         raise UsageError(_MISMATCH[is_run].format(truth=truth, predictions=predictions))
     if not are_pairs:
-        return evaluate_files(truth, predictions, ct=ct, lesions=lesions, named=named)
+        return evaluate_files(
+            truth, predictions, ct=ct, lesions=lesions, named=named, declared=declared
+        )
     if ct or lesions:
         raise UsageError("--ct and --lesions belong to foreign files; pairs hold their own")
     return evaluate_run(truth, predictions, part=part)

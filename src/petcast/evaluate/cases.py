@@ -1,10 +1,12 @@
 """Anyone's files: which cases a path holds, and which belong together.
 
-A path is a NIfTI file, a folder of them (searched through), or a folder or zip of DICOM. NIfTI
-files are matched by their case name: the file's name without what tells PET from CT and the real
-from the predicted (`x_pet.nii.gz`, `x_pred.nii.gz`, `x_ct.nii.gz` are all case `x`; `x/SUV.nii.gz`
-is too). DICOM series are matched by study, then by patient. A single truth and a single prediction
-belong together whatever they are called.
+A path is a NIfTI file, a folder of them (searched through), PNG or `.npy` alike (see `flat`), or a
+folder or zip of DICOM. Files are matched by their case name: the file's name without what tells PET
+from CT and the real from the predicted (`x_pet.nii.gz`, `x_pred.nii.gz`, `x_ct.nii.gz` are all case
+`x`; `x/SUV.nii.gz` is too, and so are pix2pix's `x_real_B.png` and `x_fake_B.png`). DICOM series
+are matched by study, then by frame of reference, by patient, and by the folder below the path,
+which may also be a file's case name. A single truth and a single prediction belong together
+whatever they are called.
 """
 
 import re
@@ -14,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from petcast.errors import DataError, UsageError
+from petcast.evaluate.flat import Declared, Stack, read_stack, stacks_of
 from petcast.volume import Unit, Volume
 
 if TYPE_CHECKING:
@@ -39,6 +44,14 @@ UNITS: dict[Role, Unit] = {
     "lesions": Unit.LABEL,
 }
 
+_PIX2PIX = {"a": "ct", "real_b": "real", "fake_b": "fake", "rec_b": "rec"}
+"""Domain A is the CT, real, synthetic or returned; a returned PET (CycleGAN) is neither side."""
+
+_PIX2PIX_NAME = re.compile(
+    r"(?:(?P<rest>.*)[-_. ])?(?P<kind>real|fake|rec)[-_](?P<domain>[ab])", re.IGNORECASE
+)
+_STEM = re.compile(r"(?P<stem>.+?)\.(nii(\.gz)?|png|npy)", re.IGNORECASE)
+_FLAT = re.compile(r".+\.(png|npy)", re.IGNORECASE)
 _NIFTI = re.compile(r"(?P<stem>.+?)\.nii(\.gz)?", re.IGNORECASE)
 _LAST_WORD = re.compile(r"(?:(?P<rest>.*?)[-_. ])?(?P<word>[A-Za-z]+)")
 
@@ -51,21 +64,45 @@ class Case:
         name: What it is called in results and messages: a pseudonym, of DICOM the patient's.
         keys: Names to match by, the strongest first; they may be a patient's and stay here.
         load: Reads it.
+        numbers: Of the slices that it was stacked from.
+        placed: Whether its file says where it lies; else it takes the truth's place.
     """
 
     name: str
     keys: tuple[str, ...]
     load: Callable[[], Volume]
+    numbers: tuple[int, ...] = ()
+    placed: bool = True
+
+    def key(self, level: int) -> str:
+        """Give a name to match by.
+
+        Args:
+            level: From 0, the strongest.
+
+        Returns:
+            The key; the last one where there are no more.
+        """
+        return self.keys[min(level, len(self.keys) - 1)]
 
 
-def find_cases(path: Path, role: Role, stack: ExitStack, *, named: bool = False) -> list[Case]:
+def find_cases(
+    path: Path,
+    role: Role,
+    stack: ExitStack,
+    *,
+    named: bool = False,
+    declared: Declared | None = None,
+) -> list[Case]:
     """Find the cases that a path holds.
 
     Args:
-        path: A NIfTI file, a folder of NIfTI or DICOM, or a zip of DICOM.
+        path: A NIfTI, PNG or `.npy` file, a folder of NIfTI, PNG, `.npy` or DICOM, or a zip of
+            DICOM.
         role: What its volumes are meant to be.
         stack: Keeps an unpacked zip until the cases are done with.
-        named: Call NIfTI cases by their files' names, which may name patients.
+        named: Call cases by their files' names, which may name patients.
+        declared: What PNG and `.npy` mean.
 
     Returns:
         At least one case.
@@ -78,10 +115,11 @@ def find_cases(path: Path, role: Role, stack: ExitStack, *, named: bool = False)
         return [_nifti_case(path, role, path, named)]
     if not path.exists():
         raise UsageError(f"{path} is not there")
-    files = sorted(p for p in path.rglob("*") if _NIFTI.fullmatch(p.name)) if path.is_dir() else []
-    if files:
+    if files := _files(path, _NIFTI):
         cases = [_nifti_case(p, role, path, named) for p in _of_role(files, role)]
         return _without_doubles(cases, path)
+    if files := _files(path, _FLAT):
+        return _flat_cases(_of_role(files, role), role, path, named, declared or Declared())
     return _dicom_cases(path, role, stack)
 
 
@@ -103,7 +141,7 @@ def match(
     if len(truths) == len(others) == 1:
         return [(truths[0], others[0])], []
     partners: dict[int, Case] = {}
-    for level in range(max(len(case.keys) for case in truths)):
+    for level in range(max(len(case.keys) for case in (*truths, *others))):
         free = [truth for truth in truths if id(truth) not in partners]
         taken = {id(other) for other in partners.values()}
         _pair_up(free, [other for other in others if id(other) not in taken], level, partners)
@@ -133,8 +171,14 @@ def case_name(path: Path) -> tuple[str, str]:
         >>> case_name(Path("data/p01/SUV.nii.gz"))
         ('p01', 'suv')
     """
-    found = _NIFTI.fullmatch(path.name)
+    found = _STEM.fullmatch(path.name)
     stem, word = (found["stem"] if found else path.stem), ""
+    if pix2pix := _PIX2PIX_NAME.fullmatch(stem):
+        kind, domain = pix2pix["kind"].lower(), pix2pix["domain"].lower()
+        word = _PIX2PIX["a" if domain == "a" else f"{kind}_b"]
+        if pix2pix["rest"] is None:
+            return path.parent.name, word
+        stem = pix2pix["rest"]
     known = frozenset().union(*WORDS.values())
     while (parts := _LAST_WORD.fullmatch(stem)) and parts["word"].lower() in known:
         word = word or parts["word"].lower()
@@ -142,6 +186,39 @@ def case_name(path: Path) -> tuple[str, str]:
             return path.parent.name, word
         stem = parts["rest"]
     return stem, word
+
+
+def _files(path: Path, kind: re.Pattern[str]) -> list[Path]:
+    if path.is_file():
+        return [path] if kind.fullmatch(path.name) else []
+    return sorted(p for p in path.rglob("*") if kind.fullmatch(p.name) and p.is_file())
+
+
+def _flat_cases(
+    files: Sequence[Path], role: Role, typed: Path, named: bool, declared: Declared
+) -> list[Case]:
+    named_files = [(path, case_name(path)[0]) for path in files]
+    stacks = stacks_of(named_files, typed if typed.is_dir() else typed.parent)
+    return [_flat_case(stack, role, typed, named, declared) for stack in stacks]
+
+
+def _flat_case(stack: Stack, role: Role, typed: Path, named: bool, declared: Declared) -> Case:
+    from petcast.dicom.privacy import pseudonym, user_salt
+
+    key = stack.name or "images"
+    name = key if named else pseudonym("case", key, user_salt())
+    whose = f"{typed}, case {name}"
+    if role == "ct" and stack.files[0].suffix.lower() == ".png":
+        raise UsageError(f"{typed}: PNG holds no HU; give the CT as NIfTI, DICOM or .npy in HU")
+
+    def load() -> Volume:
+        voxels = read_stack(stack, whose)
+        if role in ("truth", "prediction"):
+            voxels = declared.suv(voxels, whose)
+        affine = declared.affine(whose) if role == "truth" else np.eye(4)
+        return Volume(voxels, affine, UNITS[role])
+
+    return Case(name, (key,), load, stack.numbers, placed=role == "truth")
 
 
 def _nifti_case(path: Path, role: Role, typed: Path, named: bool) -> Case:
@@ -166,7 +243,7 @@ def _of_role(files: Sequence[Path], role: Role) -> Sequence[Path]:
     own = [path for path in files if words[path] in WORDS[role]]
     if own:
         return own
-    foreign = WORDS["ct"] | WORDS["lesions"] if role in ("truth", "prediction") else frozenset()
+    foreign = {"rec", *WORDS["ct"], *WORDS["lesions"]} if role in ("truth", "prediction") else set()
     kept = [path for path in files if words[path] not in foreign]
     if not kept:
         raise UsageError(f"{files[0].parent} holds no PET: its files are named CT or masks")
@@ -190,11 +267,12 @@ def _dicom_cases(path: Path, role: Role, stack: ExitStack) -> list[Case]:
 
     if role == "lesions":
         raise UsageError(f"{path}: lesions are read from NIfTI masks; none was found")
-    found = scan([stack.enter_context(open_folder(path))])
+    folder = stack.enter_context(open_folder(path))
+    found = scan([folder])
     wanted = _of_studies(found, role) or _of_scan(found, role)
     if not wanted:
         raise DataError(_why_nothing(path, "CT" if role == "ct" else "PT", found.series))
-    return [_dicom_case(series, role) for series in wanted]
+    return [_dicom_case(series, role, folder) for series in wanted]
 
 
 def _of_studies(found: "Scan", role: Role) -> "list[Series]":
@@ -215,13 +293,23 @@ def _of_scan(found: "Scan", role: Role) -> "list[Series]":
     return [series for series in usable if not series.synthetic or role == "prediction"]
 
 
-def _dicom_case(series: "Series", role: Role) -> Case:
+def _dicom_case(series: "Series", role: Role, folder: Path) -> Case:
     from petcast.dicom.read import read_ct, read_pet
 
     def load() -> Volume:
         return read_ct(series) if role == "ct" else read_pet(series).suv
 
-    return Case(series.patient_id, (series.study_id, series.patient_id), load)
+    below = _folder_below(series.files[0], folder)
+    keys = (series.study_id, series.frame_id, series.patient_id, below)
+    return Case(series.patient_id, keys, load)
+
+
+def _folder_below(file: Path, folder: Path) -> str:
+    """The first folder below the path, which people name after the case; "" without any."""
+    if not file.is_relative_to(folder):
+        return ""
+    parts = file.relative_to(folder).parts
+    return parts[0] if len(parts) > 1 else ""
 
 
 def _why_nothing(path: Path, modality: str, series: "Sequence[Series]") -> str:
@@ -250,6 +338,6 @@ def _pair_up(
 def _by_key(cases: Sequence[Case], level: int) -> dict[str, list[Case]]:
     groups: dict[str, list[Case]] = {}
     for case in cases:
-        for key in case.keys[level : level + 1]:
+        if key := case.key(level):
             groups.setdefault(key, []).append(case)
     return groups

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,25 +10,31 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from petcast.errors import DataError
+from petcast.errors import DataError, GeometryError
 from petcast.evaluate.baselines import baselines_of_truth
 from petcast.evaluate.body import body_on_truth
 from petcast.evaluate.cases import Case, find_cases, match
 from petcast.evaluate.comparison import compare_rows, describe_power
-from petcast.evaluate.findings import Flaw, beaten_by_trivial, describe_flaws, flaw_of, some
+from petcast.evaluate.findings import beaten_by_trivial, describe_flaws, flaw_of
+from petcast.evaluate.flat import Declared
 from petcast.evaluate.lesions import Uptake, lesions_of
 from petcast.evaluate.measure import (
+    SliceValues,
     measure_clipping,
     measure_slices,
     refuse_not_finite,
     region_masks,
 )
-from petcast.evaluate.result import Evaluation, Finding
+from petcast.evaluate.mistakes import Subject, describe_mistakes, examine
+from petcast.evaluate.notes import Notes, describe
+from petcast.evaluate.result import Evaluation
 from petcast.evaluate.statistics import LEVEL, Scores, few_patients, summarise
 from petcast.grid import part_of
 from petcast.metrics.image import MS_SSIM_SIDE
 from petcast.progress import track
 from petcast.volume import Grid, Unit, Volume
+
+Window = tuple[float, float]
 
 PREDICTION = "prediction"
 """The name of foreign predictions in the rows."""
@@ -36,18 +42,6 @@ PREDICTION = "prediction"
 AIR_HU = -1024.0
 SUSPECT_SUV = 30.0
 """A body's mean SUV is near 1 by its definition; above this, something else than SUV was given."""
-
-
-@dataclass
-class _Notes:
-    """What happened to the cases on the way, by case name."""
-
-    resampled: list[str] = field(default_factory=list)
-    uncovered: list[str] = field(default_factory=list)
-    body_from_truth: list[str] = field(default_factory=list)
-    small: list[str] = field(default_factory=list)
-    not_suv: list[str] = field(default_factory=list)
-    flaws: list[tuple[str, Flaw | None]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -67,17 +61,19 @@ def evaluate_files(
     suv_window: tuple[float, float] = (0.0, 10.0),
     seed: int = 0,
     named: bool = False,
+    declared: Declared | None = None,
 ) -> Evaluation:
     """Measure predicted PET of any origin against the real ones.
 
     Args:
-        truth: The real PET in SUV: a NIfTI file, a folder of them, or DICOM.
+        truth: The real PET in SUV: a NIfTI file, a folder of them, DICOM, PNG or `.npy`.
         predictions: The predicted PET in SUV, alike. Other grids are brought to the truth's.
         ct: CT in HU, alike: it shows body and lungs. Without it the body is found on the truth.
         lesions: Masks (NIfTI, not 0 inside): a region of their own.
         suv_window: SUV mapped to 0 and 1 for the image metrics.
         seed: Of the bootstrap over cases.
         named: Call cases by their files' names, which may name patients; else by pseudonyms.
+        declared: What PNG and `.npy` mean.
 
     Returns:
         The metrics; each case counts as a patient.
@@ -86,33 +82,38 @@ def evaluate_files(
         UsageError: Paths or names do not fit.
         DataError: A file cannot be used, and why.
     """
-    scores, notes, uptake = Scores(), _Notes(), Uptake(suv_window)
+    measured: list[_Measured] = []
+    notes, uptake = Notes(), Uptake(suv_window)
     with ExitStack() as stack:
-        find = partial(find_cases, stack=stack, named=named)
+        find = partial(find_cases, stack=stack, named=named, declared=declared)
         pairs, alone = match(find(truth, "truth"), find(predictions, "prediction"))
         matched = [case for case, _ in pairs]
         cts = _companions(matched, find(ct, "ct") if ct else [])
         masks = _companions(matched, find(lesions, "lesions") if lesions else [])
         for real, predicted in track(pairs, "evaluating"):
             companions = _Companions(cts.get(real.keys[0]), masks.get(real.keys[0]))
-            _measure_case(real, predicted, companions, scores, notes, uptake)
-    patients = scores.patients()
+            notes.note_slices(real.name, real.numbers, predicted.numbers)
+            measured.append(_measure_case(real, predicted, companions, notes, uptake))
+    if notes.leave_out_rescaled():
+        uptake = Uptake(suv_window)
+    patients = _scores(measured, notes).patients()
     rows = summarise(patients, seed=seed)
     comparisons = compare_rows(patients, PREDICTION, seed=seed)
     findings = [
+        *describe_mistakes(notes.mistakes, len(measured)),
         *describe_flaws(notes.flaws, "cases"),
         *beaten_by_trivial(rows, PREDICTION),
         *few_patients(len({case.name for case in matched})),
         *describe_power(comparisons),
         *uptake.findings(),
-        *_describe(notes, alone),
+        *describe(notes, alone),
     ]
     return Evaluation(
         tuple(rows),
         tuple(patients),
         tuple(findings),
         suv_window,
-        _about(seed),
+        _about(seed) | {"left_out": notes.left_out()},
         lesions=tuple(uptake.rows),
         detection=tuple(uptake.detection()),
         agreement=tuple(uptake.agreement()),
@@ -129,71 +130,153 @@ def _measure_case(
     real: Case,
     predicted: Case,
     companions: _Companions,
-    scores: Scores,
-    notes: _Notes,
+    notes: Notes,
     uptake: Uptake,
-) -> None:
-    window = uptake.suv_window
+) -> "_Measured":
     truth = real.load().require(Unit.SUV).canonical()
-    prediction, covered = _on_grid_of(truth.grid, predicted, real.name, notes)
+    placed = _on_grid_of(truth.grid, predicted, real.name, notes)
     masks = _regions(truth, companions, real.name, notes)
-    kept = _kept_slices(covered, masks["body"], real.name, notes)
-    suv, guess = truth.voxels[kept], prediction[kept]
+    _note_units(truth.voxels[masks["body"]], "truth", real.name, notes)
+    if min(truth.voxels.shape[1:]) < MS_SSIM_SIDE:
+        notes.small.append(real.name)
+    if _examine(truth, placed, masks["body"], real.name, notes):
+        return _measure_trivial(truth, masks, real.name, uptake.suv_window)
+    kept = _kept_slices(placed.covered, masks["body"], real.name, notes)
+    suv, guess, covered = truth.voxels[kept], placed.suv[kept], placed.covered[kept]
     # What the prediction does not cover is left out of every region; whole slices count it as 0.
-    inside = {name: mask[kept] & covered[kept] for name, mask in masks.items()}
+    inside = {name: mask[kept] & covered for name, mask in masks.items()}
     inside = {name: mask for name, mask in inside.items() if name == "body" or mask.any()}
+    _note_units(guess[inside["body"]], "prediction", real.name, notes)
     images = {PREDICTION: guess}
     images |= baselines_of_truth(suv, inside["body"], f"case {real.name}").images(inside["body"])
-    for name, image in images.items():
-        scores.add(name, real.name, measure_slices(image, suv, inside, window))
-    scores.add(PREDICTION, real.name, measure_clipping(suv, inside, window))
+    values = [(n, measure_slices(i, suv, inside, uptake.suv_window)) for n, i in images.items()]
+    values.append((PREDICTION, measure_clipping(suv, inside, uptake.suv_window)))
     place = part_of(truth.grid, kept)
-    lesions = lesions_of(suv, inside["body"], place, mask=_mask_of(masks, kept, covered))
+    # A mask that is there and empty means that there are no lesions.
+    mask = masks["lesions"][kept] & covered if "lesions" in masks else None
+    lesions = lesions_of(suv, inside["body"], place, mask=mask)
     uptake.add(real.name, suv, images, inside, lesions, place.spacing_mm)
-    notes.flaws.append((real.name, flaw_of(guess, inside["body"])))
-    for what, values in (("truth", suv), ("prediction", guess)):
-        mean = float(values[inside["body"]].mean(dtype=np.float64))
-        if abs(mean) > SUSPECT_SUV:
-            notes.not_suv.append(f"{what} of {real.name}: {mean:.0f} on average")
-    if min(suv.shape[1:]) < MS_SSIM_SIDE:
-        notes.small.append(real.name)
+    return _Measured(real.name, values)
 
 
-def _mask_of(
-    masks: dict[str, Bool[np.ndarray, "z y x"]], kept: slice, covered: Bool[np.ndarray, "z y x"]
-) -> Bool[np.ndarray, "z y x"] | None:
-    """The case's lesion mask where the prediction covers it; empty means that there are none."""
-    return masks["lesions"][kept] & covered[kept] if "lesions" in masks else None
+def _measure_trivial(
+    truth: Volume, masks: dict[str, Bool[np.ndarray, "z y x"]], name: str, window: Window
+) -> "_Measured":
+    """A mistaken case: only what any prediction of it would have to beat."""
+    suv, inside = truth.voxels, {n: mask for n, mask in masks.items() if n == "body" or mask.any()}
+    images = baselines_of_truth(suv, inside["body"], f"case {name}").images(inside["body"])
+    return _Measured(name, [(n, measure_slices(i, suv, inside, window)) for n, i in images.items()])
 
 
-def _on_grid_of(
-    grid: Grid, predicted: Case, name: str, notes: _Notes
-) -> tuple[np.ndarray, Bool[np.ndarray, "z y x"]]:
-    """The prediction on the truth's grid, and which voxels it covers."""
-    volume = predicted.load().require(Unit.SUV).canonical()
+def _examine(
+    truth: Volume, placed: "_Placed", body: Bool[np.ndarray, "z y x"], name: str, notes: Notes
+) -> bool:
+    """Note flaws and mistakes; say whether there is a mistake that keeps the case out."""
+    inside = body & placed.covered
+    flaw = flaw_of(placed.suv, inside) if inside.any() else None
+    notes.flaws.append((name, flaw))
+    if flaw is not None:
+        return False
+    facts = examine(Subject(truth.voxels, placed.suv, body, placed.covered, placed.stored))
+    if facts.mistakes:
+        notes.mistakes[name] = facts.mistakes
+    else:
+        notes.facts[name] = facts
+    return bool(facts.mistakes)
+
+
+def _note_units(inside: np.ndarray, what: str, name: str, notes: Notes) -> None:
+    mean = float(inside.mean(dtype=np.float64)) if inside.size else 0.0
+    if abs(mean) > SUSPECT_SUV:
+        notes.not_suv.append(f"{what} of {name}: {mean:.0f} on average")
+
+
+def _scores(measured: Sequence["_Measured"], notes: Notes) -> Scores:
+    """The values of cases without mistakes; where there are none, the trivial rows of all."""
+    sound = [case for case in measured if case.name not in notes.mistakes]
+    scores = Scores()
+    for case in sound or measured:
+        for name, values in case.values:
+            if sound or name != PREDICTION:
+                scores.add(name, case.name, values)
+    return scores
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A case's values, by the name of the row."""
+
+    name: str
+    values: list[tuple[str, SliceValues]]
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A prediction on the truth's grid, which voxels it covers, and as its file has it."""
+
+    suv: np.ndarray
+    covered: Bool[np.ndarray, "z y x"]
+    stored: np.ndarray
+
+
+def _on_grid_of(grid: Grid, predicted: Case, name: str, notes: Notes) -> _Placed:
+    volume = predicted.load().require(Unit.SUV)
     refuse_not_finite(volume.voxels, f"case {name}")
+    if not predicted.placed:
+        return _unplaced(grid, volume.voxels, name)
+    volume = volume.canonical()
     if volume.grid.matches(grid):
-        return volume.voxels, np.ones(grid.shape, dtype=bool)
+        return _Placed(volume.voxels, np.ones(grid.shape, dtype=bool), volume.voxels)
     notes.resampled.append(name)
     # Not smoothed first: PET is smooth at the scale of its voxels, and what is not (noise, a
     # lattice) shall be measured as it is, not blurred away.
     suv = volume.resampled(grid, outside=0.0, antialias=False).voxels
     ones = volume.like(np.ones(volume.voxels.shape, np.uint8), Unit.LABEL)
     covered = ones.resampled(grid, outside=0, interpolation="nearest").voxels > 0
-    return suv, covered
+    return _Placed(suv, covered, volume.voxels)
+
+
+def _unplaced(grid: Grid, stored: np.ndarray, name: str) -> _Placed:
+    """What has no place of its own takes the truth's, voxel by voxel."""
+    if stored.shape == grid.shape:
+        return _Placed(stored, np.ones(grid.shape, dtype=bool), stored)
+    if sorted(stored.shape) != sorted(grid.shape):
+        raise _other_shape(grid, stored, name)
+    nowhere = np.zeros(grid.shape, np.float32)  # exchanged axes: `examine` says so
+    return _Placed(nowhere, np.zeros(grid.shape, dtype=bool), stored)
+
+
+def _other_shape(grid: Grid, stored: np.ndarray, name: str) -> GeometryError:
+    side_by_side = stored.shape[-1] == 2 * grid.shape[-1] or 2 * stored.shape[-1] == grid.shape[-1]
+    hint = "; images side by side have to be cut apart" if side_by_side else ""
+    return GeometryError(
+        f"case {name}: {stored.shape} voxels along (z, y, x), the real PET has {grid.shape}; PNG "
+        f"and .npy have no position, so both need the same shape{hint}"
+    )
+
+
+def _load_on(case: Case, grid: Grid, name: str) -> Volume:
+    """A companion; where it has no place, at the truth's."""
+    volume = case.load()
+    if case.placed:
+        return volume
+    if volume.voxels.shape != grid.shape:
+        raise _other_shape(grid, volume.voxels, name)
+    return Volume(volume.voxels, grid.affine, volume.unit)
 
 
 def _regions(
-    truth: Volume, companions: _Companions, name: str, notes: _Notes
+    truth: Volume, companions: _Companions, name: str, notes: Notes
 ) -> dict[str, Bool[np.ndarray, "z y x"]]:
     masks = {}
     if companions.ct is None:
         notes.body_from_truth.append(name)
         masks["body"] = body_on_truth(truth.voxels)
     else:
-        masks |= _regions_of_ct(companions.ct.load().require(Unit.HU), truth.grid)
+        ct = _load_on(companions.ct, truth.grid, name).require(Unit.HU)
+        masks |= _regions_of_ct(ct, truth.grid)
     if companions.lesions is not None:
-        volume = companions.lesions.load()
+        volume = _load_on(companions.lesions, truth.grid, name)
         on_grid = volume.resampled(truth.grid, outside=0, interpolation="nearest")
         masks["lesions"] = on_grid.voxels != 0
     return masks
@@ -207,7 +290,7 @@ def _regions_of_ct(ct: Volume, grid: Grid) -> dict[str, Bool[np.ndarray, "z y x"
 
 
 def _kept_slices(
-    covered: Bool[np.ndarray, "z y x"], body: Bool[np.ndarray, "z y x"], name: str, notes: _Notes
+    covered: Bool[np.ndarray, "z y x"], body: Bool[np.ndarray, "z y x"], name: str, notes: Notes
 ) -> slice:
     """The slices that the prediction covers: at least half of their body, where they have one."""
     area = body.sum(axis=(1, 2))
@@ -226,39 +309,6 @@ def _kept_slices(
             f"{name}: {left_out} of {len(area)} slices left out, {cut:.1%} of the body in the rest"
         )
     return kept
-
-
-def _describe(notes: _Notes, alone: Sequence[str]) -> list[Finding]:
-    """Put into words what happened to the cases."""
-    said = {
-        "NOT-SUV": (
-            notes.not_suv,
-            "Values inside the body are far from SUV, whose mean is near 1; convert them (Bq/mL?) "
-            "first: {}.",
-        ),
-        "UNMATCHED": (alone, "These have no partner and were left out: {}."),
-        "RESAMPLED": (
-            notes.resampled,
-            "The prediction lies on another grid than the truth and was brought there by linear "
-            "interpolation: {}.",
-        ),
-        "NOT-COVERED": (
-            notes.uncovered,
-            "Only what both cover was compared; in whole slices the rest counts as SUV 0: {}.",
-        ),
-        "BODY-FROM-TRUTH": (
-            notes.body_from_truth,
-            "Without a CT the body is where the real PET shows uptake: {}. Give --ct for the body "
-            "and the lungs as the CT shows them.",
-        ),
-        "NO-MS-SSIM": (
-            notes.small,
-            f"Slices of fewer than {MS_SSIM_SIDE} voxels a side have no MS-SSIM: {{}}.",
-        ),
-    }
-    findings = [Finding(c, text.format(some(names))) for c, (names, text) in said.items() if names]
-    detail = "`body-constant` has each real PET's own mean body SUV: no training data are at hand."
-    return [*findings, Finding("BODY-CONSTANT-FROM-TRUTH", detail)]
 
 
 def _about(seed: int) -> dict[str, Any]:

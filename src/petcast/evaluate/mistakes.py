@@ -1,0 +1,361 @@
+"""Mistakes of whoever saved a prediction, not of the model: named, not averaged in.
+
+Each is found by a statistic with a threshold that honest predictions, however bad, stay far from:
+blurred, biased by half, noisy, weak or constant ones are measured, not accused. docs/evaluate.md
+shows which mistake makes which warning fire, on phantoms and on real PET.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+from numpy.typing import NDArray
+
+from petcast.evaluate.findings import some
+from petcast.evaluate.orientation import comparable, find_shift, find_swap, find_turn
+from petcast.evaluate.result import Finding
+
+
+class Mistake(StrEnum):
+    """What went wrong when a prediction was saved; the value is the warning's code."""
+
+    BQML = "BQML-FOR-SUV"
+    GREY_LEVELS = "GREY-LEVELS-FOR-SUV"
+    UNIT_RANGE = "UNIT-RANGE-FOR-SUV"
+    HU = "HU-FOR-SUV"
+    OFFSET = "OFFSET"
+    RESCALED_SLICES = "RESCALED-SLICES"
+    RESCALED_VOLUMES = "RESCALED-VOLUMES"
+    FLIPPED = "FLIPPED"
+    SWAPPED_AXES = "SWAPPED-AXES"
+    SHIFTED_SLICES = "SHIFTED-SLICES"
+
+
+REMEDIES = {
+    Mistake.BQML: "holds Bq/mL or stored integers, not SUV; multiply by body weight (g) over "
+    "decayed dose (Bq), or by the scale that the integers were stored with",
+    Mistake.GREY_LEVELS: "holds grey levels from 0 to 255, not SUV; map them back by the window "
+    "that they were made with, the same for all images",
+    Mistake.UNIT_RANGE: "holds values from 0 to 1, not SUV; multiply by the width of the SUV "
+    "window that the model was trained with",
+    Mistake.HU: "holds CT numbers (HU), not SUV; give the predicted PET, not the CT",
+    Mistake.OFFSET: "is not 0 in the air around the body; undo the shift that it was normalised "
+    "by (such as [−1, 1], or mean and standard deviation)",
+    Mistake.RESCALED_SLICES: "has slices rescaled each by itself, as by their own maximum; SUV is "
+    "lost then: save again with one fixed scale for all",
+    Mistake.RESCALED_VOLUMES: "was rescaled by its own maximum, volume by volume; SUV is lost "
+    "then: save again with one fixed scale for all",
+    Mistake.FLIPPED: "agrees clearly better with the real PET when it is turned round; mend the "
+    "order of slices, rows or columns where it is saved",
+    Mistake.SWAPPED_AXES: "agrees clearly better with the real PET when its axes are exchanged; "
+    "mind the order of axes (NumPy: z, y, x; NIfTI: x, y, z) where it is saved",
+    Mistake.SHIFTED_SLICES: "lies a whole number of slices off along z; look for a slice that was "
+    "dropped, or counted from 1, where it is saved",
+}
+"""What each means and what to do, after "The prediction …"."""
+
+BQML_RATIO = 100.0
+"""Of the body's mean to the real PET's: 370 MBq in 70 kg are some 3000 Bq/mL to an SUV of 1."""
+
+GREY_RATIO = 5.0
+"""0…255 for windows up to SUV 51; no honest model is five times too hot on average."""
+
+GREY_LEVELS = (30.0, 255.5)
+"""Between these lies the largest of 256 grey levels."""
+
+UNIT_RATIO = 0.35
+"""0…1 for windows from SUV 3 upwards."""
+
+FOLLOWS = 0.5
+"""Correlation inside the body from which a prediction that is far too low shows the real uptake on
+another scale, rather than little uptake."""
+
+OFFSET_SUV = 0.25
+"""Air in a PET is 0; three quarters of it are never on one side of this by noise or blur."""
+
+LEAST_AIR, AIR_STEP = 0.3, 7
+"""The least share of voxels outside the body, and which of them are looked at."""
+
+HU_AIR, HU_SHARE = (-3100.0, -500.0), 0.1
+"""Air and lungs in HU (scanners pad with −3024 at the lowest), and the least share of them."""
+
+SAME = 1e-3
+"""Maxima that differ by less, as a share, are the same."""
+
+MOST_SLICES = 0.9
+"""The share of slices that have to have the same maximum: empty ones have none."""
+
+SLICE_JUMP = 0.15
+"""Median change of the scale from a slice to the next, as a logarithm. Predictions of 2-D networks
+change by some percent."""
+
+LEAST_SLICES = 8
+"""With fewer, nothing is said about how slices are scaled against each other."""
+
+LEAST_VOXELS = 100
+"""Of the body, for a slice's scale to be known."""
+
+LEAST_CASES = 4
+"""With fewer, nothing is said about how volumes are scaled against each other."""
+
+SLOPE = (-1.25, -0.75)
+"""Of log scale against log maximum of the truth: −1 where each image was divided by its own."""
+
+INVERSE = -0.9
+"""The correlation of the two has to be stronger than this."""
+
+SPREAD = 0.15
+"""Standard deviation of the log maxima without which nothing follows from them."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A prediction beside the truth, as the detectors see them.
+
+    Attributes:
+        truth: In SUV.
+        prediction: On the truth's grid.
+        body: True inside the body.
+        covered: Where the prediction covers the truth's grid.
+        stored: The prediction as its file has it, before any resampling.
+    """
+
+    truth: Shaped[np.ndarray, "z y x"]
+    prediction: Shaped[np.ndarray, "z y x"]
+    body: Bool[np.ndarray, "z y x"]
+    covered: Bool[np.ndarray, "z y x"]
+    stored: Shaped[np.ndarray, "a b c"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found about one case.
+
+    Attributes:
+        mistakes: With a figure in words each.
+        log_scale: Logarithm of prediction over truth, of the medians inside the body; NaN where
+            there is none.
+        log_maximum: Logarithm of the truth's largest value.
+    """
+
+    mistakes: dict[Mistake, str] = field(default_factory=dict)
+    log_scale: float = float("nan")
+    log_maximum: float = float("nan")
+
+
+def examine(subject: Subject) -> Facts:
+    """Look for mistakes in one case.
+
+    Args:
+        subject: Prediction and truth; the prediction neither zero nor constant.
+
+    Returns:
+        At most one mistake of its values, and at most one of its geometry.
+    """
+    if swap := _swap(subject):
+        return Facts(swap)
+    body = subject.body & subject.covered
+    if body.sum() < LEAST_VOXELS:
+        return Facts()
+    air = _air(subject.prediction, subject)
+    geometry = _geometry(subject, body, air or 0.0)
+    # In a turned prediction the truth's body and slices say nothing about scales.
+    scaled = {} if geometry else _slice_scales(subject, body)
+    values = _values(subject, body, air or 0.0, scaled)
+    scale = _log_ratio(subject.prediction[body], subject.truth[body])
+    return Facts(values | geometry, scale, float(np.log(subject.truth.max())))
+
+
+def rescaled_volumes(facts: Sequence[Facts]) -> bool:
+    """Say whether each volume was divided by its own maximum, seen over all cases.
+
+    Args:
+        facts: One of each case.
+
+    Returns:
+        True where the scale falls as the truth's maximum rises, one to one.
+    """
+    scales = np.array([one.log_scale for one in facts])
+    maxima = np.array([one.log_maximum for one in facts])
+    known = np.isfinite(scales)
+    return bool(known.sum() >= LEAST_CASES) and _inverse(scales[known], maxima[known])
+
+
+def describe_mistakes(found: dict[str, dict[Mistake, str]], cases: int) -> list[Finding]:
+    """Put mistakes into words.
+
+    Args:
+        found: By case name.
+        cases: How many there are.
+
+    Returns:
+        A warning for each kind of mistake that occurs.
+    """
+    findings = []
+    for mistake in Mistake:
+        names = {name: each[mistake] for name, each in found.items() if mistake in each}
+        if names:
+            which = some([f"{name}: {figure}" for name, figure in names.items()])
+            findings.append(
+                Finding(
+                    mistake.value,
+                    f"The prediction {REMEDIES[mistake]}. Left out of the means: {len(names)} of "
+                    f"{cases} cases ({which}).",
+                )
+            )
+    return findings
+
+
+def _values(
+    subject: Subject, body: Bool[np.ndarray, "z y x"], air: float, scaled: dict[Mistake, str]
+) -> dict[Mistake, str]:
+    """The first mistake of the values that fits, the one between slices among them."""
+    inside, real = subject.prediction[body], subject.truth[body]
+    mean, real_mean = float(inside.mean(dtype=np.float64)), float(real.mean(dtype=np.float64))
+    ratio = mean / real_mean if real_mean > 0 else 1.0
+    if _is_hu(subject.stored, mean):
+        return {Mistake.HU: f"mean {mean:.0f} inside the body"}
+    if rescaled := _own_maxima(subject):
+        return rescaled
+    if ratio > BQML_RATIO:
+        return {Mistake.BQML: f"{ratio:.0f} times the real PET"}
+    if ratio > GREY_RATIO and _is_grey(subject.stored):
+        return {Mistake.GREY_LEVELS: f"{ratio:.0f} times the real PET"}
+    if abs(air) > OFFSET_SUV:
+        return {Mistake.OFFSET: f"{air:+.2f} in air"}
+    if scaled:
+        return scaled
+    if ratio < UNIT_RATIO and _is_unit_range(subject.stored) and _follow(inside, real) > FOLLOWS:
+        own = _own_maximum(subject, body)
+        kind = Mistake.RESCALED_VOLUMES if own else Mistake.UNIT_RANGE
+        return {kind: f"{ratio:.3f} times the real PET"}
+    return {}
+
+
+def _geometry(subject: Subject, body: Bool[np.ndarray, "z y x"], air: float) -> dict[Mistake, str]:
+    box = _box(subject.covered)
+    means = [float(v[body].mean(dtype=np.float64)) for v in (subject.prediction, subject.truth)]
+    if not (means[0] > air and means[1] > 0):
+        return {}
+    prediction = comparable(subject.prediction[box], means[0], air)
+    truth = comparable(subject.truth[box], means[1], 0.0)
+    if turned := find_turn(prediction, truth):
+        turn, evidence = turned
+        kind = Mistake.SWAPPED_AXES if turn.swaps else Mistake.FLIPPED
+        return {kind: f"{turn}, evidence {evidence:.2f}"}
+    if shifted := find_shift(prediction, truth):
+        return {Mistake.SHIFTED_SLICES: f"by {shifted[0]:+.1f} slices"}
+    return {}
+
+
+def _swap(subject: Subject) -> dict[Mistake, str]:
+    """Exchanged axes of different length: the stored shape is the truth's in another order."""
+    shape = subject.truth.shape
+    if subject.stored.shape == shape or sorted(subject.stored.shape) != sorted(shape):
+        return {}
+    images = [
+        np.clip(image / max(float(np.quantile(image, 0.995)), 1e-9), 0, 1).astype(np.float32)
+        for image in (subject.stored, subject.prediction, subject.truth)
+    ]
+    if found := find_swap(*images):
+        return {Mistake.SWAPPED_AXES: f"{found[0]}, correlation {found[1]:.2f}"}
+    return {}
+
+
+def _own_maxima(subject: Subject) -> dict[Mistake, str]:
+    """Slices whose largest value is one and the same, though the truth's is not."""
+    maxima = subject.stored.max(axis=(1, 2)).astype(np.float64)
+    top = float(maxima.max())
+    if len(maxima) < LEAST_SLICES or (maxima >= top * (1 - SAME)).mean() < MOST_SLICES or top <= 0:
+        return {}
+    at_top = subject.stored[maxima.argmax()] >= top * (1 - SAME)
+    reached = subject.truth.max(axis=(1, 2)) >= top * 0.98
+    if at_top.sum() > 2 and reached.mean() > 0.5:
+        return {}  # clipped by a window
+    means = subject.stored.mean(axis=(1, 2), dtype=np.float64)
+    if means.std() < 0.02 * means.mean():
+        return {}  # one slice again and again, such as a mean image
+    return {Mistake.RESCALED_SLICES: f"each has the maximum {top:.4g}"}
+
+
+def _own_maximum(subject: Subject, body: Bool[np.ndarray, "z y x"]) -> bool:
+    """Whether a volume from 0 to 1 was divided by its own maximum rather than by a window."""
+    top = float(subject.stored.max())
+    if abs(top - 1) > 1e-6 or (subject.stored >= top).sum() > 1:
+        return False
+    width = np.exp(-_log_ratio(subject.prediction[body], subject.truth[body]))
+    by_window = abs(width - np.round(width)) < 0.005 * width and subject.truth.max() > 1.005 * width
+    return not by_window
+
+
+def _slice_scales(subject: Subject, body: Bool[np.ndarray, "z y x"]) -> dict[Mistake, str]:
+    """Slices whose scale jumps, or falls as the truth's maximum rises."""
+    known = [z for z, area in enumerate(body.sum(axis=(1, 2))) if area >= LEAST_VOXELS]
+    if len(known) < LEAST_SLICES:
+        return {}
+    ratios = [_log_ratio(subject.prediction[z][body[z]], subject.truth[z][body[z]]) for z in known]
+    scales = np.array(ratios)
+    if not np.isfinite(scales).all():
+        return {}
+    jump = float(np.median(np.abs(np.diff(scales))))
+    if jump > SLICE_JUMP:
+        return {Mistake.RESCALED_SLICES: f"the scale jumps by {np.expm1(jump):.0%} a slice"}
+    if _inverse(scales, np.log(np.maximum(subject.truth[known].max(axis=(1, 2)), 1e-6))):
+        return {Mistake.RESCALED_SLICES: "the scale falls as the real maximum rises"}
+    return {}
+
+
+def _inverse(scales: Float[np.ndarray, " n"], maxima: Float[np.ndarray, " n"]) -> bool:
+    """Whether scales are one over maxima, both as logarithms."""
+    if not np.isfinite(scales).all() or maxima.std() < SPREAD or scales.std() == 0:
+        return False
+    correlation = float(np.corrcoef(scales, maxima)[0, 1])
+    slope = correlation * float(scales.std() / maxima.std())
+    return correlation < INVERSE and SLOPE[0] < slope < SLOPE[1]
+
+
+def _log_ratio(prediction: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
+    medians = float(np.median(prediction)), float(np.median(truth))
+    return float(np.log(medians[0] / medians[1])) if min(medians) > 0 else float("nan")
+
+
+def _air(image: Shaped[np.ndarray, "z y x"], subject: Subject) -> float | None:
+    """What three quarters of the air exceed, or stay below; None where there is little air."""
+    outside = subject.covered & ~subject.body
+    if outside.sum() < LEAST_AIR * subject.covered.sum():
+        return None
+    low, high = np.quantile(image[outside][::AIR_STEP], [0.25, 0.75])
+    return float(max(low, 0.0) + min(high, 0.0))
+
+
+def _is_hu(stored: Shaped[np.ndarray, "a b c"], mean: float) -> bool:
+    share = float(((stored > HU_AIR[0]) & (stored < HU_AIR[1])).mean())
+    return share > HU_SHARE and mean < 300
+
+
+def _is_grey(stored: Shaped[np.ndarray, "a b c"]) -> bool:
+    return float(stored.min()) >= 0 and GREY_LEVELS[0] < float(stored.max()) <= GREY_LEVELS[1]
+
+
+def _is_unit_range(stored: Shaped[np.ndarray, "a b c"]) -> bool:
+    return float(stored.min()) > -0.1 and float(stored.max()) <= 1.05
+
+
+def _follow(prediction: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
+    """Correlation, uptake cut off so that a bladder does not decide alone."""
+    images = [np.minimum(v, 4 * v.mean()) for v in (prediction, truth)]
+    if min(float(image.std()) for image in images) == 0:
+        return 0.0
+    return float(np.corrcoef(*images)[0, 1])
+
+
+def _box(covered: Bool[np.ndarray, "z y x"]) -> tuple[slice, ...]:
+    """The smallest box around what is covered."""
+    box = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        places = np.flatnonzero(covered.any(axis=others))
+        box.append(slice(int(places[0]), int(places[-1]) + 1))
+    return tuple(box)

@@ -1,0 +1,138 @@
+"""What happens to foreign cases on the way to their numbers, and how it is said."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from petcast.errors import UsageError
+from petcast.evaluate.findings import Flaw, some
+from petcast.evaluate.mistakes import Facts, Mistake, rescaled_volumes
+from petcast.evaluate.result import Finding
+from petcast.metrics.image import MS_SSIM_SIDE
+
+
+@dataclass
+class Notes:
+    """What happened to the cases on the way, by case name.
+
+    Attributes:
+        resampled: Brought to the truth's grid.
+        uncovered: With slices or voxels that the prediction does not cover.
+        body_from_truth: Without a CT.
+        small: With slices too small for MS-SSIM.
+        not_suv: Far from SUV, with a figure.
+        stacked: Made of single slices.
+        gaps: Of those, the ones with slices missing between.
+        flaws: Each case's flaw, or None.
+        mistakes: Those found in each case that has any, with a figure.
+        facts: What the detectors found out about the others.
+    """
+
+    resampled: list[str] = field(default_factory=list)
+    uncovered: list[str] = field(default_factory=list)
+    body_from_truth: list[str] = field(default_factory=list)
+    small: list[str] = field(default_factory=list)
+    not_suv: list[str] = field(default_factory=list)
+    stacked: list[str] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+    flaws: list[tuple[str, Flaw | None]] = field(default_factory=list)
+    mistakes: dict[str, dict[Mistake, str]] = field(default_factory=dict)
+    facts: dict[str, Facts] = field(default_factory=dict)
+
+    def note_slices(self, name: str, real: Sequence[int], predicted: Sequence[int]) -> None:
+        """Note how a case was stacked.
+
+        Args:
+            name: The case.
+            real: The numbers of its slices; none where it came as a volume.
+            predicted: The prediction's.
+
+        Raises:
+            UsageError: They are not the same.
+        """
+        if real and predicted and tuple(real) != tuple(predicted):
+            raise UsageError(
+                f"case {name}: {len(real)} real and {len(predicted)} predicted slices, "
+                f"{len(set(real) & set(predicted))} of the same number; give the same of both"
+            )
+        numbers = real or predicted
+        if len(numbers) > 1:
+            self.stacked.append(f"{name} ({len(numbers)} slices)")
+            if numbers[-1] - numbers[0] >= len(numbers):
+                self.gaps.append(name)
+
+    def leave_out_rescaled(self) -> bool:
+        """Find out whether all volumes were divided by their own maximum.
+
+        Returns:
+            True where they were; all cases are then left out.
+        """
+        found = rescaled_volumes(list(self.facts.values()))
+        if found:
+            for name, facts in self.facts.items():
+                scale = math.exp(facts.log_scale)
+                self.mistakes[name] = {Mistake.RESCALED_VOLUMES: f"{scale:.3f} times the real PET"}
+        return found
+
+    def left_out(self) -> list[dict[str, Any]]:
+        """List the cases whose mistakes keep them out of the means.
+
+        Returns:
+            `case` and the codes of its `mistakes`, for evaluation.json.
+        """
+        return [
+            {"case": name, "mistakes": [mistake.value for mistake in found]}
+            for name, found in self.mistakes.items()
+        ]
+
+
+def describe(notes: Notes, alone: Sequence[str]) -> list[Finding]:
+    """Put into words what happened to the cases.
+
+    Args:
+        notes: What happened.
+        alone: Cases without partner.
+
+    Returns:
+        A warning for each kind of thing.
+    """
+    said = {
+        "NOT-SUV": (
+            notes.not_suv,
+            "Values inside the body are far from SUV, whose mean is near 1; convert them (Bq/mL?) "
+            "first: {}.",
+        ),
+        "UNMATCHED": (alone, "These have no partner and were left out: {}."),
+        "STACKED": (
+            notes.stacked,
+            "Slices whose names differ only in the number at their end were stacked to one case: "
+            "{}.",
+        ),
+        "GAPS": (
+            notes.gaps,
+            "Slices are missing between others, so that nothing across slices is what it seems: "
+            "{}.",
+        ),
+        "RESAMPLED": (
+            notes.resampled,
+            "The prediction lies on another grid than the truth and was brought there by linear "
+            "interpolation: {}.",
+        ),
+        "NOT-COVERED": (
+            notes.uncovered,
+            "Only what both cover was compared; in whole slices the rest counts as SUV 0: {}.",
+        ),
+        "BODY-FROM-TRUTH": (
+            notes.body_from_truth,
+            "Without a CT the body is where the real PET shows uptake: {}. Give --ct for the body "
+            "and the lungs as the CT shows them.",
+        ),
+        "NO-MS-SSIM": (
+            notes.small,
+            f"Slices of fewer than {MS_SSIM_SIDE} voxels a side have no MS-SSIM: {{}}.",
+        ),
+    }
+    findings = [Finding(c, text.format(some(names))) for c, (names, text) in said.items() if names]
+    detail = "`body-constant` has each real PET's own mean body SUV: no training data are at hand."
+    return [*findings, Finding("BODY-CONSTANT-FROM-TRUTH", detail)]
