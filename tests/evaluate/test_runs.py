@@ -124,7 +124,7 @@ def test_every_number_is_right_by_hand(bench: Bench, tmp_path: Path) -> None:
 def test_the_last_stage_bears_the_plain_name_and_stands_first(bench: Bench, tmp_path: Path) -> None:
     found = bench.evaluate(tmp_path / "run")
     assert list(dict.fromkeys(row.name for row in found.rows)) == [
-        "Stage02", "Stage02 / stage 1", "zero", "body-constant", "train-mean",
+        "Stage02", "Stage02 / stage 1", "zero", "body-constant", "train-mean", "blurred-truth",
     ]  # fmt: skip
 
 
@@ -132,7 +132,7 @@ def test_what_is_written_is_what_is_returned(bench: Bench, tmp_path: Path) -> No
     found = bench.evaluate(tmp_path / "run")
     folder = tmp_path / "run" / "evaluation"
     assert {path.name for path in folder.iterdir()} == {
-        "evaluation.json", "rows.csv", "montage.npz", "registration.npz",
+        "evaluation.json", "rows.csv", "montage.npz", "registration.npz", "spectra.npz",
         "lesions.csv", "detection.csv", "agreement.csv", "comparisons.csv",
     }  # fmt: skip
     document = json.loads((folder / "evaluation.json").read_text())
@@ -222,7 +222,7 @@ def test_lesion_masks_of_the_cohort_are_a_region(bench: Bench, tmp_path: Path) -
         ("Stage02", "patient-d", 1, 3)
     ]
     assert (masked[0].truth_suv_max, masked[0].prediction_suv_max) == pytest.approx((7.0, 6.3))
-    assert len(masked) == 5  # the model, its first stage, and three trivial images
+    assert len(masked) == 6  # the model, its first stage, three trivial images, the blurred truth
 
 
 def test_published_boxes_of_a_study_are_its_lesions(bench: Bench, tmp_path: Path) -> None:

@@ -7,12 +7,20 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from petcast.errors import DataError
+from petcast.metrics.sharpness import FWHM_OF_SIGMA
 from petcast.pairs import PairedStudy
 
 ZERO = "zero"
 BODY_CONSTANT = "body-constant"
 TRAIN_MEAN = "train-mean"
 TRIVIAL = (ZERO, BODY_CONSTANT, TRAIN_MEAN)
+"""Rows that know nothing of the CT."""
+
+BLURRED_TRUTH = "blurred-truth"
+"""The real PET without its detail. It knows the truth, so no model is measured by beating it."""
+
+BLURRED_TRUTH_FWHM_MM = 8.0
+"""About what a scanner of 6 mm shows of one of 10 mm."""
 
 
 @dataclass(frozen=True)
@@ -90,3 +98,23 @@ def baselines_of_truth(
     if not body.any():
         raise DataError(f"{whose}: no body was found in the compared slices; is the PET in SUV?")
     return Baselines(float(truth[body].mean(dtype=np.float64)))
+
+
+def blurred_truth(
+    truth: Shaped[np.ndarray, "z y x"], spacing_mm: tuple[float, float, float]
+) -> Float[np.ndarray, "z y x"]:
+    """Take the detail off the real PET: what a model would score that knows all else.
+
+    Args:
+        truth: In SUV.
+        spacing_mm: Of the voxels along z, y and x.
+
+    Returns:
+        The truth behind a Gaussian of 8 mm FWHM in three axes.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    sigma_mm = BLURRED_TRUTH_FWHM_MM / FWHM_OF_SIGMA
+    sigmas = [sigma_mm / step for step in spacing_mm]
+    blurred = gaussian_filter(np.asarray(truth, np.float32), sigmas, mode="nearest", truncate=3)
+    return np.asarray(blurred)

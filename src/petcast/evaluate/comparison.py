@@ -23,6 +23,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from petcast.evaluate.baselines import BLURRED_TRUTH
 from petcast.evaluate.records import Comparison
 from petcast.evaluate.result import Finding, PatientRow
 from petcast.evaluate.statistics import FEW_PATIENTS, LEVEL, bootstrap_interval
@@ -190,7 +191,7 @@ def least_difference(
 
 
 def compare_rows(patients: Iterable[PatientRow], model: str, *, seed: int = 0) -> list[Comparison]:
-    """Compare a model with every other row: its earlier stages and the trivial images.
+    """Compare a model with every row that knows no truth: its earlier stages, trivial images.
 
     Args:
         patients: A value a patient, of all names.
@@ -203,7 +204,7 @@ def compare_rows(patients: Iterable[PatientRow], model: str, *, seed: int = 0) -
     """
     values: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
     for row in patients:
-        if (row.region, row.metric) in COMPARED:
+        if (row.region, row.metric) in COMPARED and row.name != BLURRED_TRUTH:
             names = values.setdefault((row.region, row.metric), {})
             names.setdefault(row.name, {})[row.patient] = row.value
     found = []

@@ -11,7 +11,14 @@ from petcast.checkpoint import Card, Which, load_synthesizer
 from petcast.device import choose_device
 from petcast.durable import read_json, write_directory, write_json, write_text
 from petcast.errors import DataError, GeometryError
-from petcast.evaluate.baselines import Baselines, baselines_of, baselines_of_truth
+from petcast.evaluate.artefacts import Artefacts
+from petcast.evaluate.baselines import (
+    BLURRED_TRUTH,
+    Baselines,
+    baselines_of,
+    baselines_of_truth,
+    blurred_truth,
+)
 from petcast.evaluate.comparison import compare_rows, describe_power
 from petcast.evaluate.findings import beaten_by_trivial, describe_flaws, flaw_of
 from petcast.evaluate.fusion import save_fusion
@@ -70,13 +77,17 @@ def evaluate_run(
     learned = baselines_of(store.studies("train"))
     model, window = card.recipe.model.name, card.recipe.model.suv_window
     scores, montage, flaws, uptake = Scores(), Montage(studies), [], Uptake(window)
+    artefacts = Artefacts()
     for study in track(studies, f"evaluating {model}"):
         suv = predict_slices(synthesizer, study.ct, device=choose_device(device))
         refuse_not_finite(suv, f"study {study.id}, {model}")
         lesions = _lesions(study)
         masks = _masks(study, lesions)
-        images = _stages(suv, model) | _trivial(learned, study, masks)
+        stages = _stages(suv, model)
+        blurred = {BLURRED_TRUTH: blurred_truth(study.pet, study.grid.spacing_mm[::-1])}
+        images = stages | _trivial(learned, study, masks) | blurred
         _measure_study(scores, study, images, masks, window)
+        _look_at(artefacts, scores, study, stages | blurred, masks)
         scores.add(model, study.patient, measure_clipping(study.pet, masks, window))
         spacing_mm = study.grid.spacing_mm
         uptake.add(study.patient, np.asarray(study.pet), images, masks, lesions, spacing_mm)
@@ -87,6 +98,7 @@ def evaluate_run(
     findings = [
         *describe_flaws(flaws, "studies"),
         *beaten_by_trivial(rows, model),
+        *artefacts.findings(rows, model),
         *few_patients(len({study.patient for study in studies})),
         *describe_power(comparisons),
         *uptake.findings(),
@@ -105,7 +117,7 @@ def evaluate_run(
         agreement=tuple(uptake.agreement()),
         comparisons=tuple(comparisons),
     )
-    _save(run / "evaluation", evaluation, montage, store)
+    _save(run / "evaluation", evaluation, montage, artefacts, store)
     return evaluation
 
 
@@ -152,8 +164,19 @@ def _trivial(learned: Baselines | None, study: PairedStudy, masks: Masks) -> Ima
 def _measure_study(
     scores: Scores, study: PairedStudy, images: Images, masks: Masks, window: tuple[float, float]
 ) -> None:
+    spacing = study.grid.spacing_mm[::-1]
     for name, image in images.items():
-        scores.add(name, study.patient, measure_slices(image, study.pet, masks, window))
+        values = measure_slices(image, study.pet, masks, window, spacing_mm=spacing)
+        scores.add(name, study.patient, values)
+
+
+def _look_at(
+    artefacts: Artefacts, scores: Scores, study: PairedStudy, images: Images, masks: Masks
+) -> None:
+    spacing = study.grid.spacing_mm[::-1]
+    seen = artefacts.measure(images, np.asarray(study.pet), masks["body"], spacing, study.id)
+    for name, values in seen.items():
+        scores.add(name, study.patient, values)
 
 
 def _provenance(
@@ -216,7 +239,9 @@ def _about(
     }
 
 
-def _save(folder: Path, evaluation: Evaluation, montage: Montage, pairs: Pairs) -> None:
+def _save(
+    folder: Path, evaluation: Evaluation, montage: Montage, artefacts: Artefacts, pairs: Pairs
+) -> None:
     def fill(directory: Path) -> None:
         write_json(directory / "evaluation.json", evaluation.to_json())
         write_text(directory / "rows.csv", rows_as_csv(evaluation.rows))
@@ -224,6 +249,7 @@ def _save(folder: Path, evaluation: Evaluation, montage: Montage, pairs: Pairs) 
             text = records_as_csv(kind, getattr(evaluation, name))
             write_text(directory / f"{name}.csv", text)
         montage.save(directory / "montage.npz")
+        artefacts.save(directory / "spectra.npz")
         save_fusion(pairs, directory / "registration.npz")
 
     write_directory(folder, fill)

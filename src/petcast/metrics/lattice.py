@@ -155,7 +155,7 @@ def _stacked(
 
     flat, detail, outline = np.zeros((3, *image.shape[1:]))
     uptake = 0.0
-    least = 1e-4 * float(np.abs(image[body]).mean()) + 1e-30
+    least = max(1e-4 * float(np.abs(image[body]).mean()), 1e-15)
     for one, inside in zip(image, body, strict=True):
         smooth = gaussian_filter(one, DETAIL_PX, truncate=3)
         fine = one - smooth

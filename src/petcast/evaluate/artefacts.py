@@ -1,0 +1,214 @@
+"""Lattice, blur and noise of each image against the real PET: values, warnings, spectra."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+from numpy.typing import NDArray
+
+from petcast.durable import open_whole
+from petcast.evaluate.findings import some
+from petcast.evaluate.measure import SliceValues
+from petcast.evaluate.result import Finding, Row
+from petcast.metrics.artefact import (
+    Blur,
+    Lattice,
+    NoiseTexture,
+    compare_noise,
+    find_lattice,
+    measure_blur,
+)
+
+BLURRED_MM = 4.0
+"""FWHM from which on blur is warned of: a scanner of 6 mm would be one of 7.2 mm."""
+
+REAL = "real PET"
+"""What the truth is called among the lattices."""
+
+Spacing = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What was seen in one image of one case."""
+
+    name: str
+    case: str
+    blur: Blur
+    noise: NoiseTexture
+    lattice: Lattice | None
+    real: Lattice
+
+
+class Artefacts:
+    """Gathers what the images show while cases pass by."""
+
+    def __init__(self) -> None:
+        self._looks: list[_Look] = []
+
+    def measure(
+        self,
+        images: dict[str, Shaped[np.ndarray, "z y x"]],
+        truth: Shaped[np.ndarray, "z y x"],
+        body: Bool[np.ndarray, "z y x"],
+        spacing_mm: Spacing,
+        case: str,
+        *,
+        resampled: bool = False,
+    ) -> dict[str, SliceValues]:
+        """Look at the images of a case.
+
+        Args:
+            images: SUV by name.
+            truth: The real PET in SUV.
+            body: True inside the body; without one there is nothing to see.
+            spacing_mm: Of the voxels along z, y and x.
+            case: What it is called in warnings.
+            resampled: The images were on another grid, which hides a lattice: none is looked for.
+
+        Returns:
+            For each image, in the body: "lattice" (dB), "lattice_strength" (a share of the
+            uptake), "blur_mm" (FWHM), "noise_texture" (0…1) and "noise_ratio".
+        """
+        if not body.any():
+            return {}
+        real, plane = find_lattice(truth, body), spacing_mm[1:]
+        values = {}
+        for name, image in images.items():
+            look = _Look(
+                name,
+                case,
+                measure_blur(image, truth, body, plane),
+                compare_noise(image, truth, body, plane),
+                None if resampled else find_lattice(image, body),
+                real,
+            )
+            self._looks.append(look)
+            values[name] = _values(look, body)
+        return values
+
+    def findings(self, rows: Iterable[Row], model: str) -> list[Finding]:
+        """Put into words what should not be there.
+
+        Args:
+            rows: Means over patients.
+            model: Its name in them; stages begin with it.
+
+        Returns:
+            Warnings.
+        """
+        names = dict.fromkeys(look.name for look in self._looks if look.name.startswith(model))
+        lattices = [self._lattice(name) for name in names]
+        return [*(found for found in lattices if found), *_blurred(rows, model)]
+
+    def _lattice(self, name: str) -> Finding | None:
+        own = [look for look in self._looks if look.name == name]
+        spoilt = [(look.case, look.lattice) for look in own if _added(look)]
+        strongest = max((lattice for _, lattice in spoilt if lattice), key=_strength, default=None)
+        if strongest is None:
+            return None
+        where = "along both axes" if strongest.axis == "both" else f"along {strongest.axis}"
+        detail = (
+            f"{name} bears a checkerboard that the real PET does not: a lattice of "
+            f"{strongest.period_px} voxels {where}, {strongest.strength:.1%} of the uptake, in "
+            f"{len(spoilt)} of {len(own)} ({some([case for case, _ in spoilt])}). Transposed "
+            "convolutions of stride 2 leave such; bilinear upsampling does not."
+        )
+        return Finding("LATTICE", detail)
+
+    def save(self, path: Path) -> None:
+        """Write spectra.npz (docs/files.md): means over the cases.
+
+        Args:
+            path: The file.
+        """
+        arrays: dict[str, Any] = dict(self.spectra())
+        with open_whole(path) as stream:
+            np.savez_compressed(stream, **arrays)
+
+    def spectra(self) -> dict[str, NDArray[Any]]:
+        """Give the spectra that the report draws.
+
+        Returns:
+            Arrays by name, as in spectra.npz; cases on another grid than the first are left out.
+        """
+        kept = [look for look in self._looks if _shape(look) == _shape(self._looks[0])]
+        names = list(dict.fromkeys(look.name for look in kept))
+        if not names:
+            return {"name": np.array([], dtype=str)}
+        by_name = [[look for look in kept if look.name == name] for name in names]
+        first, reals = by_name[0][0], by_name[0]
+        return {
+            "name": np.array(names),
+            "frequency_per_mm": first.blur.frequency_per_mm,
+            "power_real": _mean([look.blur.truth for look in reals]),
+            "power": np.stack([_mean([look.blur.prediction for look in own]) for own in by_name]),
+            "noise_frequency_per_mm": first.noise.frequency_per_mm,
+            "noise_real": _mean([look.noise.truth for look in reals]),
+            "noise": np.stack([_mean([look.noise.prediction for look in own]) for own in by_name]),
+            **_lattice_spectra(by_name),
+        }
+
+
+def _lattice_spectra(by_name: Sequence[Sequence[_Look]]) -> dict[str, NDArray[Any]]:
+    reals = [look.real for look in by_name[0]]
+    found = [[look.lattice for look in own if look.lattice] for own in by_name]
+    if not all(found):
+        return {}
+    return {
+        "lattice_frequency_per_px": reals[0].frequency_per_px,
+        "lattice_real_x": _mean([one.along_x for one in reals]),
+        "lattice_real_y": _mean([one.along_y for one in reals]),
+        "lattice_x": np.stack([_mean([one.along_x for one in own]) for own in found]),
+        "lattice_y": np.stack([_mean([one.along_y for one in own]) for own in found]),
+    }
+
+
+def _values(look: _Look, body: NDArray[np.bool_]) -> SliceValues:
+    """One number of the volume, given to every slice with body."""
+    numbers = {
+        "blur_mm": look.blur.fwhm_mm,
+        "noise_texture": look.noise.distance,
+        "noise_ratio": look.noise.ratio,
+    }
+    if look.lattice:
+        numbers["lattice"] = look.lattice.contrast_db
+        numbers["lattice_strength"] = look.lattice.strength
+    there = np.where(body.any(axis=(1, 2)), 1.0, np.nan)
+    return {("body", metric): there * number for metric, number in numbers.items()}
+
+
+def _added(look: _Look) -> bool:
+    """Whether the image bears a lattice that it did not take from the real PET."""
+    if look.lattice is None or not look.lattice.found:
+        return False
+    return not (look.real.found and look.lattice.strength <= 2 * look.real.strength)
+
+
+def _strength(lattice: Lattice) -> float:
+    return lattice.strength
+
+
+def _blurred(rows: Iterable[Row], model: str) -> list[Finding]:
+    width = next((row.value for row in rows if (row.name, row.metric) == (model, "blur_mm")), None)
+    if width is None or width < BLURRED_MM:
+        return []
+    detail = (
+        f"{model} is as blunt as the real PET would be behind a Gaussian of {width:.1f} mm (FWHM): "
+        "small lesions lose uptake and edges are soft."
+    )
+    return [Finding("BLURRED", detail)]
+
+
+def _shape(look: _Look) -> tuple[int, ...]:
+    parts = (look.blur.truth, look.noise.truth, look.real.along_x, look.real.along_y)
+    return tuple(len(part) for part in parts)
+
+
+def _mean(spectra: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    """The mean over those that were measured; NaN where none was."""
+    measured = [one for one in spectra if np.isfinite(one).all()]
+    return np.asarray(np.mean(measured or spectra[:1], axis=0), dtype=np.float32)
