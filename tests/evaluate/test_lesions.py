@@ -1,14 +1,17 @@
 """Lesions of made-up studies: what is found where, and what is said of it."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from petcast.evaluate import evaluate_files
 from petcast.evaluate.detection import FalsePositive, detection_rows, wilson
 from petcast.evaluate.hotspots import find_hot_spots, lesions_in_boxes
 from petcast.evaluate.lesions import Lesions, Uptake, lesions_of
 from petcast.evaluate.records import LesionRow
+from petcast.phantom import write_cohort
 from petcast.volume import Grid
 
 SHAPE, SPACING = (40, 60, 60), (2.0, 2.0, 2.0)
@@ -179,3 +182,25 @@ def test_bins_do_not_overlap_and_add_up(lesion_row: Callable[..., LesionRow]) ->
     every, *bins = detection_rows(["model"], rows, [FalsePositive("model", 4.0)], 3)
     assert [row.lesions for row in bins] == [1, 2, 2, 2]
     assert (every.lesions, every.false_positives, bins[2].false_positives) == (7, 1, 1)
+
+
+@pytest.mark.slow
+def test_planted_lesions_of_a_phantom_are_found_with_their_uptake(tmp_path: Path) -> None:
+    """Scanner and breath blur: only lesions of 16 mm and more keep most of their height."""
+    patients = write_cohort(tmp_path, 2, ct_size=64, pet_size=168, slice_step_mm=4.0, workers=1)
+    compared = 0
+    for one in patients:
+        suv = one.truth / "suv.nii.gz"
+        found = evaluate_files(suv, suv, lesions=one.truth / "lesions.nii.gz")
+        rows = {round(r.volume_ml, 3): r for r in found.lesions if r.name == "prediction"}
+        assert len(rows) == len(one.lesions)
+        for lesion in one.lesions:
+            planted_ml = np.pi / 6 * lesion.diameter_mm**3 / 1000
+            row = rows[min(rows, key=lambda ml: abs(ml - planted_ml))]
+            assert row.volume_ml == pytest.approx(planted_ml, rel=0.35)
+            if lesion.kind in {"nodule", "bone"} and lesion.diameter_mm > 16:
+                assert row.truth_suv_max == pytest.approx(lesion.suv, rel=0.1)
+                assert row.truth_mtv_ml == pytest.approx(planted_ml, rel=0.35)
+                assert (row.hot, row.found) == (True, True)
+                compared += 1
+    assert compared == 2

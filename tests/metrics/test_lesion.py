@@ -153,6 +153,7 @@ def test_the_background_stays_in_the_body_and_off_other_lesions() -> None:
     first, second = lesion_sites(labels, spacing, body)
     assert measure_lesion(suv, first, None).background_suv == 1.0
     assert not (first.shell & ~body[first.box]).any()
+    assert not (first.shell & (suv[first.box] == 25)).any()
     assert not (first.reach & (labels[first.box] == 2)).any()
     assert second.volume_ml == pytest.approx(216 * 0.008)
 
