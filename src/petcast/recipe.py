@@ -82,6 +82,8 @@ class ModelRecipe(Knobs):
         name: One of the paper's thirteen generators.
         input: One slice in all three channels, as published, or the slice with its neighbours.
         dropout: Rate in decoders 1-3 (Table 1).
+        initialisation: PyTorch's own, or "normal" as in pix2pix, N(0, 0.02²); of the
+            discriminator, too. Not stated in the paper.
         hu_window: HU mapped to 0 and 1; not stated in the paper.
         suv_window: SUV mapped to 0 and 1; not stated in the paper.
     """
@@ -89,6 +91,7 @@ class ModelRecipe(Knobs):
     name: GeneratorName = "Stage01"
     input: Literal["replicate", "neighbours"] = "replicate"
     dropout: Fraction = 0.5
+    initialisation: Literal["torch", "normal"] = "torch"
     hu_window: Window = (-1000.0, 1000.0)
     suv_window: Window = (0.0, 10.0)
 

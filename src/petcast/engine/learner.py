@@ -29,6 +29,7 @@ from petcast.errors import UsageError
 from petcast.models import Discriminator, Synthesizer
 from petcast.models.cascade import Cascade
 from petcast.models.describe import count_parameters
+from petcast.models.initialise import initialise
 from petcast.recipe import Recipe
 
 RAW, JUDGE, AVERAGE = "raw/", "discriminator/", "average.steps"
@@ -60,6 +61,8 @@ class Learner:
         self.parameters = count_parameters(self.synthesizer)
         adversarial = recipe.loss.adversarial > 0
         self.discriminator = Discriminator() if adversarial else None
+        if self.discriminator is not None:
+            initialise(self.discriminator, recipe.model.initialisation)
         self._stages = self._prepared_generator(side)
         self._adam = self._new_adam(self.synthesizer)
         self._game: nn.Module | None = None
