@@ -1,9 +1,8 @@
 """What the paper leaves open, measured: one knob at a time away from recipes/published.toml.
 
 Each variant is trained on each folder of pairs with each seed, and compared with the base of the
-same pairs and seed, by the test slices' PSNR inside the body after the last epoch. The test patients
-choose nothing here that a table of results rests on: the knobs are set once, for all generators.
-Knobs that have nothing to do with the opponent are swept without it, since it costs eleven stages.
+same pairs and seed, by the test slices' PSNR inside the body after the last epoch. Knobs are set
+once, for all generators, so that no model of a table is chosen by its test patients. Knobs that have nothing to do with the opponent are swept without it, since it costs eleven stages.
 
     python benchmarks/sweep.py --data GE-TO-SIEMENS SIEMENS-TO-GE PHANTOM --out sweep
 
