@@ -81,7 +81,8 @@ def test_the_document_keeps_its_contract(tmp_path: Path, suv: np.ndarray) -> Non
         assert set(row) == {"name", "region", "metric", "value", "low", "high", "n"}
         assert row["low"] - 1e-9 <= row["value"] <= row["high"] + 1e-9
         assert row["n"] == 2
-    assert {row["name"] for row in document["rows"]} == {"prediction", "zero", "body-constant"}
+    names = {row["name"] for row in document["rows"]}
+    assert names == {"prediction", "zero", "body-constant", "blurred-truth"}
     assert len({row["patient"] for row in document["patients"]} - {"a", "b"}) == 2  # pseudonyms
     assert all(set(warning) == {"code", "detail"} for warning in document["warnings"])
 
@@ -209,7 +210,7 @@ def test_mistakes_alone_leave_only_the_trivial_rows(tmp_path: Path, suv: np.ndar
     found = evaluate_files(truth, save(tmp_path / "p.nii.gz", suv * 5000))
     assert "BQML-FOR-SUV" in codes(found)
     assert "BEATEN-BY-TRIVIAL" not in codes(found)
-    assert {row.name for row in found.rows} == {"zero", "body-constant"}
+    assert {row.name for row in found.rows} == {"zero", "body-constant", "blurred-truth"}
 
 
 def test_a_truth_in_bq_per_ml_is_not_taken_for_suv_in_silence(

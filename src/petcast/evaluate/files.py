@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from petcast.errors import DataError, GeometryError
-from petcast.evaluate.baselines import baselines_of_truth
+from petcast.evaluate.artefacts import Artefacts
+from petcast.evaluate.baselines import BLURRED_TRUTH, baselines_of_truth, blurred_truth
 from petcast.evaluate.body import body_on_truth
 from petcast.evaluate.cases import Case, find_cases, match
 from petcast.evaluate.comparison import compare_rows, describe_power
@@ -19,6 +20,7 @@ from petcast.evaluate.findings import beaten_by_trivial, describe_flaws, flaw_of
 from petcast.evaluate.flat import Declared
 from petcast.evaluate.lesions import Uptake, lesions_of
 from petcast.evaluate.measure import (
+    Masks,
     SliceValues,
     measure_clipping,
     measure_slices,
@@ -35,6 +37,7 @@ from petcast.progress import track
 from petcast.volume import Grid, Unit, Volume
 
 Window = tuple[float, float]
+Images = dict[str, np.ndarray]
 
 PREDICTION = "prediction"
 """The name of foreign predictions in the rows."""
@@ -83,7 +86,7 @@ def evaluate_files(
         DataError: A file cannot be used, and why.
     """
     measured: list[_Measured] = []
-    notes, uptake = Notes(), Uptake(suv_window)
+    notes, uptake, artefacts = Notes(), Uptake(suv_window), Artefacts()
     with ExitStack() as stack:
         find = partial(find_cases, stack=stack, named=named, declared=declared)
         pairs, alone = match(find(truth, "truth"), find(predictions, "prediction"))
@@ -93,7 +96,8 @@ def evaluate_files(
         for real, predicted in track(pairs, "evaluating"):
             companions = _Companions(cts.get(real.keys[0]), masks.get(real.keys[0]))
             notes.note_slices(real.name, real.numbers, predicted.numbers)
-            measured.append(_measure_case(real, predicted, companions, notes, uptake))
+            case = _measure_case(real, predicted, companions, notes, uptake, artefacts)
+            measured.append(case)
     if notes.leave_out_rescaled():
         uptake = Uptake(suv_window)
     patients = _scores(measured, notes).patients()
@@ -103,6 +107,7 @@ def evaluate_files(
         *describe_mistakes(notes.mistakes, len(measured)),
         *describe_flaws(notes.flaws, "cases"),
         *beaten_by_trivial(rows, PREDICTION),
+        *artefacts.findings(rows, PREDICTION),
         *few_patients(len({case.name for case in matched})),
         *describe_power(comparisons),
         *uptake.findings(),
@@ -132,6 +137,7 @@ def _measure_case(
     companions: _Companions,
     notes: Notes,
     uptake: Uptake,
+    artefacts: Artefacts,
 ) -> "_Measured":
     truth = real.load().require(Unit.SUV).canonical()
     placed = _on_grid_of(truth.grid, predicted, real.name, notes)
@@ -147,11 +153,16 @@ def _measure_case(
     inside = {name: mask[kept] & covered for name, mask in masks.items()}
     inside = {name: mask for name, mask in inside.items() if name == "body" or mask.any()}
     _note_units(guess[inside["body"]], "prediction", real.name, notes)
-    images = {PREDICTION: guess}
-    images |= baselines_of_truth(suv, inside["body"], f"case {real.name}").images(inside["body"])
-    values = [(n, measure_slices(i, suv, inside, uptake.suv_window)) for n, i in images.items()]
-    values.append((PREDICTION, measure_clipping(suv, inside, uptake.suv_window)))
     place = part_of(truth.grid, kept)
+    images = {PREDICTION: guess} | _references(suv, inside["body"], place, real.name)
+    values = _measure_images(images, suv, inside, uptake.suv_window, place)
+    values.append((PREDICTION, measure_clipping(suv, inside, uptake.suv_window)))
+    looked_at = {name: images[name] for name in (PREDICTION, BLURRED_TRUTH)}
+    seen = artefacts.measure(
+        looked_at, suv, inside["body"], place.spacing_mm[::-1], real.name,
+        resampled=real.name in notes.resampled,
+    )  # fmt: skip
+    values.extend(seen.items())
     # A mask that is there and empty means that there are no lesions.
     mask = masks["lesions"][kept] & covered if "lesions" in masks else None
     lesions = lesions_of(suv, inside["body"], place, mask=mask)
@@ -164,8 +175,24 @@ def _measure_trivial(
 ) -> "_Measured":
     """A mistaken case: only what any prediction of it would have to beat."""
     suv, inside = truth.voxels, {n: mask for n, mask in masks.items() if n == "body" or mask.any()}
-    images = baselines_of_truth(suv, inside["body"], f"case {name}").images(inside["body"])
-    return _Measured(name, [(n, measure_slices(i, suv, inside, window)) for n, i in images.items()])
+    images = _references(suv, inside["body"], truth.grid, name)
+    return _Measured(name, _measure_images(images, suv, inside, window, truth.grid))
+
+
+def _references(suv: np.ndarray, body: Bool[np.ndarray, "z y x"], grid: Grid, name: str) -> Images:
+    """The images beside the prediction: trivial ones, and the truth without its detail."""
+    trivial = baselines_of_truth(suv, body, f"case {name}").images(body)
+    return trivial | {BLURRED_TRUTH: blurred_truth(suv, grid.spacing_mm[::-1])}
+
+
+def _measure_images(
+    images: Images, suv: np.ndarray, masks: Masks, window: Window, grid: Grid
+) -> list[tuple[str, SliceValues]]:
+    spacing = grid.spacing_mm[::-1]
+    return [
+        (name, measure_slices(image, suv, masks, window, spacing_mm=spacing))
+        for name, image in images.items()
+    ]
 
 
 def _examine(

@@ -1,0 +1,119 @@
+"""Artefacts planted in a prediction reach the rows, the warnings and spectra.npz."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from petcast.evaluate import Evaluation, evaluate_files
+from petcast.evaluate.artefacts import Artefacts
+from petcast.evaluate.baselines import BLURRED_TRUTH, BLURRED_TRUTH_FWHM_MM, blurred_truth
+from petcast.volume import Unit, Volume
+
+SPACING_MM = (3.0, 2.0, 2.0)
+SHAPE = (10, 96, 128)
+
+
+@pytest.fixture(scope="module")
+def suv() -> np.ndarray:
+    """An ellipse of SUV 2 with organs and the noise of a PET."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[: SHAPE[1], : SHAPE[2]]
+    inside = ((x - 64) / 55) ** 2 + ((y - 48) / 40) ** 2 < 1
+    organs = 3 * gaussian_filter((rng.random(SHAPE) > 0.998).astype(np.float32), 1.5) * 20
+    noise = gaussian_filter(rng.standard_normal(SHAPE), (0, 1.2, 1.2))
+    image = np.where(inside, 2 + organs + 0.2 * noise / noise.std(), 0)
+    return np.asarray(np.clip(image, 0, None), dtype=np.float32)
+
+
+def evaluated(folder: Path, truth: np.ndarray, prediction: np.ndarray) -> Evaluation:
+    paths = []
+    for name, image in (("truth", truth), ("prediction", prediction)):
+        path = folder / f"{name}.nii.gz"
+        affine = np.diag([*SPACING_MM[::-1], 1.0])
+        Volume(np.asarray(image, np.float32), affine, Unit.SUV).save(path)
+        paths.append(path)
+    return evaluate_files(*paths)
+
+
+def warnings(found: Evaluation) -> dict[str, str]:
+    return {warning.code: warning.detail for warning in found.warnings}
+
+
+def checkerboard() -> np.ndarray:
+    y, x = np.mgrid[: SHAPE[1], : SHAPE[2]]
+    return (-1.0) ** (y + x)
+
+
+def test_a_planted_checkerboard_is_warned_of_with_period_and_strength(
+    tmp_path: Path, suv: np.ndarray
+) -> None:
+    found = evaluated(tmp_path, suv, suv * (1 + 0.02 * checkerboard()))
+    assert "a lattice of 2 voxels along both axes, 2." in warnings(found)["LATTICE"]
+    lattice = found.value("prediction", "body", "lattice")
+    strength = found.value("prediction", "body", "lattice_strength")
+    assert lattice is not None
+    assert lattice > 15
+    assert strength == pytest.approx(0.02, rel=0.1)
+    assert "BLURRED" not in warnings(found)
+
+
+def test_a_lattice_that_the_real_pet_bears_too_is_not_the_models(
+    tmp_path: Path, suv: np.ndarray
+) -> None:
+    spoilt = suv * (1 + 0.02 * checkerboard())
+    assert "LATTICE" not in warnings(evaluated(tmp_path, spoilt, spoilt))
+
+
+def test_blur_is_warned_of_and_the_same_image_of_nothing(tmp_path: Path, suv: np.ndarray) -> None:
+    found = evaluated(tmp_path, suv, gaussian_filter(suv, (0, 1.5, 1.5)))
+    assert found.value("prediction", "body", "blur_mm") == pytest.approx(7.06, abs=0.5)
+    assert "(FWHM)" in warnings(found)["BLURRED"]
+    same = evaluated(tmp_path, suv, suv)
+    assert not {"BLURRED", "LATTICE"} & set(warnings(same))
+    for metric, value in (("blur_mm", 0), ("noise_texture", 0), ("noise_ratio", 1), ("nrmse", 0)):
+        assert same.value("prediction", "body", metric) == pytest.approx(value, abs=1e-5), metric
+
+
+def test_the_blurred_truth_is_blurred_as_it_says_and_beats_no_model(
+    tmp_path: Path, suv: np.ndarray
+) -> None:
+    found = evaluated(tmp_path, suv, np.where(suv > 0, 2.0, 0))
+    width = found.value(BLURRED_TRUTH, "body", "blur_mm")
+    assert width == pytest.approx(BLURRED_TRUTH_FWHM_MM, abs=1.0)
+    beaten = found.value(BLURRED_TRUTH, "body", "suv_mae")
+    mine = found.value("prediction", "body", "suv_mae")
+    assert beaten is not None
+    assert mine is not None
+    assert beaten < mine
+    assert BLURRED_TRUTH not in warnings(found).get("BEATEN-BY-TRIVIAL", "")
+    assert BLURRED_TRUTH not in {row.reference for row in found.comparisons}
+    assert found.value(BLURRED_TRUTH, "body", "ssim_3d") is not None
+
+
+def test_spectra_hold_a_line_for_each_image(tmp_path: Path, suv: np.ndarray) -> None:
+    artefacts, body = Artefacts(), suv > 0
+    images = {"model": suv * 0.5, "blurred": blurred_truth(suv, SPACING_MM)}
+    for case in ("a", "b"):
+        artefacts.measure(images, suv, body, SPACING_MM, case)
+    artefacts.save(tmp_path / "spectra.npz")
+    with np.load(tmp_path / "spectra.npz", allow_pickle=False) as held:
+        assert held["name"].tolist() == ["model", "blurred"]
+        np.testing.assert_allclose(held["power"][0], held["power_real"] / 4, rtol=1e-3)
+        assert (held["power"][1][-10:] < held["power_real"][-10:]).all()
+        for line, axis in (("power", "frequency_per_mm"), ("noise", "noise_frequency_per_mm")):
+            assert held[line].shape == (2, len(held[axis]))
+        assert held["lattice_x"].shape == (2, len(held["lattice_frequency_per_px"]))
+
+
+def test_resampled_predictions_are_not_searched_for_a_lattice(suv: np.ndarray) -> None:
+    values = Artefacts().measure({"model": suv}, suv, suv > 0, SPACING_MM, "a", resampled=True)
+    assert ("body", "lattice") not in values["model"]
+    assert ("body", "blur_mm") in values["model"]
+
+
+def test_without_a_body_there_is_nothing_to_see(suv: np.ndarray) -> None:
+    artefacts = Artefacts()
+    assert artefacts.measure({"model": suv}, suv, suv > 1e9, SPACING_MM, "a") == {}
+    assert artefacts.spectra()["name"].size == 0
