@@ -2,7 +2,8 @@
 
 Each variant is trained on each folder of pairs with each seed, and compared with the base of the
 same pairs and seed, by the test slices' PSNR inside the body after the last epoch. Knobs are set
-once, for all generators, so that no model of a table is chosen by its test patients. Knobs that have nothing to do with the opponent are swept without it, since it costs eleven stages.
+once, for all generators, so that no model of a table is chosen by its test patients. Knobs that
+have nothing to do with the opponent are swept without it, since it costs eleven stages.
 
     python benchmarks/sweep.py --data GE-TO-SIEMENS SIEMENS-TO-GE PHANTOM --out sweep
 
