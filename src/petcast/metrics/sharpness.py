@@ -115,9 +115,10 @@ class _Rings:
 
 
 def _fading(size: int) -> NDArray[np.floating]:
-    from scipy.signal.windows import tukey
-
-    return np.asarray(tukey(size, 2 / EDGE))
+    """1, and half a cosine to 0 at either end (Tukey's window)."""
+    fade = max(size // EDGE, 1)
+    slope = (1 - np.cos(np.pi * (np.arange(fade) + 0.5) / fade)) / 2
+    return np.concatenate([slope, np.ones(max(size - 2 * fade, 0)), slope[::-1]])[:size]
 
 
 def _fitted(
