@@ -149,7 +149,9 @@ def test_the_background_stays_in_the_body_and_off_other_lesions() -> None:
     body[:, :14] = False
     suv = np.where(labels == 1, 8.0, np.where(labels == 2, 30.0, 1.0))
     suv[~body] = -5
-    suv[:, :, 28:38][labels[:, :, 28:38] != 2] = 25  # the other lesion's blur
+    blurred = np.zeros(labels.shape, bool)
+    blurred[11:19, 16:24, 29:37] = True  # the other lesion's blur
+    suv[blurred & (labels == 0)] = 25
     first, second = lesion_sites(labels, spacing, body)
     assert measure_lesion(suv, first, None).background_suv == 1.0
     assert not (first.shell & ~body[first.box]).any()
