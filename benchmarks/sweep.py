@@ -19,8 +19,9 @@ import torch
 
 from petcast.checkpoint import load_synthesizer
 from petcast.dataset import SliceDataset
+from petcast.grid import Grid
 from petcast.metrics.image import score_slices
-from petcast.pairs import Pairs
+from petcast.pairs import Pairs, study_folder, write_index, write_study
 from petcast.recipe import load_recipe
 from petcast.train import read_metrics, train
 
@@ -29,16 +30,12 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
     "without the discriminator": {
         "published.toml": (),
         "batch size 1": ("training.batch_size=1",),
-        "batch size 4": ("training.batch_size=4",),
         "batch size 8": ("training.batch_size=8",),
         "betas 0.5, 0.999": ("optimizer.betas=[0.5, 0.999]",),
-        "betas 0.9, 0.99": ("optimizer.betas=[0.9, 0.99]",),
         "weights from N(0, 0.02²)": ('model.initialisation="normal"',),
         "HU −1000…400": ("model.hu_window=[-1000, 400]",),
-        "HU −160…240": ("model.hu_window=[-160, 240]",),
         "SUV 0…5": ("model.suv_window=[0, 5]",),
         "SUV 0…20": ("model.suv_window=[0, 20]",),
-        "flips": ("augmentation.flip=0.5",),
         "flips and motions": (
             "augmentation.flip=0.5",
             "augmentation.rotate_degrees=10",
@@ -55,6 +52,7 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
         "hinge": ('loss.adversarial_form="hinge"',),
     },
 }
+TEST_STEP = 4
 SUV_WINDOW = (0.0, 10.0)
 METRICS = ("psnr_body", "psnr", "ssim")
 Scores = dict[str, float]
@@ -83,6 +81,23 @@ def last_scores(data: Path, out: Path) -> Scores:
     return {metric: total / len(dataset) for metric, total in sums.items()}
 
 
+def thinned(data: Path, out: Path, every: int) -> Path:
+    """Every so many slices to train on, a quarter of that to test on, for a sweep in an hour."""
+    pairs, rows = Pairs.open(data), []
+    if (out / "pairs.json").is_file():
+        return out
+    for study, row in zip(pairs.studies(), pairs.index["studies"], strict=True):
+        step = every if study.part == "train" else every * TEST_STEP
+        arrays = {name: getattr(study, name)[::step] for name in ("ct", "pet", "regions")}
+        affine = study.grid.affine.copy()
+        affine[:3, 2] *= step
+        grid = Grid(arrays["ct"].shape, affine)
+        card = write_study(study_folder(out, study.id), arrays, grid, dict(row))
+        rows.append(row | {"slices": len(arrays["ct"]), "hash": card["hash"]})
+    write_index(out, pairs.index | {"studies": rows})
+    return out
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of pairs")
@@ -90,8 +105,14 @@ def main() -> None:
     parser.add_argument("--model", default="Stage01")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--every", type=int, default=1, help="take every so many slices")
     parser.add_argument("--part", choices=["0", "1", "both"], default="both")
     knobs = parser.parse_args()
+    if knobs.every > 1:
+        thin = knobs.out / "pairs"
+        knobs.data = [
+            thinned(data, thin / data.parent.name / "pairs", knobs.every) for data in knobs.data
+        ]
     for place, (title, variants) in enumerate(VARIANTS.items()):
         if knobs.part in ("both", str(place)):
             sweep(title, variants, knobs, PLAIN if place == 0 else ())
