@@ -189,3 +189,12 @@ def test_generators_are_chosen_by_name_in_the_papers_order() -> None:
     for wrong in ("Stage11", "", "unet"):
         with pytest.raises(UsageError, match="choose from"):
             choose(wrong)
+
+
+def test_a_study_among_torchruns_processes_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="one process, and torchrun started 2"):
+        run_study(short(), tmp_path / "pairs", tmp_path / "study")
+    assert not (tmp_path / "study").exists()

@@ -1,5 +1,6 @@
 """`petcast study`: one recipe, thirteen generators, two protocols, one folder of results."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,9 +81,11 @@ def run_study(
         The study.
 
     Raises:
-        UsageError: `out` belongs to another recipe, to other pairs or to a longer study.
+        UsageError: `out` belongs to another recipe, to other pairs or to a longer study; or
+            torchrun started several processes.
         DataError: The pairs cannot be trained on.
     """
+    _refuse_company()
     out.mkdir(parents=True, exist_ok=True)
     with exclusive(out / ".lock"):
         pairs = Pairs.open(data)
@@ -91,6 +94,15 @@ def run_study(
             divide(pairs, protocol, pairs_folder(out, protocol))
         _train_all(recipe, out, _in_order(generators), keep, tell)
         return write_tables(out)
+
+
+def _refuse_company() -> None:
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1:
+        raise UsageError(
+            f"a study runs in one process, and torchrun started {processes}: start `petcast study` "
+            "by itself; `petcast train` is what torchrun divides among processes"
+        )
 
 
 def write_tables(out: Path) -> Study:
