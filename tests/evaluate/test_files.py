@@ -1,5 +1,6 @@
 """Predictions of any origin: matched, resampled, and called what they are."""
 
+import json
 import os
 import re
 import subprocess
@@ -317,3 +318,36 @@ def test_300_slices_take_less_than_two_gigabytes(tmp_path: Path) -> None:
     )  # fmt: skip
     [peak_kb] = re.findall(r"VmHWM:\s+(\d+) kB", done.stdout)
     assert int(peak_kb) / 1e6 < 2
+
+
+def test_an_evaluation_of_files_is_written_like_a_run_s(tmp_path: Path, suv: np.ndarray) -> None:
+    for name in ("a", "b", "c"):
+        save(tmp_path / "t" / f"{name}.nii.gz", suv)
+        save(tmp_path / "p" / f"{name}.nii.gz", suv * (5000 if name == "c" else 0.9))
+    out = tmp_path / "out"
+    for _ in range(2):  # the second replaces the first
+        found = evaluate(tmp_path / "t", tmp_path / "p", named=True, out=out)
+    written = {path.name for path in out.iterdir()}
+    assert written >= {"evaluation.json", "rows.csv", "montage.npz", "comparisons.csv"}
+    assert json.loads((out / "evaluation.json").read_text()) == json.loads(
+        json.dumps(found.to_json())
+    )
+    with np.load(out / "montage.npz") as held:
+        assert held["study"].tolist() == ["a"] * 2 + ["b"] * 2
+        for z, truth, stages in zip(held["slice"], held["truth"], held["stages"], strict=True):
+            np.testing.assert_allclose(truth, suv[z])
+            np.testing.assert_allclose(stages, 0.9 * suv[z][None], rtol=1e-6)
+        assert (held["ct"] == -1024).all()
+
+
+def test_what_is_no_evaluation_is_not_replaced(tmp_path: Path, suv: np.ndarray) -> None:
+    truth = save(tmp_path / "t" / "a.nii.gz", suv)
+    with pytest.raises(UsageError, match="holds something else"):
+        evaluate(truth, truth, out=tmp_path / "t")
+    assert truth.is_file()
+
+
+def test_mistakes_alone_leave_no_pictures(tmp_path: Path, suv: np.ndarray) -> None:
+    truth = save(tmp_path / "t.nii.gz", suv)
+    evaluate(truth, save(tmp_path / "p.nii.gz", suv * 5000), out=tmp_path / "out")
+    assert not (tmp_path / "out" / "montage.npz").exists()

@@ -134,6 +134,9 @@ def evaluate(
     names: Annotated[
         bool, typer.Option("--names", help="Call foreign cases by their file names, not hashes.")
     ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Of foreign files: a folder for JSON, CSV and pictures.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure predictions, with intervals.
@@ -148,7 +151,14 @@ def evaluate(
     [truth, predictions] = existing([truth, predictions])
     declared = Declared(scale, suv_window, stored, spacing)
     evaluation = evaluate_paths(
-        truth, predictions, ct=ct, lesions=lesions, part=part, named=names, declared=declared
+        truth,
+        predictions,
+        ct=ct,
+        lesions=lesions,
+        part=part,
+        named=names,
+        declared=declared,
+        out=out,
     )
     if as_json:
         print_json(evaluation.to_json())

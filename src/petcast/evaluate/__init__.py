@@ -23,6 +23,7 @@ def evaluate(
     part: str = "test",
     named: bool = False,
     declared: Declared | None = None,
+    out: Path | None = None,
 ) -> Evaluation:
     """Measure predictions, told apart by what the paths hold.
 
@@ -34,6 +35,7 @@ def evaluate(
         part: Of pairs: "train", "validation" or "test".
         named: Call foreign cases by their files' names instead of pseudonyms.
         declared: What foreign PNG and `.npy` mean.
+        out: Where the evaluation of foreign files is written, if anywhere; a run keeps its own.
 
     Returns:
         The metrics.
@@ -48,10 +50,12 @@ def evaluate(
         raise UsageError(_MISMATCH[is_run].format(truth=truth, predictions=predictions))
     if not are_pairs:
         return evaluate_files(
-            truth, predictions, ct=ct, lesions=lesions, named=named, declared=declared
+            truth, predictions, ct=ct, lesions=lesions, named=named, declared=declared, out=out
         )
     if ct or lesions:
         raise UsageError("--ct and --lesions belong to foreign files; pairs hold their own")
+    if out:
+        raise UsageError("--out belongs to foreign files; a run keeps its own in RUN/evaluation")
     return evaluate_run(truth, predictions, part=part)
 
 

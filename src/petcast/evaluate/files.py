@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from petcast.anatomy import regions
 from petcast.errors import DataError, GeometryError
 from petcast.evaluate.artefacts import Artefacts
 from petcast.evaluate.baselines import BLURRED_TRUTH, baselines_of_truth, blurred_truth
@@ -28,9 +29,11 @@ from petcast.evaluate.measure import (
     region_masks,
 )
 from petcast.evaluate.mistakes import Subject, describe_mistakes, examine
+from petcast.evaluate.montage import FILES_RULE, FileMontage
 from petcast.evaluate.notes import Notes, describe
 from petcast.evaluate.result import Evaluation
 from petcast.evaluate.statistics import LEVEL, Scores, few_patients, summarise
+from petcast.evaluate.store import require_free, save_evaluation
 from petcast.grid import part_of
 from petcast.metrics.image import MS_SSIM_SIDE
 from petcast.progress import track
@@ -65,6 +68,7 @@ def evaluate_files(
     seed: int = 0,
     named: bool = False,
     declared: Declared | None = None,
+    out: Path | None = None,
 ) -> Evaluation:
     """Measure predicted PET of any origin against the real ones.
 
@@ -77,6 +81,7 @@ def evaluate_files(
         seed: Of the bootstrap over cases.
         named: Call cases by their files' names, which may name patients; else by pseudonyms.
         declared: What PNG and `.npy` mean.
+        out: A folder for evaluation.json and what goes with it; nothing is written where None.
 
     Returns:
         The metrics; each case counts as a patient.
@@ -85,6 +90,8 @@ def evaluate_files(
         UsageError: Paths or names do not fit.
         DataError: A file cannot be used, and why.
     """
+    if out is not None:
+        require_free(out)
     measured: list[_Measured] = []
     notes, uptake, artefacts = Notes(), Uptake(suv_window), Artefacts()
     with ExitStack() as stack:
@@ -93,13 +100,16 @@ def evaluate_files(
         matched = [case for case, _ in pairs]
         cts = _companions(matched, find(ct, "ct") if ct else [])
         masks = _companions(matched, find(lesions, "lesions") if lesions else [])
+        montage = FileMontage(list({case.name for case in matched}))
         for real, predicted in track(pairs, "evaluating"):
             companions = _Companions(cts.get(real.keys[0]), masks.get(real.keys[0]))
             notes.note_slices(real.name, real.numbers, predicted.numbers)
-            case = _measure_case(real, predicted, companions, notes, uptake, artefacts)
-            measured.append(case)
+            measured.append(
+                _measure_case(real, predicted, companions, notes, uptake, artefacts, montage)
+            )
     if notes.leave_out_rescaled():
         uptake = Uptake(suv_window)
+    montage.drop(notes.mistakes)
     patients = _scores(measured, notes).patients()
     rows = summarise(patients, seed=seed)
     comparisons = compare_rows(patients, PREDICTION, seed=seed)
@@ -113,7 +123,7 @@ def evaluate_files(
         *uptake.findings(),
         *describe(notes, alone),
     ]
-    return Evaluation(
+    evaluation = Evaluation(
         tuple(rows),
         tuple(patients),
         tuple(findings),
@@ -124,6 +134,11 @@ def evaluate_files(
         agreement=tuple(uptake.agreement()),
         comparisons=tuple(comparisons),
     )
+    if out is not None:
+        save_evaluation(
+            out, evaluation, montage, lambda folder: artefacts.save(folder / "spectra.npz")
+        )
+    return evaluation
 
 
 def _companions(truths: Sequence[Case], others: Sequence[Case]) -> dict[str, Case]:
@@ -138,10 +153,12 @@ def _measure_case(
     notes: Notes,
     uptake: Uptake,
     artefacts: Artefacts,
+    montage: FileMontage,
 ) -> "_Measured":
     truth = real.load().require(Unit.SUV).canonical()
     placed = _on_grid_of(truth.grid, predicted, real.name, notes)
-    masks = _regions(truth, companions, real.name, notes)
+    ct = _ct_on(companions.ct, truth.grid, real.name)
+    masks = _regions(truth, ct, companions.lesions, real.name, notes)
     _note_units(truth.voxels[masks["body"]], "truth", real.name, notes)
     if min(truth.voxels.shape[1:]) < MS_SSIM_SIDE:
         notes.small.append(real.name)
@@ -167,6 +184,8 @@ def _measure_case(
     mask = masks["lesions"][kept] & covered if "lesions" in masks else None
     lesions = lesions_of(suv, inside["body"], place, mask=mask)
     uptake.add(real.name, suv, images, inside, lesions, place.spacing_mm)
+    hu = ct.voxels[kept] if ct else None
+    montage.add(real.name, hu, suv, guess, inside["body"])
     return _Measured(real.name, values)
 
 
@@ -293,27 +312,26 @@ def _load_on(case: Case, grid: Grid, name: str) -> Volume:
 
 
 def _regions(
-    truth: Volume, companions: _Companions, name: str, notes: Notes
+    truth: Volume, ct: Volume | None, lesions: Case | None, name: str, notes: Notes
 ) -> dict[str, Bool[np.ndarray, "z y x"]]:
     masks = {}
-    if companions.ct is None:
+    if ct is None:
         notes.body_from_truth.append(name)
         masks["body"] = body_on_truth(truth.voxels)
     else:
-        ct = _load_on(companions.ct, truth.grid, name).require(Unit.HU)
-        masks |= _regions_of_ct(ct, truth.grid)
-    if companions.lesions is not None:
-        volume = _load_on(companions.lesions, truth.grid, name)
+        masks |= region_masks(regions(ct).voxels, ct.voxels)
+    if lesions is not None:
+        volume = _load_on(lesions, truth.grid, name)
         on_grid = volume.resampled(truth.grid, outside=0, interpolation="nearest")
         masks["lesions"] = on_grid.voxels != 0
     return masks
 
 
-def _regions_of_ct(ct: Volume, grid: Grid) -> dict[str, Bool[np.ndarray, "z y x"]]:
-    from petcast.anatomy import regions
-
-    on_grid = ct if ct.grid.matches(grid) else ct.resampled(grid, outside=AIR_HU)
-    return region_masks(regions(on_grid).voxels, on_grid.voxels)
+def _ct_on(case: Case | None, grid: Grid, name: str) -> Volume | None:
+    if case is None:
+        return None
+    ct = _load_on(case, grid, name).require(Unit.HU)
+    return ct if ct.grid.matches(grid) else ct.resampled(grid, outside=AIR_HU)
 
 
 def _kept_slices(
@@ -341,5 +359,6 @@ def _kept_slices(
 def _about(seed: int) -> dict[str, Any]:
     return {
         "model": PREDICTION,
+        "montage": FILES_RULE,
         "interval": {"level": LEVEL, "kind": "expanded percentile bootstrap", "seed": seed},
     }

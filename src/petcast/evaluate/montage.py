@@ -1,11 +1,11 @@
 """Which slices the report shows: chosen from the real PET by a rule, before any prediction."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
 
 from petcast.durable import open_whole
 from petcast.pairs import PairedStudy
@@ -19,6 +19,17 @@ RULE = (
     "the median for one, the quartiles for two, 1/6, 1/2 and 5/6 for three. The predictions have "
     "no say."
 )
+
+
+FILES_RULE = (
+    "Of at most 6 cases, spread evenly over those in the order of their names, the slices (at most "
+    "3 each, 6 in all) whose mean body SUV stands at evenly spaced quantiles of the case's own. "
+    "Cases whose slices have another size than the first one's, or that are left out, are not "
+    "shown. The predictions have no other say."
+)
+
+AIR_HU = -1024
+"""What is shown where there is no CT."""
 
 
 def choose_slices(studies: Sequence[PairedStudy]) -> dict[str, list[int]]:
@@ -39,34 +50,55 @@ def choose_slices(studies: Sequence[PairedStudy]) -> dict[str, list[int]]:
     return {name: _at_quantiles(uptake[name], each) for name in chosen}
 
 
-class Montage:
-    """Gathers the chosen slices while studies pass by."""
+class Pictures:
+    """The slices that the report shows, in the order in which they are kept."""
 
-    def __init__(self, studies: Sequence[PairedStudy]) -> None:
-        self._chosen = choose_slices(studies)
+    def __init__(self) -> None:
         self._parts: dict[str, list[np.ndarray]] = {
             name: [] for name in ("ct", "truth", "stages", "study", "slice")
         }
 
-    def add(self, study: PairedStudy, stages: Shaped[np.ndarray, "k z y x"]) -> None:
-        """Keep what the montage shows of a study.
+    def keep(
+        self,
+        name: str,
+        places: Sequence[int],
+        ct: Shaped[np.ndarray, "z y x"],
+        truth: Shaped[np.ndarray, "z y x"],
+        stages: Shaped[np.ndarray, "k z y x"],
+    ) -> None:
+        """Keep some slices.
 
         Args:
-            study: A study of the evaluated part.
+            name: The study's id, or the case's.
+            places: Which slices.
+            ct: In HU.
+            truth: In SUV.
             stages: Predicted SUV of each stage.
         """
-        places = [z for z in self._chosen.get(study.id, ()) if z < study.slices]
-        if not places:
-            return
         held: dict[str, np.ndarray] = {
-            "ct": np.asarray(study.ct)[places].astype(np.int16),
-            "truth": np.asarray(study.pet)[places].astype(np.float32),
+            "ct": np.asarray(ct)[places].astype(np.int16),
+            "truth": np.asarray(truth)[places].astype(np.float32),
             "stages": stages[:, places].swapaxes(0, 1).astype(np.float32),
-            "study": np.array([study.id] * len(places)),
+            "study": np.array([name] * len(places)),
             "slice": np.array(places, dtype=np.int64),
         }
-        for name, values in held.items():
-            self._parts[name].append(values)
+        for part, values in held.items():
+            self._parts[part].append(values)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was kept."""
+        return not self._parts["ct"]
+
+    def drop(self, names: Container[str]) -> None:
+        """Forget cases again.
+
+        Args:
+            names: Those whose prediction turned out to be mistaken.
+        """
+        studies = self._parts["study"]
+        kept = [i for i, held in enumerate(studies) if str(held[0]) not in names]
+        self._parts = {part: [held[i] for i in kept] for part, held in self._parts.items()}
 
     def save(self, path: Path) -> None:
         """Write montage.npz (docs/files.md).
@@ -79,9 +111,68 @@ class Montage:
             np.savez_compressed(stream, **arrays)
 
 
+class Montage(Pictures):
+    """Gathers the chosen slices while studies pass by."""
+
+    def __init__(self, studies: Sequence[PairedStudy]) -> None:
+        super().__init__()
+        self._chosen = choose_slices(studies)
+
+    def add(self, study: PairedStudy, stages: Shaped[np.ndarray, "k z y x"]) -> None:
+        """Keep what the montage shows of a study.
+
+        Args:
+            study: A study of the evaluated part.
+            stages: Predicted SUV of each stage.
+        """
+        places = [z for z in self._chosen.get(study.id, ()) if z < study.slices]
+        if places:
+            self.keep(study.id, places, study.ct, study.pet, stages)
+
+
+class FileMontage(Pictures):
+    """Gathers slices of foreign cases (see `FILES_RULE`) while they pass by."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        ordered = sorted(names)
+        self._chosen = {ordered[i] for i in _evenly(len(ordered), min(PICTURES, len(ordered)))}
+        self._each = min(PER_PATIENT, PICTURES // max(len(self._chosen), 1))
+        self._shape: tuple[int, ...] | None = None
+
+    def add(
+        self,
+        name: str,
+        ct: Shaped[np.ndarray, "z y x"] | None,
+        truth: Shaped[np.ndarray, "z y x"],
+        prediction: Shaped[np.ndarray, "z y x"],
+        body: Bool[np.ndarray, "z y x"],
+    ) -> None:
+        """Keep what the montage shows of a case.
+
+        Args:
+            name: The case.
+            ct: In HU, on the truth's grid; air is shown where there is none.
+            truth: In SUV.
+            prediction: In SUV.
+            body: True inside the body.
+        """
+        self._shape = self._shape or truth.shape[1:]
+        if name not in self._chosen or truth.shape[1:] != self._shape:
+            return
+        places = _at_quantiles(_mean_inside(truth, body), min(self._each, len(truth)))
+        hu = np.broadcast_to(np.int16(AIR_HU), truth.shape) if ct is None else ct
+        self.keep(name, places, hu, truth, prediction[None])
+
+
 def _body_suv(study: PairedStudy) -> Shaped[np.ndarray, " z"]:
-    body = np.asarray(study.regions) > 0
-    sums = np.where(body, study.pet, 0).sum(axis=(1, 2), dtype=np.float64)
+    return _mean_inside(np.asarray(study.pet), np.asarray(study.regions) > 0)
+
+
+def _mean_inside(
+    suv: Shaped[np.ndarray, "z y x"], body: Bool[np.ndarray, "z y x"]
+) -> Shaped[np.ndarray, " z"]:
+    sums = np.where(body, suv, 0).sum(axis=(1, 2), dtype=np.float64)
     return np.asarray(sums / np.maximum(body.sum(axis=(1, 2)), 1))
 
 

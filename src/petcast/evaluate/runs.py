@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from petcast.checkpoint import Card, Which, load_synthesizer
 from petcast.device import choose_device
-from petcast.durable import read_json, write_directory, write_json, write_text
+from petcast.durable import read_json
 from petcast.errors import DataError, GeometryError
 from petcast.evaluate.artefacts import Artefacts
 from petcast.evaluate.baselines import (
@@ -31,9 +31,9 @@ from petcast.evaluate.measure import (
     region_masks,
 )
 from petcast.evaluate.montage import RULE, Montage
-from petcast.evaluate.records import records_as_csv
-from petcast.evaluate.result import RECORDS, Evaluation, Finding, rows_as_csv
+from petcast.evaluate.result import Evaluation, Finding
 from petcast.evaluate.statistics import LEVEL, Scores, few_patients, summarise
+from petcast.evaluate.store import save_evaluation
 from petcast.pairs import CARD_FILE, PairedStudy, Pairs
 from petcast.predict import predict_slices
 from petcast.progress import track
@@ -117,7 +117,12 @@ def evaluate_run(
         agreement=tuple(uptake.agreement()),
         comparisons=tuple(comparisons),
     )
-    _save(run / "evaluation", evaluation, montage, artefacts, store)
+
+    def more(folder: Path) -> None:
+        artefacts.save(folder / "spectra.npz")
+        save_fusion(store, folder / "registration.npz")
+
+    save_evaluation(run / "evaluation", evaluation, montage, more)
     return evaluation
 
 
@@ -237,19 +242,3 @@ def _about(
         "body_constant_suv": learned.body_suv if learned else None,
         "montage": RULE,
     }
-
-
-def _save(
-    folder: Path, evaluation: Evaluation, montage: Montage, artefacts: Artefacts, pairs: Pairs
-) -> None:
-    def fill(directory: Path) -> None:
-        write_json(directory / "evaluation.json", evaluation.to_json())
-        write_text(directory / "rows.csv", rows_as_csv(evaluation.rows))
-        for name, kind in RECORDS.items():
-            text = records_as_csv(kind, getattr(evaluation, name))
-            write_text(directory / f"{name}.csv", text)
-        montage.save(directory / "montage.npz")
-        artefacts.save(directory / "spectra.npz")
-        save_fusion(pairs, directory / "registration.npz")
-
-    write_directory(folder, fill)

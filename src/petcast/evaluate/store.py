@@ -1,0 +1,58 @@
+"""An evaluation on disk: the same files beside a run and in a folder of its own (docs/files.md)."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from petcast.durable import write_directory, write_json, write_text
+from petcast.errors import UsageError
+from petcast.evaluate.montage import Pictures
+from petcast.evaluate.records import records_as_csv
+from petcast.evaluate.result import RECORDS, Evaluation, rows_as_csv
+
+DOCUMENT = "evaluation.json"
+
+
+def save_evaluation(
+    folder: Path,
+    evaluation: Evaluation,
+    pictures: Pictures,
+    more: Callable[[Path], None] | None = None,
+) -> None:
+    """Write an evaluation, all or nothing; an older one in the same place is replaced.
+
+    Args:
+        folder: Where to.
+        evaluation: The metrics.
+        pictures: For the report; no file where it is empty.
+        more: Writes further files into the folder.
+    """
+
+    def fill(directory: Path) -> None:
+        write_json(directory / DOCUMENT, evaluation.to_json())
+        write_text(directory / "rows.csv", rows_as_csv(evaluation.rows))
+        for name, kind in RECORDS.items():
+            text = records_as_csv(kind, getattr(evaluation, name))
+            write_text(directory / f"{name}.csv", text)
+        if not pictures.empty:
+            pictures.save(directory / "montage.npz")
+        if more is not None:
+            more(directory)
+
+    write_directory(folder, fill)
+
+
+def require_free(folder: Path) -> None:
+    """Refuse to replace what is no evaluation.
+
+    Args:
+        folder: Where an evaluation shall be written.
+
+    Raises:
+        UsageError: Something else is there.
+    """
+    if not folder.exists() or (folder / DOCUMENT).is_file():
+        return
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise UsageError(
+            f"{folder} holds something else; give --out a new folder, or an older evaluation"
+        )
