@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 
-from petcast.report.inputs import Slices
+from petcast.report.arrays import Slices
 from petcast.report.montage import draw_montage
 from petcast.report.png import LEVELS, diverging, grey, png_uri, to_levels
 

@@ -9,7 +9,8 @@ import pytest
 
 from petcast.errors import FormatError
 from petcast.registration import Code
-from petcast.report.inputs import Fused, read_run
+from petcast.report.arrays import Fused
+from petcast.report.inputs import read_run
 from petcast.report.page import render
 from petcast.report.registration import MOST_ROWS, agreement_of
 

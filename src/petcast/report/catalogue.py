@@ -16,7 +16,7 @@ class Metric:
         key: Its name in the files.
         label: Its name on the page.
         unit: Of its values; empty where they have none.
-        better: Where better values lie: up, down, or towards zero.
+        better: Where better values lie: up, down, towards zero or towards one.
         digits: Decimals.
         meaning: What it measures, in one line.
     """
@@ -24,21 +24,24 @@ class Metric:
     key: str
     label: str
     unit: str
-    better: Literal["up", "down", "zero"]
+    better: Literal["up", "down", "zero", "one"]
     digits: int
     meaning: str
 
     @property
     def arrow(self) -> str:
         """A sign for the better direction."""
-        return {"up": "↑", "down": "↓", "zero": "→ 0"}[self.better]
+        return {"up": "↑", "down": "↓", "zero": "→ 0", "one": "→ 1"}[self.better]
 
     @property
     def arrow_words(self) -> str:
         """The same for those who hear the page."""
-        return {"up": "higher is better", "down": "lower is better", "zero": "zero is best"}[
-            self.better
-        ]
+        return {
+            "up": "higher is better",
+            "down": "lower is better",
+            "zero": "zero is best",
+            "one": "one is best",
+        }[self.better]
 
     def text(self, value: float | None) -> str:
         """A value as it stands in tables.
@@ -76,7 +79,7 @@ class Metric:
         Returns:
             What to sort by.
         """
-        return {"up": -value, "down": value, "zero": abs(value)}[self.better]
+        return {"up": -value, "down": value, "zero": abs(value), "one": abs(value - 1)}[self.better]
 
 
 _METRICS = (
@@ -97,6 +100,14 @@ _METRICS = (
         "mae", "MAE", "", "down", 4,
         "Mean absolute error on the paper's [0, 1] scale (the SUV window mapped to 0 and 1).",
     ),
+    Metric(
+        "ssim_3d", "SSIM 3-D", "", "up", 3,
+        "SSIM with a window in all three axes, as long along z in millimetres as in the slice.",
+    ),
+    Metric(
+        "nrmse", "NRMSE", "", "down", 3,
+        "Root mean squared error over the real PET's root mean square; an all-zero image has 1.",
+    ),
     Metric("mse", "MSE", "", "down", 5, "Mean squared error on the paper's [0, 1] scale."),
     Metric(
         "suv_mae", "SUV error", "SUV", "down", 3,
@@ -105,6 +116,27 @@ _METRICS = (
     Metric(
         "suv_bias", "SUV bias", "SUV", "zero", 3,
         "Mean of predicted minus real SUV: above zero, the model adds uptake.",
+    ),
+    Metric(
+        "lattice", "Lattice", "dB", "down", 1,
+        "Energy at the strongest frequency of a checkerboard against its neighbours; clean images "
+        "have about 5 dB, from 15 dB on there is one.",
+    ),
+    Metric(
+        "lattice_strength", "Strength", "% of uptake", "down", 4,
+        "Root mean square of the pattern as a share of the uptake; without a lattice, of texture.",
+    ),
+    Metric(
+        "blur_mm", "Blur", "mm", "zero", 1,
+        "Width (FWHM) of the Gaussian that separates the image from the real PET; below 0: sharper.",
+    ),
+    Metric(
+        "noise_texture", "Texture", "", "down", 2,
+        "Share of the noise power at other frequencies than the real PET's: 0 is its grain, 1 none.",
+    ),
+    Metric(
+        "noise_ratio", "Noise", "", "one", 2,
+        "Standard deviation of the noise over the real PET's; 1 is as noisy.",
     ),
     Metric(
         "clipped", "Clipped", "", "down", 5,
@@ -118,6 +150,7 @@ _REGIONS = {
     "whole": "Whole slice",
     "body": "Inside the body",
     "lungs": "Inside the lungs",
+    "mediastinum": "Inside the mediastinum",
     "lesions": "Inside lesions",
 }
 
@@ -128,10 +161,17 @@ TRIVIAL = {
 }
 """Images made without looking at the CT's content."""
 
+BLURRED_TRUTH = "blurred-truth"
+"""The real PET behind a Gaussian: no rival, since it knows the truth."""
+
+ARTEFACTS = ("lattice", "lattice_strength", "blur_mm", "noise_texture", "noise_ratio")
+"""What pixel metrics do not see: a panel of their own."""
+
 TRIVIAL_MEANING = {
     "zero": "no uptake anywhere",
     "train-mean": "the mean PET of the training slices",
     "body-constant": "one SUV everywhere inside the body",
+    BLURRED_TRUTH: "the real PET behind 8 mm; no rival",
 }
 
 

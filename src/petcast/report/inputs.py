@@ -6,19 +6,26 @@ A file that is there must be whole; a key that is not there is left out of the p
 import json
 import math
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
-
-import numpy as np
-from numpy.typing import NDArray
 
 from petcast.durable import read_json
 from petcast.errors import FormatError, UsageError
+from petcast.report.arrays import (
+    Fused,
+    Slices,
+    Spectra,
+    read_fused,
+    read_slices,
+    read_spectra,
+)
 
 FORMAT = 1
+EVALUATION = "evaluation.json"
+_OF_A_RUN = ("recipe.toml", "metrics.jsonl", "best", "last")
+
 Document = dict[str, Any]
 
 
@@ -67,44 +74,6 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Slices:
-    """The slices that are shown.
-
-    Attributes:
-        ct: HU, shape (n, y, x).
-        truth: SUV, shape (n, y, x).
-        stages: SUV, shape (n, stage, y, x).
-        study: Id of each slice's study, shape (n,).
-        index: Number of each slice in its study, shape (n,).
-    """
-
-    ct: NDArray[Any]
-    truth: NDArray[Any]
-    stages: NDArray[Any]
-    study: tuple[str, ...]
-    index: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Fused:
-    """The slices in which CT and PET agree least.
-
-    Attributes:
-        ct: HU, shape (n, y, x).
-        pet: SUV, shape (n, y, x).
-        regions: 0 outside, 1 body, 2 lungs on CT, shape (n, y, x).
-        study: Id of each slice's study, shape (n,).
-        index: Number of each slice in its study, shape (n,).
-    """
-
-    ct: NDArray[Any]
-    pet: NDArray[Any]
-    regions: NDArray[Any]
-    study: tuple[str, ...]
-    index: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class Run:
     """A run's files.
 
@@ -118,6 +87,9 @@ class Run:
         evaluation: None where the run was not evaluated.
         slices: None where none were kept.
         fused: None where none were kept.
+        spectra: None where none were kept.
+        worst: The slices with the largest error; None where none were kept.
+        trained: False for an evaluation of files that no run of petcast made.
     """
 
     recipe_text: str
@@ -129,6 +101,9 @@ class Run:
     evaluation: Evaluation | None
     slices: Slices | None
     fused: Fused | None
+    spectra: Spectra | None = None
+    worst: Slices | None = None
+    trained: bool = True
 
     @property
     def card(self) -> Document:
@@ -145,7 +120,7 @@ def read_run(run: Path) -> Run:
     """Read what a run's folder holds.
 
     Args:
-        run: A training's folder.
+        run: A training's folder, or what `petcast evaluate --out` wrote.
 
     Returns:
         Its files.
@@ -154,14 +129,18 @@ def read_run(run: Path) -> Run:
         UsageError: The folder is no run.
         FormatError: A file is damaged, or a newer petcast wrote it.
     """
+    if not any((run / name).exists() for name in _OF_A_RUN) and (run / EVALUATION).is_file():
+        return _read_files(run)
     epochs = read_epochs(run / "metrics.jsonl")
     recipe_text = _read_text(run / "recipe.toml")
     best, last = (_read_document(_whole(run / which) / "card.json") for which in ("best", "last"))
     if not (epochs or recipe_text or best or last):
         raise UsageError(
-            f"{run} is no run: it holds none of recipe.toml, metrics.jsonl, best/ and last/; "
-            "give the folder that `petcast train` wrote"
+            f"{run} is no run: it holds none of recipe.toml, metrics.jsonl, best/ and last/, and "
+            "no evaluation.json; give the folder that `petcast train` or `petcast evaluate --out` "
+            "wrote"
         )
+    folder = _whole(run / "evaluation")
     return Run(
         recipe_text=recipe_text,
         recipe=_parse_toml(recipe_text, run / "recipe.toml"),
@@ -169,9 +148,29 @@ def read_run(run: Path) -> Run:
         epochs=epochs,
         best=best,
         last=last,
-        evaluation=_read_evaluation(_whole(run / "evaluation") / "evaluation.json"),
-        slices=_read_slices(_whole(run / "evaluation") / "montage.npz"),
-        fused=_read_fused(_whole(run / "evaluation") / "registration.npz"),
+        evaluation=_read_evaluation(folder / EVALUATION),
+        slices=read_slices(folder / "montage.npz"),
+        fused=read_fused(folder / "registration.npz"),
+        spectra=read_spectra(folder / "spectra.npz"),
+        worst=read_slices(folder / "worst.npz"),
+    )
+
+
+def _read_files(folder: Path) -> Run:
+    """An evaluation of anyone's predictions: nothing is known of how they were made."""
+    return Run(
+        recipe_text="",
+        recipe={},
+        data={},
+        epochs=(),
+        best={},
+        last={},
+        evaluation=_read_evaluation(folder / EVALUATION),
+        slices=read_slices(folder / "montage.npz"),
+        fused=None,
+        spectra=read_spectra(folder / "spectra.npz"),
+        worst=read_slices(folder / "worst.npz"),
+        trained=False,
     )
 
 
@@ -316,61 +315,3 @@ def _scores(items: Iterable[Document]) -> Iterable[Score]:
             n=int(finite(item.get("n")) or 1),
             patient=str(item.get("patient", "")),
         )
-
-
-def _read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in names}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise FormatError(f"{path} is damaged ({error}); run `petcast evaluate` again") from error
-
-
-def _read_slices(path: Path) -> Slices | None:
-    if not path.is_file():
-        return None
-    held = _read_arrays(path, ("ct", "truth", "stages", "study", "slice"))
-    n = len(held["ct"])
-    shapes_fit = (
-        held["ct"].ndim == 3
-        and held["truth"].shape == held["ct"].shape
-        and held["stages"].ndim == 4
-        and held["stages"].shape[0] == n
-        and held["stages"].shape[2:] == held["ct"].shape[1:]
-        and len(held["study"]) == len(held["slice"]) == n
-    )
-    _require_fit(path, fit=shapes_fit)
-    if not n:
-        return None
-    return Slices(
-        ct=held["ct"],
-        truth=held["truth"],
-        stages=held["stages"],
-        study=tuple(str(name) for name in held["study"]),
-        index=tuple(int(place) for place in held["slice"]),
-    )
-
-
-def _read_fused(path: Path) -> Fused | None:
-    if not path.is_file():
-        return None
-    held = _read_arrays(path, ("ct", "pet", "regions", "study", "slice"))
-    shape = held["ct"].shape
-    shapes_fit = (
-        len(shape) == 3 and held["pet"].shape == held["regions"].shape == shape
-    ) or not held["ct"].size
-    _require_fit(path, fit=shapes_fit and len(held["study"]) == len(held["slice"]) == shape[0])
-    if not held["ct"].size:
-        return None
-    return Fused(
-        ct=held["ct"],
-        pet=held["pet"],
-        regions=held["regions"],
-        study=tuple(str(name) for name in held["study"]),
-        index=tuple(int(place) for place in held["slice"]),
-    )
-
-
-def _require_fit(path: Path, *, fit: bool) -> None:
-    if not fit:
-        raise FormatError(f"{path}: its arrays do not fit together; run `petcast evaluate` again")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petcast.report.catalogue import number
-from petcast.report.inputs import Slices
+from petcast.report.arrays import Slices
 from petcast.report.png import (
     Palette,
     bar_uri,

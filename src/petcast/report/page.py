@@ -5,10 +5,14 @@ from typing import Any
 
 from petcast.durable import write_text
 from petcast.errors import UsageError
+from petcast.report.artefacts import artefact_panel
+from petcast.report.bland_altman import bland_altman
 from petcast.report.catalogue import TRIVIAL, Metric, metric_of, number, region_label
+from petcast.report.comparisons import comparisons_of
 from petcast.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, draw_curves
 from petcast.report.data import account_for, leaks
 from petcast.report.inputs import Document, Evaluation, Run, finite, read_run, table
+from petcast.report.lesions import lesion_panel
 from petcast.report.montage import draw_montage
 from petcast.report.provenance import chosen_epoch, misfits, provenance_of
 from petcast.report.registration import agreement_of
@@ -17,11 +21,17 @@ from petcast.report.study import is_study, read_study, render_study
 from petcast.report.tables import Table, all_columns, main_table, stage_table
 from petcast.report.templating import fill
 from petcast.report.verdict import judge
+from petcast.report.worst import worst_cases
 
 FRAME = {
     "width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT,
     "top": TOP, "bottom": HEIGHT - BOTTOM,
 }  # fmt: skip
+
+NOT_OF_FILES = (
+    "stages, curves over epochs, the training data, how CT and PET lie on each other, and a recipe"
+)
+"""What only a run can tell."""
 
 
 def write_report(run: Path, out: Path) -> Path:
@@ -85,6 +95,12 @@ def _content(run: Run) -> dict[str, Any]:
         "montage_rule": str(evaluation.document.get("montage") or "") if evaluation else "",
         "data": account_for(run.data),
         "agreement": agreement_of(run.data, run.fused),
+        "comparisons": comparisons_of(evaluation, model),
+        "worst": worst_cases(evaluation, model),
+        "lesions": lesion_panel(evaluation, model),
+        "bland_altman": bland_altman(evaluation, model),
+        "artefacts": artefact_panel(evaluation, model, run.spectra),
+        "left_out": "" if run.trained else NOT_OF_FILES,
         "provenance": provenance_of(run),
         "trivial": TRIVIAL,
     }

@@ -13,7 +13,8 @@ from petcast.registration.measure import (
     LUNG_TOLERANCE_MM,
 )
 from petcast.report.catalogue import number
-from petcast.report.inputs import Document, Fused, finite, records, table
+from petcast.report.arrays import Fused
+from petcast.report.inputs import Document, finite, records, table
 from petcast.report.montage import (
     CT_WINDOW_HU,
     PET_WINDOWS_SUV,

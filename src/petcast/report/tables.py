@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from petcast.report.catalogue import (
+    ARTEFACTS,
+    BLURRED_TRUTH,
     MISSING,
     TRIVIAL,
     TRIVIAL_MEANING,
@@ -22,6 +24,9 @@ MAIN = (
     ("body", "ssim"), ("body", "psnr"), ("body", "suv_mae"), ("body", "suv_bias"),
 )  # fmt: skip
 """Region and metric of the columns that everybody reads."""
+
+HIDDEN = (*ARTEFACTS, "clipped")
+"""Told elsewhere on the page."""
 
 STAGE_COLUMNS = (("whole", "ssim"), ("whole", "psnr"), ("body", "psnr"), ("body", "suv_mae"))
 
@@ -51,7 +56,7 @@ class Line:
 
     Attributes:
         name: Of the model, stage or image.
-        kind: "model", "stage" or "trivial".
+        kind: "model", "stage", "trivial" or "reference".
         meaning: What a trivial image is.
         cells: One a column.
         n: Patients behind it.
@@ -110,7 +115,9 @@ def main_table(rows: Sequence[Score], model: str) -> Table:
 
 
 def all_columns(rows: Sequence[Score], model: str) -> list[Table]:
-    """Lay out everything that was measured, a table a region.
+    """Lay out every metric of image and uptake, a table a region.
+
+    What pixel metrics do not see has a panel of its own.
 
     Args:
         rows: Means over patients.
@@ -119,7 +126,7 @@ def all_columns(rows: Sequence[Score], model: str) -> list[Table]:
     Returns:
         One table a region, from the whole slice inwards.
     """
-    found = {(row.region, row.metric) for row in rows}
+    found = {(row.region, row.metric) for row in rows if row.metric not in HIDDEN}
     regions = sorted({region for region, _ in found}, key=region_order)
     return [
         _table(rows, model, sorted((f for f in found if f[0] == region), key=_column_order))
@@ -196,12 +203,15 @@ def _names(rows: Sequence[Score], model: str) -> list[str]:
     found = dict.fromkeys(row.name for row in rows)
     trivial = [name for name in TRIVIAL if name in found]
     ordered = [*stages[-1:], *stages[:-1], *trivial]
-    return [*ordered, *(name for name in found if name not in ordered)]
+    others = sorted((n for n in found if n not in ordered), key=lambda name: name == BLURRED_TRUTH)
+    return [*ordered, *others]
 
 
 def _kind(name: str, model: str) -> str:
     if name in TRIVIAL:
         return "trivial"
+    if name == BLURRED_TRUTH:
+        return "reference"
     return "model" if name == model else "stage"
 
 
@@ -231,7 +241,9 @@ def _measured(rows: Sequence[Score], column: tuple[str, str]) -> bool:
 def _best_value(rows: Sequence[Score], column: tuple[str, str]) -> float | None:
     """The best penalty of a column; None where nothing competes."""
     metric = metric_of(column[1])
-    here = [row for row in rows if (row.region, row.metric) == column]
+    here = [
+        row for row in rows if (row.region, row.metric) == column and row.name != BLURRED_TRUTH
+    ]
     values = [metric.penalty(row.value) for row in here if row.value is not None]
     return min(values) if len(values) > 1 and is_known(metric.key) else None
 
@@ -239,6 +251,7 @@ def _best_value(rows: Sequence[Score], column: tuple[str, str]) -> float | None:
 def _cell(score: Score | None, best: float | None) -> Cell:
     if score is None:
         return Cell("")
+    best = None if score.name == BLURRED_TRUTH else best
     metric = metric_of(score.metric)
     ends = interval(score.low, score.high, metric.digits)
     is_best = best is not None and score.value is not None and metric.penalty(score.value) <= best

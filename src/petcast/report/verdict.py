@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from petcast.report.catalogue import TRIVIAL, Metric, count, metric_of
-from petcast.report.inputs import Evaluation, Score
+from petcast.report.closer import look_closer
+from petcast.report.inputs import Evaluation, Score, records
 
 CLAIMS = (("whole", "ssim"), ("whole", "psnr"), ("body", "psnr"), ("body", "suv_mae"))
 """Region and metric of what a model is judged by."""
@@ -63,7 +64,7 @@ class Verdict:
     Attributes:
         kind: "good", "mixed", "bad" or "unknown".
         headline: It all in a few words.
-        sentences: Whole slices, inside the body, and what to make of it.
+        sentences: The scores, what they do not show, and what to make of it.
         claims: The numbers behind them.
     """
 
@@ -85,12 +86,17 @@ def judge(evaluation: Evaluation | None, model: str, leaks: bool | None = False)
         The verdict.
     """
     claims = tuple(_claims(evaluation, model)) if evaluation else ()
+    if evaluation is not None and records(evaluation.document, "left_out") and not claims:
+        return _mistaken(evaluation)
     if evaluation is None or not claims:
         return _unknown(model)
     kind, headline, last = _judgement(claims, evaluation, model, leaks)
+    unseen = look_closer(evaluation, model)
+    if kind == "good" and unseen.flaws:
+        kind, headline = "mixed", f"{headline}; but {' and '.join(unseen.flaws)}"
     sentences = (
-        _whole_sentence(claims, model, _who(claims, evaluation, leaks)),
-        _body_sentence(claims),
+        _score_sentence(claims, model, _who(claims, evaluation, leaks)),
+        unseen.sentence,
         last,
     )
     return Verdict(kind, headline, tuple(s for s in sentences if s), claims)
@@ -103,6 +109,18 @@ def _unknown(model: str) -> Verdict:
         "Run `petcast evaluate --truth PAIRS --predictions RUN`, then this report again.",
     )
     return Verdict("unknown", "Not evaluated yet", sentences)
+
+
+def _mistaken(evaluation: Evaluation) -> Verdict:
+    left_out = records(evaluation.document, "left_out")
+    found = [one.get("mistakes") for one in left_out]
+    codes = dict.fromkeys(str(c) for each in found if isinstance(each, list) for c in each)
+    sentences = (
+        f"Every one of {count(len(left_out), 'case')} was saved wrongly: {', '.join(codes)}.",
+        "So no number of the prediction stands on this page; it would say nothing about the model.",
+        "The warnings below say what to mend; evaluate again after that.",
+    )
+    return Verdict("bad", "The predictions are not what they say they are", sentences)
 
 
 def _claims(evaluation: Evaluation, model: str) -> Iterable[Claim]:
@@ -151,26 +169,43 @@ def _who(claims: Sequence[Claim], evaluation: Evaluation, leaks: bool | None) ->
     return f"{patients} (never seen in training)" if known else patients
 
 
-def _whole_sentence(claims: Sequence[Claim], model: str, who: str) -> str:
-    whole = [claim for claim in claims if claim.region == "whole"]
-    if not whole:
-        return f"{model} was not measured over whole slices."
-    return f"Over whole slices of {who}, {model} has {_numbers(whole)}: {_outcomes(whole)}."
+def _score_sentence(claims: Sequence[Claim], model: str, who: str) -> str:
+    """Whole slices and body in one sentence; what both have in common is said once."""
+    parts = [_regional(claims, region) for region in ("whole", "body")]
+    outcomes = [_outcomes(of) for of in parts if of]
+    together = len(outcomes) == 2 and outcomes[0] == outcomes[1] and ";" not in outcomes[0]
+    said = []
+    for of, words in zip(parts, (_WHOLE, _BODY), strict=True):
+        if not of:
+            said.append(f"{words} nothing was measured")
+        elif together:
+            said.append(f"{words} {_numbers(of)}")
+        else:
+            said.append(f"{words} {_numbers(of)}: {_outcomes(of)}")
+    common = f": {outcomes[0].replace('on both', 'on all four')}" if together else ""
+    first = said[0].replace(_WHOLE, f"Over whole slices of {who}, {model} has")
+    join = ", and" if together else ";"
+    return f"{first}{join} {said[1]}{common}{_each(parts[1])}."
 
 
-def _body_sentence(claims: Sequence[Claim]) -> str:
-    body = [claim for claim in claims if claim.region == "body"]
+_WHOLE, _BODY = "over whole slices", "inside the body, where the uptake is,"
+
+
+def _regional(claims: Sequence[Claim], region: str) -> list[Claim]:
+    return [claim for claim in claims if claim.region == region]
+
+
+def _each(body: Sequence[Claim]) -> str:
+    """In how many patients the body's numbers are better than every trivial image's."""
     if not body:
-        return "Inside the body, where the uptake is, nothing was measured."
+        return ""
     wins = min(body, key=lambda claim: claim.ahead)
-    each = f"; on both counts in at least {wins.ahead} of {count(wins.patients, 'patient')}"
-    each = each.replace("on both counts in at least", "in") if len(body) == 1 else each
-    shown = each if wins.patients > 1 and wins.won and wins.ahead < wins.patients else ""
-    if wins.patients > 1 and wins.ahead == wins.patients:
-        shown = f", and so in each of {wins.patients} patients"
-    return (
-        f"Inside the body, where the uptake is, it has {_numbers(body)}: {_outcomes(body)}{shown}."
-    )
+    if wins.patients < 2 or not wins.won:
+        return ""
+    if wins.ahead == wins.patients:
+        return f", and so in each of {wins.patients} patients"
+    least = "in" if len(body) == 1 else "inside the body on both in at least"
+    return f", {least} {wins.ahead} of {count(wins.patients, 'patient')}"
 
 
 def _numbers(claims: Sequence[Claim]) -> str:

@@ -1,0 +1,288 @@
+"""Lattice, blur and noise of each stage: what pixel metrics do not see, in numbers and spectra."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petcast.report.arrays import Spectra, Spectrum
+from petcast.report.catalogue import BLURRED_TRUTH, MINUS, MISSING, interval, metric_of, number
+from petcast.report.closer import LATTICE_DB
+from petcast.report.inputs import Evaluation, Score
+from petcast.report.plot import Chart, Note, Plane, Stroke, ticks_around
+from petcast.report.tables import stage_names
+
+LATTICE_FREQUENCIES = (0.125, 0.25, 0.375, 0.5)
+"""Cycles per voxel, along one axis, of periods 8, 4 and 2 and their harmonics."""
+
+BAR_WIDTH = 80
+MOST_POWER_DECADES = 6
+HIGHEST_PER_MM = 0.15
+"""Above it a PET holds next to nothing but noise."""
+
+Dot = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number of an image, with a bar.
+
+    Attributes:
+        value: Its text.
+        ends: Its 95 % interval, or empty.
+        bar: Width of its bar, None where it has none.
+        flagged: Whether it is one to mind.
+    """
+
+    value: str
+    ends: str = ""
+    bar: float | None = None
+    flagged: bool = False
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen in an image.
+
+    Attributes:
+        name: On the page.
+        kind: "model", "stage" or "reference".
+        blur: FWHM in mm.
+        lattice: In dB.
+        strength: Of the pattern, in percent of the uptake.
+        texture: 0 to 1.
+        noise: As a share of the real PET's.
+    """
+
+    name: str
+    kind: str
+    blur: Measure
+    lattice: Measure
+    strength: Measure
+    texture: Measure
+    noise: Measure
+
+
+@dataclass(frozen=True)
+class ArtefactPanel:
+    """The panel.
+
+    Attributes:
+        looks: A row an image.
+        charts: The spectra.
+        stages: Whether earlier stages are drawn.
+    """
+
+    looks: tuple[Look, ...]
+    charts: tuple[Chart, ...]
+    stages: bool
+
+
+def artefact_panel(
+    evaluation: Evaluation | None, model: str, spectra: Spectra | None
+) -> ArtefactPanel | None:
+    """Lay the panel out.
+
+    Args:
+        evaluation: None where there is none.
+        model: The model's name in it.
+        spectra: None where none were kept.
+
+    Returns:
+        Numbers and drawings; None without either.
+    """
+    rows = evaluation.rows if evaluation else ()
+    names = [*stage_names(rows, model)[::-1], BLURRED_TRUTH]
+    by_name = {name: _values(rows, name) for name in names}
+    known = {name: values for name, values in by_name.items() if values}
+    widest = max((abs(_value(v, "blur_mm") or 0.0) for v in known.values()), default=0.0)
+    looks = tuple(_look(name, model, values, widest) for name, values in known.items())
+    charts = tuple(_charts(spectra, model)) if spectra else ()
+    if not (set(known) - {BLURRED_TRUTH}) and not charts:
+        return None
+    stages = spectra is not None and any(" / stage " in name for name in spectra.names)
+    return ArtefactPanel(looks, charts, stages)
+
+
+def _values(rows: Sequence[Score], name: str) -> dict[str, Score]:
+    wanted = ("blur_mm", "lattice", "lattice_strength", "noise_texture", "noise_ratio")
+    return {row.metric: row for row in rows if row.name == name and row.metric in wanted}
+
+
+def _value(values: Mapping[str, Score], key: str) -> float | None:
+    return values[key].value if key in values else None
+
+
+def _look(name: str, model: str, values: Mapping[str, Score], widest: float) -> Look:
+    kind = "model" if name == model else "reference" if name == BLURRED_TRUTH else "stage"
+    label = name.removeprefix(f"{model} / ").capitalize() if kind != "model" else name
+    blur, lattice = _value(values, "blur_mm"), _value(values, "lattice")
+    return Look(
+        name=label,
+        kind=kind,
+        blur=_measure(values, "blur_mm", _bar(blur, widest)),
+        lattice=_measure(values, "lattice", flagged=lattice is not None and lattice >= LATTICE_DB),
+        strength=_percent(_value(values, "lattice_strength")),
+        texture=_measure(values, "noise_texture", _bar(_value(values, "noise_texture"), 1.0)),
+        noise=_measure(values, "noise_ratio", _bar(_value(values, "noise_ratio"), 1.0)),
+    )
+
+
+def _bar(value: float | None, full: float) -> float | None:
+    if value is None or full <= 0:
+        return None
+    return round(min(max(value / full, 0.0), 1.0) * BAR_WIDTH, 1)
+
+
+def _measure(
+    values: Mapping[str, Score], key: str, bar: float | None = None, *, flagged: bool = False
+) -> Measure:
+    metric, score = metric_of(key), values.get(key)
+    if score is None:
+        return Measure(MISSING)
+    ends = interval(score.low, score.high, metric.digits)
+    return Measure(metric.text(score.value), "" if ends == MISSING else ends, bar, flagged)
+
+
+def _percent(share: float | None) -> Measure:
+    return Measure(MISSING if share is None else f"{number(100 * share, 2)} %")
+
+
+# Spectra
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A spectrum as a line."""
+
+    style: str
+    title: str
+    values: NDArray[np.float64]
+
+
+def _charts(spectra: Spectra, model: str) -> Iterator[Chart]:
+    if spectra.power is not None:
+        yield from _logarithmic(
+            "power", "Detail: power over frequency", spectra.power, spectra.names, model,
+            "power, of the real PET's (log)",
+        )  # fmt: skip
+    if spectra.noise is not None:
+        yield from _logarithmic(
+            "noise", "Noise power spectrum", spectra.noise, spectra.names, model,
+            "SUV² mm² (log)",
+        )  # fmt: skip
+    for axis, held in (("x", spectra.lattice_x), ("y", spectra.lattice_y)):
+        if held is not None:
+            yield from _lattice(axis, held, spectra.names, model)
+
+
+def _drawn(held: Spectrum, names: Sequence[str], model: str) -> list[_Drawn]:
+    """The real PET behind, the model in front."""
+    stages = [name for name in names if name.startswith(f"{model} / stage ")]
+    others = [(name, "stage") for name in stages] + [(BLURRED_TRUTH, "blurred"), (model, "model")]
+    lines = [_Drawn("real", "real PET", np.asarray(held.real, dtype=np.float64))]
+    for name, style in others:
+        if name in names:
+            title = name.removeprefix(f"{model} / ")
+            lines.append(_Drawn(style, title, np.asarray(held.images[names.index(name)], float)))
+    return [line for line in lines if np.isfinite(line.values).any()]
+
+
+def _logarithmic(
+    key: str, title: str, held: Spectrum, names: Sequence[str], model: str, y_label: str
+) -> Iterator[Chart]:
+    frequency = np.asarray(held.frequency, dtype=np.float64)
+    inside = (frequency > 0) & (frequency <= HIGHEST_PER_MM)
+    lines = _drawn(held, names, model)
+    logs = {id(line): _log10(line.values) for line in lines}
+    values = np.concatenate([logs[id(line)][inside] for line in lines]) if lines else np.array([])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return
+    top = math.ceil(values.max())
+    low = max(math.floor(values.min()), top - MOST_POWER_DECADES)
+    y_ticks = tuple(float(n) for n in range(low, max(top, low + 1) + 1))
+    plane = Plane(ticks_around([0.0, min(HIGHEST_PER_MM, float(frequency[inside].max()))]), y_ticks)
+    strokes = tuple(
+        Stroke(line.style, _path(plane, frequency, logs[id(line)], inside), line.title)
+        for line in lines
+    )
+    yield Chart(
+        f"spectrum-{key}", title, _summary(title, lines, frequency, inside), plane,
+        "cycles per mm", y_label, strokes=strokes, y_texts=tuple(_power_of_ten(v) for v in y_ticks),
+    )  # fmt: skip
+
+
+def _log10(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    safe = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+    return np.asarray(np.log10(safe))
+
+
+def _power_of_ten(exponent: float) -> str:
+    digits = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    return f"10{str(int(exponent)).translate(digits)}"
+
+
+def _path(
+    plane: Plane,
+    along: NDArray[np.float64],
+    values: NDArray[np.float64],
+    inside: NDArray[np.bool_],
+) -> str:
+    kept = inside & np.isfinite(values) & (values >= plane.y_ticks[0])
+    return plane.path([(float(x), float(y)) for x, y in zip(along[kept], values[kept], strict=True)])
+
+
+def _summary(
+    title: str,
+    lines: Sequence[_Drawn],
+    frequency: NDArray[np.float64],
+    inside: NDArray[np.bool_],
+) -> str:
+    """The ratio to the real PET in the upper half of what is drawn."""
+    half = inside & (frequency >= frequency[inside].max() / 2)
+    real = next((line.values for line in lines if line.style == "real"), None)
+    said = [f"{title} of the real PET and the images."]
+    for line in lines:
+        if real is None or line.style == "real":
+            continue
+        ratio = np.nansum(line.values[half]) / max(np.nansum(real[half]), 1e-30)
+        said.append(f"In the upper half, {line.title} has {ratio:.2g} times the real power.")
+    return " ".join(said)
+
+
+def _lattice(axis: str, held: Spectrum, names: Sequence[str], model: str) -> Iterator[Chart]:
+    frequency = np.asarray(held.frequency, dtype=np.float64)
+    lines = _drawn(held, names, model)
+    if not lines:
+        return
+    values = np.concatenate([line.values for line in lines])
+    values = values[np.isfinite(values)]
+    low = max(float(values.min()), -20.0)
+    plane = Plane((0.0, *LATTICE_FREQUENCIES), ticks_around([low, float(values.max())]))
+    inside = np.isfinite(frequency)
+    strokes = [
+        *(Stroke("mark", plane.upright(f), f"lattice frequency {f:g}") for f in LATTICE_FREQUENCIES),
+        *(Stroke(one.style, _path(plane, frequency, one.values, inside), one.title) for one in lines),
+    ]
+    notes = tuple(
+        Note(plane.x(f) - (2 if f == LATTICE_FREQUENCIES[-1] else 0), 12, text, anchor)
+        for f, text, anchor in ((0.125, "8", "middle"), (0.25, "4", "middle"), (0.5, "2", "end"))
+    )
+    title = f"Lattice along {axis}"
+    yield Chart(
+        f"lattice-{axis}", title, _peaks(title, lines, frequency), plane, "cycles per voxel",
+        "dB above the median", strokes=tuple(strokes), notes=notes,
+        x_texts=("0", "⅛", "¼", "⅜", "½"),
+    )  # fmt: skip
+
+
+def _peaks(title: str, lines: Sequence[_Drawn], frequency: NDArray[np.float64]) -> str:
+    said = [f"{title}: energy at frequencies of 1/8, 1/4, 3/8 and 1/2 per voxel."]
+    for line in lines:
+        at = [line.values[int(np.abs(frequency - f).argmin())] for f in LATTICE_FREQUENCIES]
+        texts = ", ".join(f"{value:.0f}".replace("-", MINUS) for value in at)
+        said.append(f"{line.title}: {texts} dB.")
+    return " ".join(said)

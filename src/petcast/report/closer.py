@@ -1,0 +1,148 @@
+"""What pixel metrics do not show, in one sentence: lattice, blur, and the uptake of lesions."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from petcast.report.catalogue import MINUS, count, number
+from petcast.report.inputs import Document, Evaluation, finite, records
+from petcast.report.lesions import lesions_of, mean_uptake
+from petcast.report.tables import stage_names
+
+LATTICE_DB = 15.0
+"""From here on the evaluation calls a lattice one (docs/evaluate.md)."""
+
+BLURRED_MM = 4.0
+"""From here on it warns of blur."""
+
+SAME_MM = 1.0
+"""Blur within this is none that anyone could see: a quarter of a PET's voxel."""
+
+SAME_SHARE = 0.1
+"""Repeated scans of one lesion differ by about as much."""
+
+CHANGED_SHARE = 0.3
+"""PERCIST takes a change of SUVpeak of 30 % for a response: so much error hides or feigns one."""
+
+
+@dataclass(frozen=True)
+class Closer:
+    """What a closer look shows.
+
+    Attributes:
+        sentence: All of it; empty where nothing was looked for.
+        flaws: What speaks against the model, each in a few words.
+    """
+
+    sentence: str
+    flaws: tuple[str, ...]
+
+
+def look_closer(evaluation: Evaluation, model: str) -> Closer:
+    """Say what an evaluation shows beside its scores.
+
+    Args:
+        evaluation: With rows and lesions.
+        model: The model's name in it.
+
+    Returns:
+        A sentence and what speaks against the model.
+    """
+    values = {
+        row.metric: row.value
+        for row in evaluation.rows
+        if (row.name, row.region) == (model, "body") and row.value is not None
+    }
+    lattice, blur = values.get("lattice"), values.get("blur_mm")
+    own = lesions_of(evaluation, model)
+    said = [*_images(evaluation, model, lattice, values.get("lattice_strength"), blur)]
+    parts = [" and ".join(said)] if said else []
+    parts.extend(_lesions(own, evaluation, model))
+    sentence = f"A closer look: the image {'; '.join(parts)}." if parts else ""
+    if parts and not said:
+        sentence = f"A closer look: {'; '.join(parts)}."
+    return Closer(sentence, tuple(_flaws(lattice, blur, own)))
+
+
+def _images(
+    evaluation: Evaluation,
+    model: str,
+    lattice: float | None,
+    strength: float | None,
+    blur: float | None,
+) -> Iterator[str]:
+    if lattice is not None:
+        share = f" of {number(100 * (strength or 0.0), 1)} % of the uptake"
+        earlier = _earlier_lattices(evaluation, model)
+        if lattice >= LATTICE_DB:
+            yield f"bears a lattice{share}, under which its blur cannot be read"
+            return
+        yield f"bears no lattice{earlier}"
+    if blur is not None:
+        yield f"is {_sharpness(blur)} the real PET"
+
+
+def _earlier_lattices(evaluation: Evaluation, model: str) -> str:
+    stages = set(stage_names(evaluation.rows, model)) - {model}
+    spoilt = [
+        row.name
+        for row in evaluation.rows
+        if row.name in stages and row.metric == "lattice" and (row.value or 0.0) >= LATTICE_DB
+    ]
+    return f" (though {count(len(spoilt), 'earlier stage')} did)" if spoilt else ""
+
+
+def _sharpness(blur_mm: float) -> str:
+    if abs(blur_mm) < SAME_MM:
+        return f"as sharp (within {number(SAME_MM, 0)} mm) as"
+    width = f"{number(abs(blur_mm), 1)} mm (FWHM)"
+    return f"{width} blunter than" if blur_mm > 0 else f"{width} sharper than"
+
+
+def _lesions(own: Sequence[Document], evaluation: Evaluation, model: str) -> Iterator[str]:
+    n, truth, predicted = mean_uptake(own, "suv_max")
+    if not n or truth <= 0:
+        return
+    lesion = "lesion" if _known(own) else "hot spot"
+    change = predicted / truth - 1
+    means = f"mean SUVmax {number(predicted, 1)} where the real PET has {number(truth, 1)}"
+    yield f"the uptake of {count(n, lesion)} is {_change(change)} ({means}), {_found(own)}" + (
+        _invented(evaluation, model)
+    )
+
+
+def _known(own: Sequence[Document]) -> bool:
+    """Whether somebody marked them as lesions."""
+    return all(one.get("source") in ("mask", "boxes") for one in own)
+
+
+def _change(change: float) -> str:
+    if abs(change) < SAME_SHARE:
+        return f"kept on average ({_signed(change)})"
+    word = "underestimated" if change < 0 else "overestimated"
+    return f"{word} by {number(abs(100 * change), 0)} %"
+
+
+def _signed(share: float) -> str:
+    text = f"{number(100 * share, 0)} %"
+    return text if text.startswith(MINUS) else f"+{text}"
+
+
+def _found(own: Sequence[Document]) -> str:
+    hot = [bool(one["found"]) for one in own if one.get("found") is not None]
+    return f"{sum(hot)} of {len(hot)} hot ones are shown" if hot else "none of them is hot"
+
+
+def _invented(evaluation: Evaluation, model: str) -> str:
+    rows = [r for r in records(evaluation.document, "detection") if r.get("name") == model]
+    invented = finite(rows[0].get("false_positives")) if rows else None
+    return "" if invented is None else f" and {int(invented) or 'none'} invented"
+
+
+def _flaws(lattice: float | None, blur: float | None, own: Sequence[Document]) -> Iterator[str]:
+    if lattice is not None and lattice >= LATTICE_DB:
+        yield "it bears a lattice"
+    if blur is not None and blur >= BLURRED_MM:
+        yield "it is blurred"
+    n, truth, predicted = mean_uptake(own, "suv_max")
+    if n and truth > 0 and abs(predicted / truth - 1) >= CHANGED_SHARE:
+        yield f"lesions come out too {'faint' if predicted < truth else 'hot'}"
