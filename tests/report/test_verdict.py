@@ -32,10 +32,10 @@ def test_a_model_better_everywhere_is_said_to_have_learned(
 ) -> None:
     verdict = verdict_of(good)
     assert verdict.kind == "good"
-    assert len(verdict.sentences) == 3
+    assert len(verdict.sentences) == 2  # nothing was looked for beside the scores
     assert "12 test patients (never seen in training)" in verdict.sentences[0]
-    assert "the all-zero, train-mean and body-constant images" in verdict.sentences[0]
-    assert "and so in each of 12 patients" in verdict.sentences[1]
+    assert "the all-zero, train-mean and body-constant images on all four" in verdict.sentences[0]
+    assert "and so in each of 12 patients" in verdict.sentences[0]
 
 
 def test_few_patients_are_called_a_hint(verdict_of: VerdictOf, evaluated: Evaluated) -> None:
@@ -91,7 +91,7 @@ def test_another_part_is_not_called_unseen(verdict_of: VerdictOf, good: dict[str
 def test_a_rival_that_is_equal_is_not_beaten(verdict_of: VerdictOf, evaluated: Evaluated) -> None:
     verdict = verdict_of(evaluated("Stage02", {"Stage02": 0.6, "zero": 0.0, "train-mean": 0.6}))
     assert verdict.kind == "bad"
-    assert "but not than the train-mean image" in verdict.sentences[1]
+    assert "but not than the train-mean image" in verdict.sentences[0]
 
 
 def test_no_rivals_give_no_praise(verdict_of: VerdictOf, evaluated: Evaluated) -> None:
@@ -123,3 +123,71 @@ def test_where_nobody_knows_who_was_trained_on_nobody_is_called_unseen(
 def test_the_training_part_is_no_test(verdict_of: VerdictOf, good: dict[str, Any]) -> None:
     good["part"] = "train"
     assert verdict_of(good).headline == "Measured on patients it was trained on"
+
+
+# What pixel metrics do not see
+
+
+def _look(document: dict[str, Any], lattice: float, blur: float, factor: float) -> dict[str, Any]:
+    """Add what was seen, and two lesions of SUVmax 10 and 6 that come out `factor` as hot."""
+    seen = {"lattice": lattice, "lattice_strength": 0.049, "blur_mm": blur}
+    document["rows"] += [
+        {"name": "Stage02", "region": "body", "metric": key, "value": value, "n": 12}
+        for key, value in seen.items()
+    ]
+    document["lesions"] = [
+        {
+            "name": "Stage02", "patient": "p", "lesion": k, "source": "mask", "hot": True,
+            "found": k == 1, "truth_suv_max": suv, "prediction_suv_max": factor * suv,
+        }
+        for k, suv in ((1, 10.0), (2, 6.0))
+    ]  # fmt: skip
+    document["detection"] = [{"name": "Stage02", "false_positives": 3}]
+    return document
+
+
+def test_lattice_blur_and_lesions_stand_in_the_second_of_three_sentences(
+    verdict_of: VerdictOf, good: dict[str, Any]
+) -> None:
+    verdict = verdict_of(_look(good, 5.0, 7.25, 0.4))
+    assert len(verdict.sentences) == 3
+    closer = verdict.sentences[1]
+    assert "bears no lattice and is 7.2 mm (FWHM) blunter than the real PET" in closer
+    assert "the uptake of 2 lesions is underestimated by 60 %" in closer
+    assert "mean SUVmax 3.2 where the real PET has 8.0" in closer
+    assert "1 of 2 hot ones are shown and 3 invented" in closer
+
+
+def test_what_looks_good_but_is_blurred_and_faint_is_not_called_good(
+    verdict_of: VerdictOf, good: dict[str, Any]
+) -> None:
+    verdict = verdict_of(_look(good, 5.0, 7.2, 0.4))
+    assert verdict.kind == "mixed"
+    assert verdict.headline.endswith("but it is blurred and lesions come out too faint")
+
+
+def test_a_lattice_hides_blur_and_is_named(verdict_of: VerdictOf, good: dict[str, Any]) -> None:
+    verdict = verdict_of(_look(good, 25.9, -8.7, 1.02))
+    assert "bears a lattice of 4.9 % of the uptake" in verdict.sentences[1]
+    assert "sharper" not in verdict.sentences[1]
+    assert "kept on average (+2 %)" in verdict.sentences[1]
+    assert verdict.headline.endswith("but it bears a lattice")
+
+
+def test_a_sharp_image_with_faithful_lesions_stays_good(
+    verdict_of: VerdictOf, good: dict[str, Any]
+) -> None:
+    verdict = verdict_of(_look(good, 5.0, 0.4, 1.15))
+    assert verdict.kind == "good"
+    assert "as sharp (within 1 mm) as the real PET" in verdict.sentences[1]
+    assert "overestimated by 15 %" in verdict.sentences[1]
+
+
+def test_files_that_were_all_saved_wrongly_are_said_to_be(
+    verdict_of: VerdictOf, evaluated: Evaluated
+) -> None:
+    document = evaluated("prediction", {"zero": 0.0})
+    document["left_out"] = [{"case": "c", "mistakes": ["FLIPPED"]}]
+    verdict = verdict_of(document)
+    assert verdict.kind == "bad"
+    assert "1 case was saved wrongly: FLIPPED" in verdict.sentences[0]

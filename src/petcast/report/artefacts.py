@@ -232,7 +232,9 @@ def _path(
     inside: NDArray[np.bool_],
 ) -> str:
     kept = inside & np.isfinite(values) & (values >= plane.y_ticks[0])
-    return plane.path([(float(x), float(y)) for x, y in zip(along[kept], values[kept], strict=True)])
+    return plane.path(
+        [(float(x), float(y)) for x, y in zip(along[kept], values[kept], strict=True)]
+    )
 
 
 def _summary(
@@ -264,8 +266,14 @@ def _lattice(axis: str, held: Spectrum, names: Sequence[str], model: str) -> Ite
     plane = Plane((0.0, *LATTICE_FREQUENCIES), ticks_around([low, float(values.max())]))
     inside = np.isfinite(frequency)
     strokes = [
-        *(Stroke("mark", plane.upright(f), f"lattice frequency {f:g}") for f in LATTICE_FREQUENCIES),
-        *(Stroke(one.style, _path(plane, frequency, one.values, inside), one.title) for one in lines),
+        *(
+            Stroke("mark", plane.upright(f), f"lattice frequency {f:g}")
+            for f in LATTICE_FREQUENCIES
+        ),
+        *(
+            Stroke(one.style, _path(plane, frequency, one.values, inside), one.title)
+            for one in lines
+        ),
     ]
     notes = tuple(
         Note(plane.x(f) - (2 if f == LATTICE_FREQUENCIES[-1] else 0), 12, text, anchor)

@@ -106,8 +106,7 @@ def _points(one: Document) -> Iterator[tuple[str, float, float]]:
 
 def _chart(one: Document) -> Chart | None:
     points = list(_points(one))
-    bias = finite(one.get("bias"))
-    if not points or bias is None:
+    if not points:
         return None
     spread = [(name, (t + p) / 2, p - t, t, p) for name, t, p in points]
     keys = ("lower_low", "lower", "upper", "upper_high", "bias_low", "bias_high")
@@ -121,7 +120,7 @@ def _chart(one: Document) -> Chart | None:
         for name, mean, d, t, p in spread
     ]
     key = f"limits-{one.get('of')}-{region_order(str(one.get('region')))[0]}"
-    bands, strokes, notes = _guides(one, plane, bias)
+    bands, strokes, notes = _guides(one, plane)
     return Chart(
         key, _title(one), _summary(one), plane, "mean of real and predicted SUV",
         "predicted − real", bands, strokes, tuple(spots), notes,
@@ -138,7 +137,7 @@ def _widened(means: Sequence[float]) -> list[float]:
 Guides = tuple[tuple[Band, ...], tuple[Stroke, ...], tuple[Note, ...]]
 
 
-def _guides(one: Document, plane: Plane, bias: float) -> Guides:
+def _guides(one: Document, plane: Plane) -> Guides:
     """Bias and limits, each with the band of its 95 % interval."""
     bands, strokes, notes = [], [Stroke("zero", plane.level(0.0), "no difference")], []
     for key, word in (("bias", "bias"), ("lower", "−1.96 SD"), ("upper", "+1.96 SD")):
@@ -175,5 +174,7 @@ def _limits(one: Document) -> Limits:
     texts = []
     for key in ("bias", "lower", "upper"):
         texts.append(number(finite(one.get(key)), DIGITS))
-        texts.append(interval(finite(one.get(f"{key}_low")), finite(one.get(f"{key}_high")), DIGITS))
+        texts.append(
+            interval(finite(one.get(f"{key}_low")), finite(one.get(f"{key}_high")), DIGITS)
+        )
     return Limits(_title(one), counted, *texts)

@@ -128,11 +128,13 @@ _METRICS = (
     ),
     Metric(
         "blur_mm", "Blur", "mm", "zero", 1,
-        "Width (FWHM) of the Gaussian that separates the image from the real PET; below 0: sharper.",
+        "Width (FWHM) of the Gaussian that separates the image from the real PET; below 0, it is "
+        "sharper.",
     ),
     Metric(
         "noise_texture", "Texture", "", "down", 2,
-        "Share of the noise power at other frequencies than the real PET's: 0 is its grain, 1 none.",
+        "Share of the noise power at other frequencies than the real PET's: 0 is its grain, 1 has "
+        "nothing of it.",
     ),
     Metric(
         "noise_ratio", "Noise", "", "one", 2,

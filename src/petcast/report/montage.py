@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from petcast.report.catalogue import number
 from petcast.report.arrays import Slices
+from petcast.report.catalogue import number
 from petcast.report.png import (
     Palette,
     bar_uri,

@@ -12,8 +12,8 @@ from petcast.registration.measure import (
     DOME_TOLERANCE_MM,
     LUNG_TOLERANCE_MM,
 )
-from petcast.report.catalogue import number
 from petcast.report.arrays import Fused
+from petcast.report.catalogue import number
 from petcast.report.inputs import Document, finite, records, table
 from petcast.report.montage import (
     CT_WINDOW_HU,

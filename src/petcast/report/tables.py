@@ -241,9 +241,7 @@ def _measured(rows: Sequence[Score], column: tuple[str, str]) -> bool:
 def _best_value(rows: Sequence[Score], column: tuple[str, str]) -> float | None:
     """The best penalty of a column; None where nothing competes."""
     metric = metric_of(column[1])
-    here = [
-        row for row in rows if (row.region, row.metric) == column and row.name != BLURRED_TRUTH
-    ]
+    here = [row for row in rows if (row.region, row.metric) == column and row.name != BLURRED_TRUTH]
     values = [metric.penalty(row.value) for row in here if row.value is not None]
     return min(values) if len(values) > 1 and is_known(metric.key) else None
 

@@ -117,9 +117,7 @@ def _column(region: str, key: str) -> tuple[str, str, str]:
     return f"{metric.label}{unit}", where, metric.arrow_words
 
 
-def _by_patient(
-    rows: Sequence[Score], model: str
-) -> dict[str, dict[tuple[str, str], float]]:
+def _by_patient(rows: Sequence[Score], model: str) -> dict[str, dict[tuple[str, str], float]]:
     values: dict[str, dict[tuple[str, str], float]] = {}
     for row in rows:
         if row.name == model and row.value is not None:
