@@ -137,6 +137,13 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Of foreign files: a folder for JSON, CSV and pictures.")
     ] = None,
+    perceptual: Annotated[
+        Path | None,
+        typer.Option(help="Weights (safetensors) of AlexNet or VGG16: adds LPIPS and Fréchet."),
+    ] = None,
+    perceptual_sha256: Annotated[
+        str | None, typer.Option(help="The SHA-256 of that file; others are refused.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure predictions, with intervals.
@@ -145,7 +152,7 @@ def evaluate(
 
     Example: petcast evaluate --truth pairs --predictions run
     """
-    from petcast.evaluate import Declared
+    from petcast.evaluate import Declared, Weights
     from petcast.evaluate import evaluate as evaluate_paths
 
     [truth, predictions] = existing([truth, predictions])
@@ -159,12 +166,15 @@ def evaluate(
         named=names,
         declared=declared,
         out=out,
+        weights=Weights.asked(perceptual, perceptual_sha256),
     )
     if as_json:
         print_json(evaluation.to_json())
         return
     tables.print_table("Metrics with 95 % intervals over patients", evaluation.table())
     if line := evaluation.lesion_line(evaluation.about["model"]):
+        typer.echo(line)
+    if line := evaluation.frechet_line():
         typer.echo(line)
     for warning in evaluation.to_json()["warnings"]:
         say(f"{warning['code']}: {warning['detail']}")

@@ -5,11 +5,12 @@ from pathlib import Path
 from petcast.errors import UsageError
 from petcast.evaluate.files import evaluate_files
 from petcast.evaluate.flat import Declared
+from petcast.evaluate.perceptual import Weights
 from petcast.evaluate.result import Evaluation, Finding, PatientRow, Row
 from petcast.evaluate.runs import evaluate_run
 
 __all__ = [
-    "Declared", "Evaluation", "Finding", "PatientRow", "Row",
+    "Declared", "Evaluation", "Finding", "PatientRow", "Row", "Weights",
     "evaluate", "evaluate_files", "evaluate_run",
 ]  # fmt: skip
 
@@ -24,6 +25,7 @@ def evaluate(
     named: bool = False,
     declared: Declared | None = None,
     out: Path | None = None,
+    weights: Weights | None = None,
 ) -> Evaluation:
     """Measure predictions, told apart by what the paths hold.
 
@@ -36,6 +38,7 @@ def evaluate(
         named: Call foreign cases by their files' names instead of pseudonyms.
         declared: What foreign PNG and `.npy` mean.
         out: Where the evaluation of foreign files is written, if anywhere; a run keeps its own.
+        weights: Of a network for perceptual metrics; without them there are none.
 
     Returns:
         The metrics.
@@ -50,13 +53,20 @@ def evaluate(
         raise UsageError(_MISMATCH[is_run].format(truth=truth, predictions=predictions))
     if not are_pairs:
         return evaluate_files(
-            truth, predictions, ct=ct, lesions=lesions, named=named, declared=declared, out=out
+            truth,
+            predictions,
+            ct=ct,
+            lesions=lesions,
+            named=named,
+            declared=declared,
+            out=out,
+            weights=weights,
         )
     if ct or lesions:
         raise UsageError("--ct and --lesions belong to foreign files; pairs hold their own")
     if out:
         raise UsageError("--out belongs to foreign files; a run keeps its own in RUN/evaluation")
-    return evaluate_run(truth, predictions, part=part)
+    return evaluate_run(truth, predictions, part=part, weights=weights)
 
 
 _MISMATCH = {

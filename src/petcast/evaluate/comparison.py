@@ -43,6 +43,7 @@ COMPARED: Mapping[tuple[str, str], int] = {
     ("whole", "ssim"): 1,
     ("whole", "psnr"): 1,
     ("whole", "mae"): -1,
+    ("whole", "lpips"): -1,
     ("body", "ssim"): 1,
     ("body", "psnr"): 1,
     ("body", "suv_mae"): -1,

@@ -31,6 +31,7 @@ from petcast.evaluate.measure import (
 from petcast.evaluate.mistakes import Subject, describe_mistakes, examine
 from petcast.evaluate.montage import FILES_RULE, FileMontage
 from petcast.evaluate.notes import Notes, describe
+from petcast.evaluate.perceptual import Perceptual, Weights
 from petcast.evaluate.result import Evaluation
 from petcast.evaluate.statistics import LEVEL, Scores, few_patients, summarise
 from petcast.evaluate.store import require_free, save_evaluation
@@ -69,6 +70,7 @@ def evaluate_files(
     named: bool = False,
     declared: Declared | None = None,
     out: Path | None = None,
+    weights: Weights | None = None,
 ) -> Evaluation:
     """Measure predicted PET of any origin against the real ones.
 
@@ -82,6 +84,7 @@ def evaluate_files(
         named: Call cases by their files' names, which may name patients; else by pseudonyms.
         declared: What PNG and `.npy` mean.
         out: A folder for evaluation.json and what goes with it; nothing is written where None.
+        weights: Of a network for perceptual metrics; without them there are none.
 
     Returns:
         The metrics; each case counts as a patient.
@@ -94,6 +97,7 @@ def evaluate_files(
         require_free(out)
     measured: list[_Measured] = []
     notes, uptake, artefacts = Notes(), Uptake(suv_window), Artefacts()
+    perceptual = Perceptual(weights, suv_window)
     with ExitStack() as stack:
         find = partial(find_cases, stack=stack, named=named, declared=declared)
         pairs, alone = match(find(truth, "truth"), find(predictions, "prediction"))
@@ -105,11 +109,14 @@ def evaluate_files(
             companions = _Companions(cts.get(real.keys[0]), masks.get(real.keys[0]))
             notes.note_slices(real.name, real.numbers, predicted.numbers)
             measured.append(
-                _measure_case(real, predicted, companions, notes, uptake, artefacts, montage)
+                _measure_case(
+                    real, predicted, companions, notes, uptake, artefacts, montage, perceptual
+                )
             )
     if notes.leave_out_rescaled():
         uptake = Uptake(suv_window)
     montage.drop(notes.mistakes)
+    perceptual.drop(notes.mistakes)
     patients = _scores(measured, notes).patients()
     rows = summarise(patients, seed=seed)
     comparisons = compare_rows(patients, PREDICTION, seed=seed)
@@ -118,6 +125,7 @@ def evaluate_files(
         *describe_flaws(notes.flaws, "cases"),
         *beaten_by_trivial(rows, PREDICTION),
         *artefacts.findings(rows, PREDICTION),
+        *perceptual.findings(),
         *few_patients(len({case.name for case in matched})),
         *describe_power(comparisons),
         *uptake.findings(),
@@ -128,7 +136,7 @@ def evaluate_files(
         tuple(patients),
         tuple(findings),
         suv_window,
-        _about(seed) | {"left_out": notes.left_out()},
+        _about(seed) | {"left_out": notes.left_out()} | perceptual.about(),
         lesions=tuple(uptake.rows),
         detection=tuple(uptake.detection()),
         agreement=tuple(uptake.agreement()),
@@ -154,6 +162,7 @@ def _measure_case(
     uptake: Uptake,
     artefacts: Artefacts,
     montage: FileMontage,
+    perceptual: Perceptual,
 ) -> "_Measured":
     truth = real.load().require(Unit.SUV).canonical()
     placed = _on_grid_of(truth.grid, predicted, real.name, notes)
@@ -163,7 +172,7 @@ def _measure_case(
     if min(truth.voxels.shape[1:]) < MS_SSIM_SIDE:
         notes.small.append(real.name)
     if _examine(truth, placed, masks["body"], real.name, notes):
-        return _measure_trivial(truth, masks, real.name, uptake.suv_window)
+        return _measure_trivial(truth, masks, real.name, uptake.suv_window, perceptual)
     kept = _kept_slices(placed.covered, masks["body"], real.name, notes)
     suv, guess, covered = truth.voxels[kept], placed.suv[kept], placed.covered[kept]
     # What the prediction does not cover is left out of every region; whole slices count it as 0.
@@ -173,6 +182,7 @@ def _measure_case(
     place = part_of(truth.grid, kept)
     images = {PREDICTION: guess} | _references(suv, inside["body"], place, real.name)
     values = _measure_images(images, suv, inside, uptake.suv_window, place)
+    values.extend(perceptual.measure(images, suv, real.name).items())
     values.append((PREDICTION, measure_clipping(suv, inside, uptake.suv_window)))
     looked_at = {name: images[name] for name in (PREDICTION, BLURRED_TRUTH)}
     seen = artefacts.measure(
@@ -190,12 +200,17 @@ def _measure_case(
 
 
 def _measure_trivial(
-    truth: Volume, masks: dict[str, Bool[np.ndarray, "z y x"]], name: str, window: Window
+    truth: Volume,
+    masks: dict[str, Bool[np.ndarray, "z y x"]],
+    name: str,
+    window: Window,
+    perceptual: Perceptual,
 ) -> "_Measured":
     """A mistaken case: only what any prediction of it would have to beat."""
     suv, inside = truth.voxels, {n: mask for n, mask in masks.items() if n == "body" or mask.any()}
     images = _references(suv, inside["body"], truth.grid, name)
-    return _Measured(name, _measure_images(images, suv, inside, window, truth.grid))
+    values = _measure_images(images, suv, inside, window, truth.grid)
+    return _Measured(name, [*values, *perceptual.measure(images, suv, name).items()])
 
 
 def _references(suv: np.ndarray, body: Bool[np.ndarray, "z y x"], grid: Grid, name: str) -> Images:

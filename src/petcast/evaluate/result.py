@@ -25,8 +25,8 @@ class Row:
         name: The model, one of its stages ("Stage02 / stage 1"), or a trivial image ("zero",
             "body-constant", "train-mean").
         region: "whole" slice, "body", "lungs" or "lesions".
-        metric: "ssim", "ms_ssim", "psnr" (dB), "mae", "mse" on the [0, 1] scale of the SUV
-            window; "suv_mae", "suv_bias" in SUV; "clipped", a share of voxels.
+        metric: "ssim", "ms_ssim", "psnr" (dB), "mae", "mse", "lpips" on the [0, 1] scale of the
+            SUV window; "suv_mae", "suv_bias" in SUV; "clipped", a share of voxels.
         value: The mean.
         low: Lower end of its 95 % interval; None with fewer than two patients.
         high: Upper end.
@@ -80,6 +80,7 @@ TABLE_COLUMNS = (
     ("whole", "ssim", "SSIM", 3),
     ("whole", "psnr", "PSNR dB", 1),
     ("whole", "mae", "MAE", 4),
+    ("whole", "lpips", "LPIPS", 4),
     ("body", "ssim", "body SSIM", 3),
     ("body", "psnr", "body PSNR dB", 1),
     ("body", "suv_mae", "body SUV error", 3),
@@ -183,6 +184,25 @@ class Evaluation:
             The line; "" without lesions.
         """
         return describe_lesions(name, self.lesions, self.detection)
+
+    def frechet_line(self) -> str:
+        """Say in a line how far the images' features lie from the real PET's.
+
+        Returns:
+            The line; "" without perceptual metrics.
+        """
+        found = self.about.get("perceptual")
+        if not found or not found["frechet"]:
+            return ""
+        distances = ", ".join(
+            f"{one['name']} {one['value']:.3g}"
+            for one in found["frechet"]
+            if one["value"] is not None
+        )
+        return (
+            f"Fréchet distance of {found['architecture']} features (no FID: that is of Inception), "
+            f"{found['frechet'][0]['slices']} slices: {distances or 'too few'}"
+        )
 
     def _row(self, name: str, region: str, metric: str) -> Row | None:
         wanted = (name, region, metric)

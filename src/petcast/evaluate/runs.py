@@ -31,6 +31,7 @@ from petcast.evaluate.measure import (
     region_masks,
 )
 from petcast.evaluate.montage import RULE, Montage
+from petcast.evaluate.perceptual import Perceptual, Weights
 from petcast.evaluate.result import Evaluation, Finding
 from petcast.evaluate.statistics import LEVEL, Scores, few_patients, summarise
 from petcast.evaluate.store import save_evaluation
@@ -49,6 +50,7 @@ def evaluate_run(
     which: Which = "best",
     seed: int = 0,
     device: str = "auto",
+    weights: Weights | None = None,
 ) -> Evaluation:
     """Measure a trained model, stage by stage, beside the trivial images.
 
@@ -61,6 +63,7 @@ def evaluate_run(
         which: The run's chosen epoch, or its last.
         seed: Of the bootstrap over patients.
         device: Where to predict; "auto" takes a GPU where there is one.
+        weights: Of a network for perceptual metrics; without them there are none.
 
     Returns:
         The metrics; the model's last stage bears its plain name.
@@ -77,7 +80,7 @@ def evaluate_run(
     learned = baselines_of(store.studies("train"))
     model, window = card.recipe.model.name, card.recipe.model.suv_window
     scores, montage, flaws, uptake = Scores(), Montage(studies), [], Uptake(window)
-    artefacts = Artefacts()
+    artefacts, perceptual = Artefacts(), Perceptual(weights, window)
     for study in track(studies, f"evaluating {model}"):
         suv = predict_slices(synthesizer, study.ct, device=choose_device(device))
         refuse_not_finite(suv, f"study {study.id}, {model}")
@@ -87,6 +90,8 @@ def evaluate_run(
         blurred = {BLURRED_TRUTH: blurred_truth(study.pet, study.grid.spacing_mm[::-1])}
         images = stages | _trivial(learned, study, masks) | blurred
         _measure_study(scores, study, images, masks, window)
+        for name, values in perceptual.measure(images, study.pet, study.patient).items():
+            scores.add(name, study.patient, values)
         _look_at(artefacts, scores, study, stages | blurred, masks)
         scores.add(model, study.patient, measure_clipping(study.pet, masks, window))
         spacing_mm = study.grid.spacing_mm
@@ -99,13 +104,14 @@ def evaluate_run(
         *describe_flaws(flaws, "studies"),
         *beaten_by_trivial(rows, model),
         *artefacts.findings(rows, model),
+        *perceptual.findings(),
         *few_patients(len({study.patient for study in studies})),
         *describe_power(comparisons),
         *uptake.findings(),
         *_provenance(store.index, card, run, studies, part),
         *_without_training(learned),
     ]
-    about = _about(card, store.index, part, which, seed, learned)
+    about = _about(card, store.index, part, which, seed, learned) | perceptual.about()
     evaluation = Evaluation(
         tuple(rows),
         tuple(patients),
