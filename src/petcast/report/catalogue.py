@@ -110,6 +110,10 @@ _METRICS = (
     ),
     Metric("mse", "MSE", "", "down", 5, "Mean squared error on the paper's [0, 1] scale."),
     Metric(
+        "lpips", "LPIPS", "", "down", 4,
+        "Distance of a photograph-trained network's features, on the [0, 1] scale; 0 is equality.",
+    ),
+    Metric(
         "suv_mae", "SUV error", "SUV", "down", 3,
         "Mean absolute error of the SUV (body weight, g/mL), not clipped to any window.",
     ),
