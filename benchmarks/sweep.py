@@ -42,6 +42,7 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
             "augmentation.scale=0.1",
             "augmentation.shift_mm=20",
         ),
+        "twice the epochs": ("training.epochs=30",),
     },
     "with it": {
         "published.toml": (),
@@ -103,7 +104,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of pairs")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="Stage01")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--every", type=int, default=1, help="take every so many slices")
     parser.add_argument("--part", choices=["0", "1", "both"], default="both")
