@@ -216,14 +216,15 @@ def test_a_cascade_of_ten_stages_stays_below_three_megabytes(
     y, x = np.mgrid[:256, :256]
     body = ((x - 128) / 100) ** 2 + ((y - 128) / 65) ** 2 < 1
     noise = np.random.default_rng(0).normal(1.5, 0.3, size=(6, 10, 256, 256))
-    np.savez(
-        run / "evaluation" / "montage.npz",
-        ct=np.repeat(np.where(body, 40, -1000)[None], 6, axis=0).astype(np.int16),
-        truth=(noise[:, 0] * body).astype(np.float32),
-        stages=(noise * body).astype(np.float32),
-        study=np.array(["s"] * 6),
-        slice=np.arange(6),
-    )
+    for name, n in (("montage", 6), ("worst", 3)):
+        np.savez(
+            run / "evaluation" / f"{name}.npz",
+            ct=np.repeat(np.where(body, 40, -1000)[None], n, axis=0).astype(np.int16),
+            truth=(noise[:n, 0] * body).astype(np.float32),
+            stages=(noise[:n] * body).astype(np.float32),
+            study=np.array(["s"] * n),
+            slice=np.arange(n),
+        )
     page = write_report(run, tmp_path / "report.html")
     assert page.stat().st_size < 3_000_000
 

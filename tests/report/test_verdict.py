@@ -34,7 +34,7 @@ def test_a_model_better_everywhere_is_said_to_have_learned(
     assert verdict.kind == "good"
     assert len(verdict.sentences) == 2  # nothing was looked for beside the scores
     assert "12 test patients (never seen in training)" in verdict.sentences[0]
-    assert "the all-zero, train-mean and body-constant images on all four" in verdict.sentences[0]
+    assert "better than every image made without the CT on all four" in verdict.sentences[0]
     assert "and so in each of 12 patients" in verdict.sentences[0]
 
 
@@ -155,7 +155,7 @@ def test_lattice_blur_and_lesions_stand_in_the_second_of_three_sentences(
     assert "bears no lattice and is 7.2 mm (FWHM) blunter than the real PET" in closer
     assert "the uptake of 2 lesions is underestimated by 60 %" in closer
     assert "mean SUVmax 3.2 where the real PET has 8.0" in closer
-    assert "1 of 2 hot ones are shown and 3 invented" in closer
+    assert "1 of 2 hot ones is shown and 3 invented" in closer
 
 
 def test_what_looks_good_but_is_blurred_and_faint_is_not_called_good(

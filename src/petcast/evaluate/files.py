@@ -35,6 +35,7 @@ from petcast.evaluate.perceptual import Perceptual, Weights
 from petcast.evaluate.result import Evaluation
 from petcast.evaluate.statistics import LEVEL, Scores, few_patients, summarise
 from petcast.evaluate.store import require_free, save_evaluation
+from petcast.evaluate.worst import WorstSlices
 from petcast.grid import part_of
 from petcast.metrics.image import MS_SSIM_SIDE
 from petcast.progress import track
@@ -97,7 +98,7 @@ def evaluate_files(
         require_free(out)
     measured: list[_Measured] = []
     notes, uptake, artefacts = Notes(), Uptake(suv_window), Artefacts()
-    perceptual = Perceptual(weights, suv_window)
+    perceptual, worst = Perceptual(weights, suv_window), WorstSlices()
     with ExitStack() as stack:
         find = partial(find_cases, stack=stack, named=named, declared=declared)
         pairs, alone = match(find(truth, "truth"), find(predictions, "prediction"))
@@ -110,13 +111,22 @@ def evaluate_files(
             notes.note_slices(real.name, real.numbers, predicted.numbers)
             measured.append(
                 _measure_case(
-                    real, predicted, companions, notes, uptake, artefacts, montage, perceptual
+                    real,
+                    predicted,
+                    companions,
+                    notes,
+                    uptake,
+                    artefacts,
+                    montage,
+                    perceptual,
+                    worst,
                 )
             )
     if notes.leave_out_rescaled():
         uptake = Uptake(suv_window)
     montage.drop(notes.mistakes)
     perceptual.drop(notes.mistakes)
+    worst.drop(notes.mistakes)
     patients = _scores(measured, notes).patients()
     rows = summarise(patients, seed=seed)
     comparisons = compare_rows(patients, PREDICTION, seed=seed)
@@ -136,16 +146,21 @@ def evaluate_files(
         tuple(patients),
         tuple(findings),
         suv_window,
-        _about(seed) | {"left_out": notes.left_out()} | perceptual.about(),
+        _about(seed)
+        | {"left_out": notes.left_out(), "worst_slices": worst.rows()}
+        | perceptual.about(),
         lesions=tuple(uptake.rows),
         detection=tuple(uptake.detection()),
         agreement=tuple(uptake.agreement()),
         comparisons=tuple(comparisons),
     )
     if out is not None:
-        save_evaluation(
-            out, evaluation, montage, lambda folder: artefacts.save(folder / "spectra.npz")
-        )
+
+        def more(folder: Path) -> None:
+            artefacts.save(folder / "spectra.npz")
+            worst.save(folder / "worst.npz")
+
+        save_evaluation(out, evaluation, montage, more)
     return evaluation
 
 
@@ -163,6 +178,7 @@ def _measure_case(
     artefacts: Artefacts,
     montage: FileMontage,
     perceptual: Perceptual,
+    worst: WorstSlices,
 ) -> "_Measured":
     truth = real.load().require(Unit.SUV).canonical()
     placed = _on_grid_of(truth.grid, predicted, real.name, notes)
@@ -196,6 +212,7 @@ def _measure_case(
     uptake.add(real.name, suv, images, inside, lesions, place.spacing_mm)
     hu = ct.voxels[kept] if ct else None
     montage.add(real.name, hu, suv, guess, inside["body"])
+    worst.add(real.name, hu, suv, guess[None], inside["body"])
     return _Measured(real.name, values)
 
 

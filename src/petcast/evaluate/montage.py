@@ -65,6 +65,7 @@ class Pictures:
         ct: Shaped[np.ndarray, "z y x"],
         truth: Shaped[np.ndarray, "z y x"],
         stages: Shaped[np.ndarray, "k z y x"],
+        numbers: Sequence[int] | None = None,
     ) -> None:
         """Keep some slices.
 
@@ -74,13 +75,14 @@ class Pictures:
             ct: In HU.
             truth: In SUV.
             stages: Predicted SUV of each stage.
+            numbers: What the slices are called, where that is not their place.
         """
         held: dict[str, np.ndarray] = {
             "ct": np.asarray(ct)[places].astype(np.int16),
             "truth": np.asarray(truth)[places].astype(np.float32),
             "stages": stages[:, places].swapaxes(0, 1).astype(np.float32),
             "study": np.array([name] * len(places)),
-            "slice": np.array(places, dtype=np.int64),
+            "slice": np.array(places if numbers is None else numbers, dtype=np.int64),
         }
         for part, values in held.items():
             self._parts[part].append(values)

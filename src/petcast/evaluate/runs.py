@@ -35,6 +35,7 @@ from petcast.evaluate.perceptual import Perceptual, Weights
 from petcast.evaluate.result import Evaluation, Finding
 from petcast.evaluate.statistics import LEVEL, Scores, few_patients, summarise
 from petcast.evaluate.store import save_evaluation
+from petcast.evaluate.worst import WorstSlices
 from petcast.pairs import CARD_FILE, PairedStudy, Pairs
 from petcast.predict import predict_slices
 from petcast.progress import track
@@ -81,6 +82,7 @@ def evaluate_run(
     model, window = card.recipe.model.name, card.recipe.model.suv_window
     scores, montage, flaws, uptake = Scores(), Montage(studies), [], Uptake(window)
     artefacts, perceptual = Artefacts(), Perceptual(weights, window)
+    worst = WorstSlices()
     for study in track(studies, f"evaluating {model}"):
         suv = predict_slices(synthesizer, study.ct, device=choose_device(device))
         refuse_not_finite(suv, f"study {study.id}, {model}")
@@ -98,6 +100,7 @@ def evaluate_run(
         uptake.add(study.patient, np.asarray(study.pet), images, masks, lesions, spacing_mm)
         flaws.append((study.id, flaw_of(suv[-1], masks["body"])))
         montage.add(study, suv)
+        worst.add(study.id, np.asarray(study.ct), np.asarray(study.pet), suv, masks["body"])
     patients = scores.patients()
     rows, comparisons = summarise(patients, seed=seed), compare_rows(patients, model, seed=seed)
     findings = [
@@ -112,6 +115,7 @@ def evaluate_run(
         *_without_training(learned),
     ]
     about = _about(card, store.index, part, which, seed, learned) | perceptual.about()
+    about |= {"worst_slices": worst.rows()}
     evaluation = Evaluation(
         tuple(rows),
         tuple(patients),
@@ -126,6 +130,7 @@ def evaluate_run(
 
     def more(folder: Path) -> None:
         artefacts.save(folder / "spectra.npz")
+        worst.save(folder / "worst.npz")
         save_fusion(store, folder / "registration.npz")
 
     save_evaluation(run / "evaluation", evaluation, montage, more)

@@ -129,7 +129,11 @@ def _signed(share: float) -> str:
 
 def _found(own: Sequence[Document]) -> str:
     hot = [bool(one["found"]) for one in own if one.get("found") is not None]
-    return f"{sum(hot)} of {len(hot)} hot ones are shown" if hot else "none of them is hot"
+    if not hot:
+        return "none of them is hot"
+    shown = sum(hot)
+    verb = "is" if shown <= 1 else "are"
+    return f"{shown or 'none'} of {len(hot)} hot ones {verb} shown"
 
 
 def _invented(evaluation: Evaluation, model: str) -> str:

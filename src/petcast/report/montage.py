@@ -1,7 +1,7 @@
 """Slices side by side as the paper's Figure 5: CT, each stage, real PET, difference, magnified."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,11 @@ BODY_HU = -400.0
 
 MARGIN = 4
 MAGNIFICATION = 4
-MOST_PICTURES = 84
+MOST_PICTURES = 78
 """Keeps the page below 3 MB: of cascades with many stages fewer slices are shown."""
+
+UPTAKE_SUV = 0.1
+"""Where there is no CT, the pictures are cropped to what takes up more."""
 
 Image = NDArray[np.floating]
 Box = tuple[slice, slice]
@@ -135,8 +138,11 @@ def draw_montage(slices: Slices | None) -> Montage | None:
     if slices is None or not slices.stages.shape[1]:
         return None
     columns = _columns(slices)
-    shown = _spread(len(slices.ct), max(2, MOST_PICTURES // (2 * len(columns))))
-    crop = crop_to(np.any(np.asarray(slices.ct[shown]) > BODY_HU, axis=0))
+    spread = _spread(len(slices.ct), max(2, MOST_PICTURES // (2 * len(columns))))
+    shown = sorted(spread, key=lambda place: (-_error(slices, place), place))
+    dense = np.asarray(slices.ct[shown]) > BODY_HU
+    seen = dense if dense.any() else np.asarray(slices.truth[shown]) > UPTAKE_SUV
+    crop = crop_to(np.any(seen, axis=0))
     styles = {column.style.name: column.style for column in columns}
     return Montage(
         columns=tuple(column.heading for column in columns),
@@ -144,6 +150,31 @@ def draw_montage(slices: Slices | None) -> Montage | None:
         bars=tuple(style.bar() for style in styles.values()),
         kept=len(slices.ct),
     )
+
+
+def last_stage(slices: Slices | None) -> Slices | None:
+    """Leave the earlier stages out, for a shorter row of pictures.
+
+    Args:
+        slices: Kept by an evaluation, or None.
+
+    Returns:
+        The same with one stage.
+    """
+    if slices is None or not slices.stages.shape[1]:
+        return None
+    return replace(slices, stages=slices.stages[:, -1:])
+
+
+def _error(slices: Slices, place: int) -> float:
+    """Mean absolute difference of a slice, by which the worst come first."""
+    difference = np.asarray(slices.stages[place, -1], np.float64) - slices.truth[place]
+    return float(np.abs(np.nan_to_num(difference)).mean())
+
+
+def _has_ct(slices: Slices) -> bool:
+    """Files may come without a CT; air is kept for it."""
+    return bool(np.ptp(slices.ct) > 0) if slices.ct.size else False
 
 
 def _columns(slices: Slices) -> list[_Column]:
@@ -156,7 +187,7 @@ def _columns(slices: Slices) -> list[_Column]:
     reach = smallest_window(np.abs(difference), 99.5, DIFFERENCE_WINDOWS_SUV)
     change = _Style("Predicted − real", -reach, reach, diverging(), "SUV")
     return [
-        _Column("CT", ct, slices.ct, boxed=True),
+        *([_Column("CT", ct, slices.ct, boxed=True)] if _has_ct(slices) else []),
         *(
             _Column(_stage_heading(k, stages.shape[1]), pet, stages[:, k], "max")
             for k in range(stages.shape[1])

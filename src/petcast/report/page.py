@@ -13,7 +13,7 @@ from petcast.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, draw_
 from petcast.report.data import account_for, leaks
 from petcast.report.inputs import Document, Evaluation, Run, finite, read_run, table
 from petcast.report.lesions import lesion_panel
-from petcast.report.montage import draw_montage
+from petcast.report.montage import draw_montage, last_stage
 from petcast.report.provenance import chosen_epoch, misfits, provenance_of
 from petcast.report.registration import agreement_of
 from petcast.report.strips import draw_strip
@@ -92,6 +92,7 @@ def _content(run: Run) -> dict[str, Any]:
         "epoch_rows": [_epoch_row(row) for row in run.epochs],
         "chosen": chosen_epoch(run),
         "montage": draw_montage(run.slices),
+        "worst_pictures": draw_montage(last_stage(run.worst)),
         "montage_rule": str(evaluation.document.get("montage") or "") if evaluation else "",
         "data": account_for(run.data),
         "agreement": agreement_of(run.data, run.fused),

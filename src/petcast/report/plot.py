@@ -7,7 +7,7 @@ from petcast.report.catalogue import number
 from petcast.report.curves import Tick, nice_ticks
 
 WIDTH, HEIGHT = 440, 300
-LEFT, RIGHT, TOP, BOTTOM = 66, 16, 20, 44
+LEFT, RIGHT, TOP, BOTTOM = 66, 22, 20, 44
 ABOUT_TICKS = 5
 
 

@@ -92,7 +92,7 @@ def judge(evaluation: Evaluation | None, model: str, leaks: bool | None = False)
         return _unknown(model)
     kind, headline, last = _judgement(claims, evaluation, model, leaks)
     unseen = look_closer(evaluation, model)
-    if kind == "good" and unseen.flaws:
+    if kind in ("good", "mixed") and unseen.flaws:
         kind, headline = "mixed", f"{headline}; but {' and '.join(unseen.flaws)}"
     sentences = (
         _score_sentence(claims, model, _who(claims, evaluation, leaks)),
@@ -239,6 +239,8 @@ def _outcome(claim: Claim) -> str:
 
 
 def _images(scores: Sequence[Score]) -> str:
+    if len(scores) == len(TRIVIAL):
+        return "every image made without the CT"
     names = [TRIVIAL[score.name] for score in scores]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     return f"the {listed} {'image' if len(names) == 1 else 'images'}"
