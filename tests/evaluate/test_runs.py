@@ -133,7 +133,7 @@ def test_what_is_written_is_what_is_returned(bench: Bench, tmp_path: Path) -> No
     folder = tmp_path / "run" / "evaluation"
     assert {path.name for path in folder.iterdir()} == {
         "evaluation.json", "rows.csv", "montage.npz", "registration.npz", "spectra.npz",
-        "lesions.csv", "detection.csv", "agreement.csv", "comparisons.csv",
+        "lesions.csv", "detection.csv", "agreement.csv", "comparisons.csv", "worst.npz",
     }  # fmt: skip
     document = json.loads((folder / "evaluation.json").read_text())
     assert document == json.loads(json.dumps(found.to_json()))
