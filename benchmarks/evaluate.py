@@ -3,8 +3,8 @@
 A case of 300 slices of 256 × 256 is written as NIfTI: a body with organs and noise, and a
 prediction that is blurred and biased. `petcast evaluate` runs in a process of its own, as a user
 calls it: starting, reading, finding the body, detectors, all metrics of the prediction and of the
-trivial images, lesions. The loop beside it is what a script would do: SSIM, PSNR and MAE of each
-slice with scikit-image, for the prediction alone and without any region.
+trivial images, with lesions and (`--no-lesions`) without. The loop beside it is what a script would
+do: SSIM, PSNR and MAE of each slice with scikit-image, for the prediction alone, and no region.
 """
 
 import argparse
@@ -33,9 +33,15 @@ for t, g in zip(truth, guess):
 EVALUATE = """
 import sys
 from petcast.cli import main
-sys.argv = ["petcast", "evaluate", "--truth", sys.argv[1], "--predictions", sys.argv[2], "--json"]
+sys.argv = ["petcast", "evaluate", "--truth", sys.argv[1], "--predictions", *sys.argv[2:], "--json"]
 main()
 """
+
+CALLS = (
+    ("petcast evaluate", EVALUATE, ()),
+    ("without lesions", EVALUATE, ("--no-lesions",)),
+    ("scikit-image loop", LOOP, ()),
+)
 
 PEAK = """
 import atexit, sys
@@ -74,9 +80,9 @@ def write_case(place: Path, slices: int, side: int) -> tuple[Path, Path]:
     return paths
 
 
-def run(script: str, paths: tuple[Path, Path], threads: int) -> tuple[float, float, float]:
+def run(script: str, arguments: list[str], threads: int) -> tuple[float, float, float]:
     """Wall and processor seconds and peak memory in MB of a process of its own."""
-    command = [sys.executable, "-c", PEAK + script, *map(str, paths)]
+    command = [sys.executable, "-c", PEAK + script, *arguments]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PETCAST_SALT": "bench"}
     start, busy = time.perf_counter(), sum(os.times()[2:4])
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -101,8 +107,9 @@ def main() -> None:
         paths = write_case(Path(folder), knobs.slices, knobs.side)
         print("round   what                wall s   processor s   peak MB")
         for number in range(knobs.rounds):
-            for what, script in (("petcast evaluate", EVALUATE), ("scikit-image loop", LOOP)):
-                wall_s, busy_s, peak_mb = run(script, paths, knobs.threads)
+            for what, script, options in CALLS:
+                arguments = [*map(str, paths), *options]
+                wall_s, busy_s, peak_mb = run(script, arguments, knobs.threads)
                 print(
                     f"{number + 1:5}   {what:17} {wall_s:8.1f} {busy_s:13.1f} {peak_mb:9.0f}",
                     flush=True,

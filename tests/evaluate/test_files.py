@@ -125,6 +125,21 @@ def test_lesion_masks_of_files_are_measured_one_by_one(tmp_path: Path, suv: np.n
     assert "LESIONS-FOUND" not in codes(found)
 
 
+def test_without_lesions_all_else_is_the_same(tmp_path: Path, suv: np.ndarray) -> None:
+    truth, prediction = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv * 0.5)
+    found = evaluate_files(truth, prediction)
+    without = evaluate_files(truth, prediction, with_lesions=False)
+    assert found.lesions
+    assert found.detection
+    assert not without.lesions
+    assert not without.detection
+    assert without.rows == found.rows
+    regions = [row for row in found.agreement if row.region != "lesions"]
+    assert [row for row in without.agreement if row.region != "lesions"] == regions
+    assert "LESIONS-FOUND" in codes(found)
+    assert "LESIONS-FOUND" not in codes(without)
+
+
 def test_an_all_zero_prediction_is_called_one(tmp_path: Path, suv: np.ndarray) -> None:
     truth, zero = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv * 0)
     found = evaluate_files(truth, zero)

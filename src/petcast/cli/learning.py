@@ -131,6 +131,9 @@ def evaluate(
         tuple[float, float, float] | None,
         typer.Option(help="Of PNG and .npy: size of a voxel along x, y, z in mm."),
     ] = None,
+    no_lesions: Annotated[
+        bool, typer.Option("--no-lesions", help="Of foreign files: neither find nor measure any.")
+    ] = False,
     names: Annotated[
         bool, typer.Option("--names", help="Call foreign cases by their file names, not hashes.")
     ] = False,
@@ -167,6 +170,7 @@ def evaluate(
         declared=declared,
         out=out,
         weights=Weights.asked(perceptual, perceptual_sha256),
+        with_lesions=not no_lesions,
     )
     if as_json:
         print_json(evaluation.to_json())

@@ -26,6 +26,7 @@ def evaluate(
     declared: Declared | None = None,
     out: Path | None = None,
     weights: Weights | None = None,
+    with_lesions: bool = True,
 ) -> Evaluation:
     """Measure predictions, told apart by what the paths hold.
 
@@ -39,6 +40,7 @@ def evaluate(
         declared: What foreign PNG and `.npy` mean.
         out: Where the evaluation of foreign files is written, if anywhere; a run keeps its own.
         weights: Of a network for perceptual metrics; without them there are none.
+        with_lesions: Look for lesions in foreign files and measure them.
 
     Returns:
         The metrics.
@@ -61,9 +63,12 @@ def evaluate(
             declared=declared,
             out=out,
             weights=weights,
+            with_lesions=with_lesions,
         )
     if ct or lesions:
         raise UsageError("--ct and --lesions belong to foreign files; pairs hold their own")
+    if not with_lesions:
+        raise UsageError("--no-lesions belongs to foreign files; a run's report shows its lesions")
     if out:
         raise UsageError("--out belongs to foreign files; a run keeps its own in RUN/evaluation")
     return evaluate_run(truth, predictions, part=part, weights=weights)

@@ -22,14 +22,27 @@ def body_on_truth(suv: Shaped[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]
     Returns:
         True inside the body; nowhere where no voxel exceeds 0.1 SUV.
     """
-    from scipy.ndimage import label
+    from scipy.ndimage import find_objects, label
 
     labels, count = label(suv > BODY_SUV)
     if count == 0:
         return np.zeros(suv.shape, dtype=bool)
-    sizes = np.bincount(labels.ravel())
+    # Slice by slice, since counting a whole volume would make a copy of it in 64 bits.
+    sizes = np.zeros(count + 1, np.int64)
+    for slice_ in labels:
+        sizes += np.bincount(slice_.ravel(), minlength=count + 1)
     sizes[0] = 0
-    return _filled(labels == sizes.argmax())
+    largest = int(sizes.argmax())
+    box = find_objects(labels, largest)[largest - 1]
+    mask = np.zeros(suv.shape, dtype=bool)
+    around = (box[0], *(_widened(side, n) for side, n in zip(box[1:], suv.shape[1:], strict=True)))
+    mask[around] = _filled(labels[around] == largest)
+    return mask
+
+
+def _widened(side: slice, size: int) -> slice:
+    """One voxel of air to either side: from there, air leads straight to the image's border."""
+    return slice(max(side.start - 1, 0), min(side.stop + 1, size))
 
 
 def _filled(mask: NDArray[np.bool_]) -> Bool[np.ndarray, "z y x"]:

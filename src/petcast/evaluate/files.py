@@ -24,7 +24,7 @@ from petcast.evaluate.measure import (
     Masks,
     SliceValues,
     measure_clipping,
-    measure_slices,
+    measure_images,
     refuse_not_finite,
     region_masks,
 )
@@ -54,10 +54,11 @@ SUSPECT_SUV = 30.0
 
 @dataclass(frozen=True)
 class _Companions:
-    """The CT and the lesion mask of a case, where there are any."""
+    """The CT and the lesion mask of a case, where there are any, and whether lesions count."""
 
     ct: Case | None
     lesions: Case | None
+    with_lesions: bool
 
 
 def evaluate_files(
@@ -72,6 +73,7 @@ def evaluate_files(
     declared: Declared | None = None,
     out: Path | None = None,
     weights: Weights | None = None,
+    with_lesions: bool = True,
 ) -> Evaluation:
     """Measure predicted PET of any origin against the real ones.
 
@@ -86,6 +88,7 @@ def evaluate_files(
         declared: What PNG and `.npy` mean.
         out: A folder for evaluation.json and what goes with it; nothing is written where None.
         weights: Of a network for perceptual metrics; without them there are none.
+        with_lesions: Look for lesions and measure their uptake, which takes time of its own.
 
     Returns:
         The metrics; each case counts as a patient.
@@ -107,20 +110,13 @@ def evaluate_files(
         masks = _companions(matched, find(lesions, "lesions") if lesions else [])
         montage = FileMontage(list({case.name for case in matched}))
         for real, predicted in track(pairs, "evaluating"):
-            companions = _Companions(cts.get(real.keys[0]), masks.get(real.keys[0]))
+            companions = _Companions(cts.get(real.keys[0]), masks.get(real.keys[0]), with_lesions)
             notes.note_slices(real.name, real.numbers, predicted.numbers)
             measured.append(
                 _measure_case(
-                    real,
-                    predicted,
-                    companions,
-                    notes,
-                    uptake,
-                    artefacts,
-                    montage,
-                    perceptual,
+                    real, predicted, companions, notes, uptake, artefacts, montage, perceptual,
                     worst,
-                )
+                )  # fmt: skip
             )
     if notes.leave_out_rescaled():
         uptake = Uptake(suv_window)
@@ -208,7 +204,9 @@ def _measure_case(
     values.extend(seen.items())
     # A mask that is there and empty means that there are no lesions.
     mask = masks["lesions"][kept] & covered if "lesions" in masks else None
-    lesions = lesions_of(suv, inside["body"], place, mask=mask)
+    lesions = None
+    if companions.with_lesions:
+        lesions = lesions_of(suv, inside["body"], place, mask=mask)
     uptake.add(real.name, suv, images, inside, lesions, place.spacing_mm)
     hu = ct.voxels[kept] if ct else None
     montage.add(real.name, hu, suv, guess, inside["body"])
@@ -240,10 +238,7 @@ def _measure_images(
     images: Images, suv: np.ndarray, masks: Masks, window: Window, grid: Grid
 ) -> list[tuple[str, SliceValues]]:
     spacing = grid.spacing_mm[::-1]
-    return [
-        (name, measure_slices(image, suv, masks, window, spacing_mm=spacing))
-        for name, image in images.items()
-    ]
+    return list(measure_images(images, suv, masks, window, spacing_mm=spacing).items())
 
 
 def _examine(

@@ -113,7 +113,7 @@ class Uptake:
         truth: Suv,
         images: Mapping[str, Suv],
         masks: Mapping[str, Mask],
-        lesions: Lesions,
+        lesions: Lesions | None,
         spacing_mm: Spacing,
     ) -> None:
         """Measure a study.
@@ -123,9 +123,13 @@ class Uptake:
             truth: The real PET in SUV.
             images: Predictions and trivial images in SUV, by name.
             masks: Regions; "body" among them.
-            lesions: Of the study.
+            lesions: Of the study; None where they are not asked for: then only regions count.
             spacing_mm: Of the voxels along (x, y, z).
         """
+        for name, image in images.items():
+            self._add_means(name, patient, truth, image, masks)
+        if lesions is None:
+            return
         sites = lesion_sites(lesions.labels, spacing_mm, masks["body"])
         first = self._counted.get(patient, 0)
         self._counted[patient] = first + len(sites)
@@ -137,14 +141,15 @@ class Uptake:
         for name, image in images.items():
             volumes = _false_positives(image, masks["body"], real, spacing_mm)
             self._false += [FalsePositive(name, volume) for volume in volumes]
-            self._add_means(name, patient, truth, image, masks)
 
     def detection(self) -> list[DetectionRow]:
         """How many hot lesions each name shows, by size.
 
         Returns:
-            Rows by name and size; first all sizes together.
+            Rows by name and size; first all sizes together. None where no study's lesions counted.
         """
+        if not self.sources:
+            return []
         names = dict.fromkeys(name for name, _, _ in self._sums)
         return detection_rows(list(names), self.rows, self._false, len(self._counted))
 

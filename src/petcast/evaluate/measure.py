@@ -1,8 +1,10 @@
 """All metrics of a stack of slices, region by region."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -12,26 +14,23 @@ from torch import Tensor
 
 from petcast.anatomy import mediastinum
 from petcast.errors import DataError
+from petcast.metrics.beside import Windows, ms_ssim_beside, pyramid
 from petcast.metrics.image import (
     MS_SSIM_SIDE,
     PSNR_CEILING_DB,
-    ms_ssim,
     nrmse_from_mse,
     psnr_from_mse,
     to_unit_scale,
 )
-from petcast.metrics.similarity import similarity_of_moments, window_moments
+from petcast.metrics.similarity import similarity_of_moments
 from petcast.metrics.uptake import clipped_share
 from petcast.metrics.volume_similarity import SpacingZYX, blur_z, halo, window_z
 
-SLICES_AT_ONCE = 16
+SLICES_AT_ONCE = 8
 """Bounds the memory of the error maps, whatever the number of slices."""
 
 MOST_THREADS = 8
 """Each holds the error maps of its slices, about 100 MB at 256 × 256."""
-
-NEAR = 8
-"""Slices that the SSIM window passes over at once."""
 
 IN_THREE_AXES = ("whole", "body")
 """Regions that the SSIM over volumes is averaged in."""
@@ -42,6 +41,7 @@ LUNGS = 2
 Masks = Mapping[str, Bool[np.ndarray, "z y x"]]
 Result = TypeVar("Result")
 SliceValues = dict[tuple[str, str], Float[np.ndarray, " z"]]
+TensorValues = dict[tuple[str, str], Tensor]
 
 
 def region_masks(
@@ -89,19 +89,51 @@ def measure_slices(
         is there for whole slices of more than 160 voxels a side. PSNR is at most 100 dB. NRMSE and
         the SSIM over volumes are one number, given to every slice that has the region.
     """
+    images = {"": prediction}
+    return measure_images(images, truth, masks, suv_window, spacing_mm=spacing_mm)[""]
+
+
+def measure_images(
+    images: Mapping[str, Shaped[np.ndarray, "z y x"]],
+    truth: Shaped[np.ndarray, "z y x"],
+    masks: Masks,
+    suv_window: tuple[float, float],
+    *,
+    spacing_mm: SpacingZYX | None = None,
+) -> dict[str, SliceValues]:
+    """Compare several images with one real PET, which costs less than each by itself.
+
+    Args:
+        images: In SUV, by name.
+        truth: In SUV.
+        masks: Regions to look at besides the whole slice.
+        suv_window: SUV mapped to 0 and 1 for the image metrics.
+        spacing_mm: Of the voxels along z, y and x, or None.
+
+    Returns:
+        What `measure_slices` gives, by name.
+    """
     weights = _weights_z(spacing_mm, len(truth))
-    reach = len(weights) // 2
 
-    def measure_chunk(start: int) -> dict[tuple[str, str], Tensor]:
-        stop = min(start + SLICES_AT_ONCE, len(truth))
-        places = halo(start, stop, reach, len(truth)).numpy()
-        images = (_tensor(prediction[places]), _tensor(truth[places]))
-        chunk_masks = {name: _mask(mask[start:stop]) for name, mask in masks.items()}
-        return _measure(*images, chunk_masks, suv_window, weights)
+    def measure_span(span: range) -> dict[str, TensorValues]:
+        return _measure_span(_Rolling(images, truth, suv_window, weights, span), masks)
 
-    parts = _in_threads(measure_chunk, range(0, len(truth), SLICES_AT_ONCE))
-    values = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
-    return {key: value.numpy() for key, value in _of_volume(values).items()}
+    parts = _in_threads(measure_span, _spans(len(truth)))
+    return {
+        name: {k: v.numpy() for k, v in _of_volume(_joined([p[name] for p in parts])).items()}
+        for name in images
+    }
+
+
+def _spans(slices: int) -> list[range]:
+    """As many stretches of slices as there are threads."""
+    count = max(min(torch.get_num_threads(), MOST_THREADS, slices // SLICES_AT_ONCE), 1)
+    ends = [slices * k // count for k in range(count + 1)]
+    return [range(start, stop) for start, stop in pairwise(ends)]
+
+
+def _joined(parts: Sequence[TensorValues]) -> TensorValues:
+    return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
 
 @torch.inference_mode()
@@ -118,13 +150,16 @@ def measure_clipping(
     Returns:
         The share of clipped voxels a slice, as metric "clipped" of each region.
     """
-    suv = _tensor(truth)
-    values = {("whole", "clipped"): clipped_share(suv, suv_window)}
-    for region, mask in masks.items():
-        values[region, "clipped"] = clipped_share(
-            suv, suv_window, torch.from_numpy(np.ascontiguousarray(mask))
-        )
-    return {key: value.numpy() for key, value in values.items()}
+    parts: list[TensorValues] = []
+    for start in range(0, len(truth), SLICES_AT_ONCE):
+        here = slice(start, start + SLICES_AT_ONCE)
+        suv = _tensor(truth[here])
+        part = {("whole", "clipped"): clipped_share(suv, suv_window)}
+        for region, mask in masks.items():
+            inside = torch.from_numpy(np.ascontiguousarray(mask[here]))
+            part[region, "clipped"] = clipped_share(suv, suv_window, inside)
+        parts.append(part)
+    return {key: value.numpy() for key, value in _joined(parts).items()}
 
 
 def refuse_not_finite(suv: Shaped[np.ndarray, "..."], whose: str) -> None:
@@ -145,7 +180,7 @@ def refuse_not_finite(suv: Shaped[np.ndarray, "..."], whose: str) -> None:
         )
 
 
-def _in_threads(work: Callable[[int], Result], items: Iterable[int]) -> list[Result]:
+def _in_threads(work: Callable[[range], Result], items: Iterable[range]) -> list[Result]:
     """Do the work in as many threads as torch may use, each with one of its own.
 
     A slice is too little for torch to share among cores: its threads would mostly wait for each
@@ -166,70 +201,150 @@ def _tensor(suv: Shaped[np.ndarray, "z y x"]) -> Tensor:
     return torch.from_numpy(np.array(suv, dtype=np.float32))
 
 
-def _mask(mask: Bool[np.ndarray, "z y x"]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(mask))
-
-
 def _weights_z(spacing_mm: SpacingZYX | None, slices: int) -> Tensor:
     """The window along z; a single weight where there is none, or too few slices for it."""
     weights = window_z(spacing_mm) if spacing_mm else torch.ones(1)
     return weights if len(weights) // 2 < slices else torch.ones(1)
 
 
+class _Rolling:
+    """Passes along z, averaging each slice's windows once, and holds those around a few slices."""
+
+    def __init__(
+        self,
+        images: Mapping[str, Shaped[np.ndarray, "z y x"]],
+        truth: Shaped[np.ndarray, "z y x"],
+        suv_window: tuple[float, float],
+        weights: Tensor,
+        span: range,
+    ) -> None:
+        self.images, self.truth, self.suv_window = images, truth, suv_window
+        self.weights, self.span, self.reach = weights, span, len(weights) // 2
+        self._end = span.start - self.reach
+        self._real = torch.zeros(1, 0, *truth.shape[1:])
+        self._held = {name: torch.zeros(3, 0, *truth.shape[1:]) for name in images}
+
+    def unit(self, suv: Tensor) -> Tensor:
+        return to_unit_scale(suv, self.suv_window)
+
+    def advance(self, start: int, stop: int) -> None:
+        """Hold the windows around the slices from `start` to `stop`."""
+        fresh = halo(self._end, stop + self.reach, 0, len(self.truth)).numpy()
+        windows = Windows.of(self.unit(_tensor(self.truth[fresh])))
+        kept = self._end - (start - self.reach)
+        self._real = _follow(self._real, kept, windows.mean[None])
+        for name, image in self.images.items():
+            means = windows.beside(self.unit(_tensor(image[fresh])))
+            self._held[name] = _follow(self._held[name], kept, means)
+        self._end = stop + self.reach
+
+    def similarity(self, name: str) -> tuple[Tensor, Tensor]:
+        """Of the slices within the halo: similarity, and its part without luminance."""
+        inner = slice(self.reach, self._real.shape[1] - self.reach)
+        mean, power, product = self._held[name][:, inner]
+        return similarity_of_moments(mean, self._real[0, inner], power, product, data_range=1.0)
+
+    def similarity_3d(self, name: str) -> Tensor | None:
+        """The same with a window along z, where there is one."""
+        if not self.reach:
+            return None
+        mean, power, product = blur_z(self._held[name], self.weights)
+        [real] = blur_z(self._real, self.weights)
+        return similarity_of_moments(mean, real, power, product, data_range=1.0)[0]
+
+
+def _follow(held: Tensor, kept: int, fresh: Tensor) -> Tensor:
+    return torch.cat([held[:, held.shape[1] - kept :], fresh], dim=1)
+
+
+@dataclass(frozen=True)
+class _Region:
+    """A mask of some slices, cut to its box in the plane: the rest costs nothing."""
+
+    voxels: Float[Tensor, " n"]
+    box: tuple[slice, slice]
+    inside: Tensor | None = None
+
+    @classmethod
+    def of(cls, mask: Bool[np.ndarray, "n y x"]) -> "_Region":
+        box = _extent(mask, (0, 2)), _extent(mask, (0, 1))
+        cut = torch.from_numpy(np.ascontiguousarray(mask[:, box[0], box[1]]))
+        return cls(cut.sum((1, 2)).to(torch.float64), box, cut.to(torch.float32))
+
+    def mean(self, image: Tensor) -> Tensor:
+        cut = image[:, self.box[0], self.box[1]]
+        counted = cut if self.inside is None else cut * self.inside
+        # Rows in float32, their sums in float64: as exact as need be, and four times faster.
+        return counted.sum(2).sum(1, dtype=torch.float64) / self.voxels
+
+
+def _extent(mask: Bool[np.ndarray, "n y x"], across: tuple[int, int]) -> slice:
+    places = np.flatnonzero(mask.any(axis=across))
+    return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0)
+
+
 @torch.inference_mode()
-def _measure(
-    prediction_suv: Tensor,
-    truth_suv: Tensor,
-    masks: Mapping[str, Tensor],
-    suv_window: tuple[float, float],
-    weights: Tensor,
-) -> dict[tuple[str, str], Tensor]:
-    """Values of some slices; the images bring a halo as wide as the window along z."""
-    inner = slice(len(weights) // 2, len(truth_suv) - len(weights) // 2)
-    prediction, truth = (to_unit_scale(suv, suv_window) for suv in (prediction_suv, truth_suv))
-    moments = _moments(prediction, truth)
-    prediction, truth = prediction[inner], truth[inner]
-    similarity, structure = similarity_of_moments(moments[:, inner], 1.0)
-    difference, suv_difference = prediction - truth, (prediction_suv - truth_suv)[inner]
-    maps = {
-        "ssim": similarity,
-        "mae": difference.abs(),
-        "mse": difference.square(),
-        "suv_mae": suv_difference.abs(),
-        "suv_bias": suv_difference,
-        _POWER: truth.square(),
-    }
-    if len(weights) > 1:
-        maps["ssim_3d"] = similarity_of_moments(blur_z(moments, weights), 1.0)[0]
-    values = {}
-    for region, mask in {"whole": None, **masks}.items():
-        inside = None if mask is None else mask.to(truth.dtype)  # once: it costs more than the sums
-        voxels = _voxels(truth, mask)
-        for metric, image in maps.items():
-            if metric != "ssim_3d" or region in IN_THREE_AXES:
-                counted = image if inside is None else image * inside
-                values[region, metric] = counted.sum((1, 2), dtype=torch.float64) / voxels
-        relative_mse = values[region, "mse"]
-        values[region, "psnr"] = psnr_from_mse(relative_mse).clamp(max=PSNR_CEILING_DB)
-        values[region, _VOXELS] = voxels
-    if min(truth.shape[-2:]) >= MS_SSIM_SIDE:
-        values["whole", "ms_ssim"] = ms_ssim(prediction, truth, data_range=1.0, structure=structure)
-    return values
+def _measure_span(rolling: _Rolling, masks: Masks) -> dict[str, TensorValues]:
+    parts: dict[str, list[TensorValues]] = {name: [] for name in rolling.images}
+    for start in range(rolling.span.start, rolling.span.stop, SLICES_AT_ONCE):
+        stop = min(start + SLICES_AT_ONCE, rolling.span.stop)
+        rolling.advance(start, stop)
+        chunk = _Chunk.of(rolling, start, stop, masks)
+        for name, image in rolling.images.items():
+            parts[name].append(chunk.measure(rolling, name, _tensor(image[start:stop])))
+    return {name: _joined(own) for name, own in parts.items()}
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """A few slices of the truth, with what all images share."""
+
+    suv: Tensor
+    truth: Tensor
+    regions: Mapping[str, _Region]
+    scales: list[Windows] | None
+
+    @classmethod
+    def of(cls, rolling: _Rolling, start: int, stop: int, masks: Masks) -> "_Chunk":
+        suv = _tensor(rolling.truth[start:stop])
+        truth = rolling.unit(suv)
+        y, x = truth.shape[1:]
+        whole = _Region(torch.full((len(truth),), y * x, dtype=torch.float64), np.s_[:, :])
+        regions = {name: _Region.of(mask[start:stop]) for name, mask in masks.items()}
+        scales = pyramid(truth) if min(y, x) >= MS_SSIM_SIDE else None
+        return cls(suv, truth, {"whole": whole, **regions}, scales)
+
+    def measure(self, rolling: _Rolling, name: str, suv: Tensor) -> TensorValues:
+        prediction = rolling.unit(suv)
+        similarity, structure = rolling.similarity(name)
+        maps = {"ssim": similarity, **self._maps(suv, prediction)}
+        similarity_3d = rolling.similarity_3d(name)
+        values: TensorValues = {}
+        for region, inside in self.regions.items():
+            for metric, image in maps.items():
+                values[region, metric] = inside.mean(image)
+            if similarity_3d is not None and region in IN_THREE_AXES:
+                values[region, "ssim_3d"] = inside.mean(similarity_3d)
+            relative_mse = values[region, "mse"]
+            values[region, "psnr"] = psnr_from_mse(relative_mse).clamp(max=PSNR_CEILING_DB)
+            values[region, _VOXELS] = inside.voxels
+        if self.scales is not None:
+            values["whole", "ms_ssim"] = ms_ssim_beside(prediction, self.scales, structure)
+        return values
+
+    def _maps(self, suv: Tensor, prediction: Tensor) -> dict[str, Tensor]:
+        difference, suv_difference = prediction - self.truth, suv - self.suv
+        return {
+            "mae": difference.abs(),
+            "mse": difference.square(),
+            "suv_mae": suv_difference.abs(),
+            "suv_bias": suv_difference,
+            _POWER: self.truth.square(),
+        }
 
 
 _POWER, _VOXELS = "power", "voxels"
 """Of each slice, for what is one number of a volume: the truth's mean square, and the voxels."""
-
-
-def _moments(prediction: Tensor, truth: Tensor) -> Tensor:
-    """In pieces small enough to stay near the processor."""
-    pieces = zip(*(torch.split(image, NEAR) for image in (prediction, truth)), strict=True)
-    return torch.cat([window_moments(p, t) for p, t in pieces], dim=1)
-
-
-def _voxels(truth: Tensor, mask: Tensor | None) -> Tensor:
-    counted = truth.new_full((len(truth),), truth[0].numel()) if mask is None else mask.sum((1, 2))
-    return counted.to(torch.float64)
 
 
 def _of_volume(values: dict[tuple[str, str], Tensor]) -> dict[tuple[str, str], Tensor]:

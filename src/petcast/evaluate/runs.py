@@ -26,7 +26,7 @@ from petcast.evaluate.lesions import Lesions, Uptake, lesions_of
 from petcast.evaluate.measure import (
     Masks,
     measure_clipping,
-    measure_slices,
+    measure_images,
     refuse_not_finite,
     region_masks,
 )
@@ -181,8 +181,8 @@ def _measure_study(
     scores: Scores, study: PairedStudy, images: Images, masks: Masks, window: tuple[float, float]
 ) -> None:
     spacing = study.grid.spacing_mm[::-1]
-    for name, image in images.items():
-        values = measure_slices(image, study.pet, masks, window, spacing_mm=spacing)
+    measured = measure_images(images, study.pet, masks, window, spacing_mm=spacing)
+    for name, values in measured.items():
         scores.add(name, study.patient, values)
 
 

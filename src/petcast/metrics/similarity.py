@@ -11,7 +11,7 @@ use_sample_covariance=False) and MONAI leave out the outer 5 voxels, so they equ
 `ssim_map` without those.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - everyone's name for it
@@ -38,6 +38,9 @@ MS_SSIM_SIDE = 161
 
 SLICES_AT_ONCE = 8
 """Small enough for the intermediate images to stay near the processor."""
+
+CACHED_VOXELS = 1 << 17
+"""Averaged at once: two slices of 256 × 256, which stay nearer still."""
 
 
 def ssim_map(
@@ -157,7 +160,7 @@ def ms_ssim(
     if structure is None:
         _, structure = similarity_maps(prediction, truth, data_range=data_range)
     chunks = zip(_chunks(prediction, truth), torch.split(structure, SLICES_AT_ONCE), strict=True)
-    return torch.cat([_multiscale(p, t, first, data_range) for (p, t), first in chunks])
+    return torch.cat([multiscale(_scales(p, t, first, data_range)) for (p, t), first in chunks])
 
 
 def _chunks(prediction: Tensor, truth: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -167,7 +170,7 @@ def _chunks(prediction: Tensor, truth: Tensor) -> Iterator[tuple[Tensor, Tensor]
 
 
 def _similarity(prediction: Tensor, truth: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
-    return similarity_of_moments(window_moments(prediction, truth), data_range)
+    return similarity_of_moments(*window_moments(prediction, truth), data_range=data_range)
 
 
 def window_moments(
@@ -184,51 +187,108 @@ def window_moments(
     """
     power = prediction * prediction + truth * truth
     images = torch.stack((prediction, truth, power, prediction * truth))
-    return _blur(images.flatten(0, 1)).view_as(images)
+    return blur(images.flatten(0, 1)).view_as(images)
 
 
 def similarity_of_moments(
-    moments: Float[Tensor, "4 n y x"], data_range: float
+    mean_p: Float[Tensor, "n y x"],
+    mean_t: Float[Tensor, "n y x"],
+    mean_power: Float[Tensor, "n y x"],
+    mean_product: Float[Tensor, "n y x"],
+    *,
+    data_range: float,
 ) -> tuple[Float[Tensor, "n y x"], Float[Tensor, "n y x"]]:
     """Turn the windows' moments into similarity.
 
     Args:
-        moments: As `window_moments` gives them.
+        mean_p: The prediction's weighted means, as `window_moments` gives them.
+        mean_t: The truth's.
+        mean_power: Of the sum of both squares.
+        mean_product: Of the product.
         data_range: Width of the images' scale.
 
     Returns:
         The SSIM map, and its factor for contrast and structure (Wang et al. 2004, Eq. 13).
     """
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
-    mean_p, mean_t, mean_power, mean_product = moments
     product, squares = mean_p * mean_t, mean_p.square() + mean_t.square()
     variances = (mean_power - squares).clamp_(min=0)  # rounding can make them negative
     structure = (2 * (mean_product - product) + c2) / (variances + c2)
     return structure * (2 * product + c1) / (squares + c1), structure
 
 
-def _blur(images: Float[Tensor, "n y x"]) -> Float[Tensor, "n y x"]:
-    """Average with the SSIM window: one pass along each axis, mirrored at the borders."""
-    offsets = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
+def blur(images: Float[Tensor, "n y x"]) -> Float[Tensor, "n y x"]:
+    """Average with the SSIM window: one pass along each axis, mirrored at the borders.
+
+    Args:
+        images: Slices of at least 6 × 6 voxels.
+
+    Returns:
+        The window's weighted mean around every voxel.
+    """
+    if images.device.type != "cpu":
+        return _blurred(images)
+    at_once = max(1, CACHED_VOXELS // images[0].numel()) if len(images) else 1
+    return torch.cat([_blurred(piece) for piece in torch.split(images, at_once)])
+
+
+def _blurred(images: Float[Tensor, "n y x"]) -> Float[Tensor, "n y x"]:
+    padded = F.pad(images, (RADIUS,) * 4, mode="reflect")
+    return _along(_along(padded, 1, images.shape[1]), 2, images.shape[2])
+
+
+def _along(padded: Tensor, axis: int, size: int) -> Tensor:
+    """Shifted images added up: on a processor three times faster than depthwise convolution."""
+    offsets = torch.arange(-RADIUS, 1, dtype=torch.float64)
     weights = torch.exp(-offsets.square() / (2 * SIGMA**2))
-    n = len(images)
-    kernel = (weights / weights.sum()).to(images).expand(n, 1, 1, -1)
-    # As n channels of one image: depthwise convolution is 25 times faster than a batch of n.
-    padded = F.pad(images[None], (RADIUS,) * 4, mode="reflect")
-    along_x = F.conv2d(padded, kernel, groups=n)
-    return F.conv2d(along_x, kernel.transpose(2, 3), groups=n)[0]
-
-
-def _multiscale(prediction: Tensor, truth: Tensor, structure: Tensor, data_range: float) -> Tensor:
-    inside = slice(RADIUS, -RADIUS)
-    result = _factor(structure[:, inside, inside], SCALE_WEIGHTS[0])
-    for weight in SCALE_WEIGHTS[1:]:
-        prediction, truth = (F.avg_pool2d(image, 2) for image in (prediction, truth))
-        whole, structure = _similarity(prediction, truth, data_range)
-        last = weight == SCALE_WEIGHTS[-1]
-        result = result * _factor(whole if last else structure[:, inside, inside], weight)
+    *outer, middle = (weights / (2 * weights.sum() - 1)).tolist()
+    result: Tensor = padded.narrow(axis, RADIUS, size) * middle
+    for place, weight in enumerate(outer):
+        both = padded.narrow(axis, place, size) + padded.narrow(axis, 2 * RADIUS - place, size)
+        result.add_(both, alpha=weight)
     return result
 
 
-def _factor(similarity: Tensor, weight: float) -> Tensor:
-    return masked_mean(similarity).clamp(min=0) ** weight
+def halved(images: Float[Tensor, "n y x"]) -> Float[Tensor, "n y2 x2"]:
+    """Average squares of 2 × 2 voxels; an odd row or column at the end is left out.
+
+    Args:
+        images: Slices.
+
+    Returns:
+        Slices half as fine; ten times faster than torch's pooling.
+
+    Example:
+        >>> halved(torch.tensor([[[1.0, 2.0], [3.0, 6.0]]])).item()
+        3.0
+    """
+    y, x = (size // 2 * 2 for size in images.shape[1:])
+    rows = images[:, 0:y:2] + images[:, 1:y:2]
+    quarters: Tensor = rows[..., 0:x:2] + rows[..., 1:x:2]
+    return quarters * 0.25
+
+
+def multiscale(scales: Iterable[tuple[Tensor, Tensor]]) -> Float[Tensor, " n"]:
+    """Put the scales of MS-SSIM together.
+
+    Args:
+        scales: What `similarity_maps` gives for each of the five, the finest first.
+
+    Returns:
+        A value a slice, from 0 to 1.
+    """
+    inside, last = slice(RADIUS, -RADIUS), len(SCALE_WEIGHTS) - 1
+    result: Tensor = torch.ones(())
+    for number, (whole, structure) in enumerate(scales):
+        counted = whole if number == last else structure[:, inside, inside]
+        result = result * masked_mean(counted).clamp(min=0) ** SCALE_WEIGHTS[number]
+    return result
+
+
+def _scales(
+    prediction: Tensor, truth: Tensor, structure: Tensor, data_range: float
+) -> Iterator[tuple[Tensor, Tensor]]:
+    yield structure, structure  # the finest: its luminance does not count
+    for _ in SCALE_WEIGHTS[1:]:
+        prediction, truth = halved(prediction), halved(truth)
+        yield _similarity(prediction, truth, data_range)
