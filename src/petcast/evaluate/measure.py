@@ -136,7 +136,6 @@ def _joined(parts: Sequence[TensorValues]) -> TensorValues:
     return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
 
-@torch.inference_mode()
 def measure_clipping(
     truth: Shaped[np.ndarray, "z y x"], masks: Masks, suv_window: tuple[float, float]
 ) -> SliceValues:
@@ -150,16 +149,21 @@ def measure_clipping(
     Returns:
         The share of clipped voxels a slice, as metric "clipped" of each region.
     """
-    parts: list[TensorValues] = []
-    for start in range(0, len(truth), SLICES_AT_ONCE):
-        here = slice(start, start + SLICES_AT_ONCE)
+
+    def measure_span(span: range) -> TensorValues:
+        starts = range(span.start, span.stop, SLICES_AT_ONCE)
+        return _joined([clipped(slice(s, min(s + SLICES_AT_ONCE, span.stop))) for s in starts])
+
+    def clipped(here: slice) -> TensorValues:
         suv = _tensor(truth[here])
-        part = {("whole", "clipped"): clipped_share(suv, suv_window)}
+        values = {("whole", "clipped"): clipped_share(suv, suv_window)}
         for region, mask in masks.items():
             inside = torch.from_numpy(np.ascontiguousarray(mask[here]))
-            part[region, "clipped"] = clipped_share(suv, suv_window, inside)
-        parts.append(part)
-    return {key: value.numpy() for key, value in _joined(parts).items()}
+            values[region, "clipped"] = clipped_share(suv, suv_window, inside)
+        return values
+
+    values = _joined(_in_threads(measure_span, _spans(len(truth))))
+    return {key: value.numpy() for key, value in values.items()}
 
 
 def refuse_not_finite(suv: Shaped[np.ndarray, "..."], whose: str) -> None:
