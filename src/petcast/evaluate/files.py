@@ -114,9 +114,16 @@ def evaluate_files(
             notes.note_slices(real.name, real.numbers, predicted.numbers)
             measured.append(
                 _measure_case(
-                    real, predicted, companions, notes, uptake, artefacts, montage, perceptual,
+                    real,
+                    predicted,
+                    companions,
+                    notes,
+                    uptake,
+                    artefacts,
+                    montage,
+                    perceptual,
                     worst,
-                )  # fmt: skip
+                )
             )
     if notes.leave_out_rescaled():
         uptake = Uptake(suv_window)
