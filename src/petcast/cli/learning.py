@@ -234,17 +234,27 @@ def study(
 
 def report(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN|STUDY", help="A trained, evaluated run, or a study.")
+        Path,
+        typer.Argument(
+            metavar="RUN|EVALUATION|STUDY",
+            help="A run, what `petcast evaluate --out` wrote, or a study.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The page to write; it opens without network.")],
+    card: Annotated[
+        Path | None,
+        typer.Option(help="The model card, too: a Markdown file with the same numbers."),
+    ] = None,
 ) -> None:
-    """Write one self-contained HTML page.
+    """Write one self-contained HTML page, and a model card.
 
-    Verdict, table, curves, pictures in HU and SUV, how CT lies on PET, provenance.
+    Verdict, tables, worst cases, pictures in HU and SUV, lesions, agreement, artefacts, provenance.
 
-    Example: petcast report run --out report.html
+    Example: petcast report run --out report.html --card MODEL_CARD.md
     """
     from petcast.report import write_report
 
     [run] = existing([run])
-    typer.echo(f"The report: {write_report(run, out)}")
+    typer.echo(f"The report: {write_report(run, out, card)}")
+    if card is not None:
+        typer.echo(f"The model card: {card}")

@@ -117,7 +117,8 @@ def _value(values: Mapping[str, Score], key: str) -> float | None:
 
 def _look(name: str, model: str, values: Mapping[str, Score], widest: float) -> Look:
     kind = "model" if name == model else "reference" if name == BLURRED_TRUTH else "stage"
-    label = name.removeprefix(f"{model} / ").capitalize() if kind != "model" else name
+    label = "Blurred truth" if kind == "reference" else name
+    label = name.removeprefix(f"{model} / ").capitalize() if kind == "stage" else label
     blur, lattice = _value(values, "blur_mm"), _value(values, "lattice")
     return Look(
         name=label,

@@ -7,6 +7,7 @@ from petcast.durable import write_text
 from petcast.errors import UsageError
 from petcast.report.artefacts import artefact_panel
 from petcast.report.bland_altman import bland_altman
+from petcast.report.card import render_card, write_card
 from petcast.report.catalogue import TRIVIAL, Metric, metric_of, number, region_label
 from petcast.report.comparisons import comparisons_of
 from petcast.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, draw_curves
@@ -34,23 +35,33 @@ NOT_OF_FILES = (
 """What only a run can tell."""
 
 
-def write_report(run: Path, out: Path) -> Path:
-    """Write one self-contained page about a run or a study.
+def write_report(run: Path, out: Path, card: Path | None = None) -> Path:
+    """Write one self-contained page about a run, an evaluation of files, or a study.
 
     Args:
-        run: A training's folder, evaluated or not, or a study's.
+        run: A training's folder, evaluated or not, one of `petcast evaluate --out`, or a study's.
         out: The HTML file.
+        card: A Markdown file for the model card; none is written where None.
 
     Returns:
         `out`.
 
     Raises:
-        UsageError: `run` is neither, or `out` is a folder.
+        UsageError: `run` is none of these, `out` or `card` is a folder, or a study has no card.
         FormatError: A file in it is damaged.
     """
     if out.is_dir():
         raise UsageError(f"{out} is a folder; give a file name such as {out / 'report.html'}")
-    write_text(out, render_study(read_study(run)) if is_study(run) else render(read_run(run)))
+    if is_study(run):
+        if card is not None:
+            raise UsageError("a study has no model card; give one of its runs")
+        write_text(out, render_study(read_study(run)))
+        return out
+    found = read_run(run)
+    content = _content(found)
+    if card is not None:
+        write_card(found, content, card)
+    write_text(out, fill("report.html.j2", content))
     return out
 
 
@@ -64,6 +75,18 @@ def render(run: Run) -> str:
         HTML.
     """
     return fill("report.html.j2", _content(run))
+
+
+def card_of(run: Run) -> str:
+    """Write the model card of a run as text.
+
+    Args:
+        run: Its files.
+
+    Returns:
+        Markdown.
+    """
+    return render_card(run, _content(run))
 
 
 def _content(run: Run) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from petcast.report.catalogue import MISSING, count, metric_of, number
 from petcast.report.data import Fact
-from petcast.report.inputs import Document, Run, finite, table
+from petcast.report.inputs import Document, Run, finite, records, table
 
 
 def provenance_of(run: Run) -> tuple[Fact, ...]:
@@ -16,7 +16,7 @@ def provenance_of(run: Run) -> tuple[Fact, ...]:
     Returns:
         Names and values; what is not known is left out.
     """
-    found = (*_model_facts(run), *_code_facts(run), *_hash_facts(run))
+    found = (*_model_facts(run), *_code_facts(run), *_hash_facts(run), *_evaluation_facts(run))
     return tuple(Fact(name, value) for name, value in found if value)
 
 
@@ -67,7 +67,7 @@ def _weights(card: Document) -> str | None:
 
 def _model_facts(run: Run) -> Iterable[tuple[str, str]]:
     parameters = finite(run.card.get("parameters"))
-    yield "Model", run.model
+    yield "Model", run.model if run.trained else "unknown: files without a run"
     yield "Parameters", f"{int(parameters):,}" if parameters is not None else ""
     yield "Chosen epoch", _choice(run)
     yield "Training time", _training_time(run.epochs)
@@ -120,6 +120,23 @@ def _git(state: object) -> str:
 def _hash_facts(run: Run) -> Iterable[tuple[str, str]]:
     yield "Data (SHA-256)", str(run.data.get("hash") or run.card.get("data_hash") or "")
     yield "Weights (SHA-256)", _weights(run.card) or ""
+
+
+def _evaluation_facts(run: Run) -> Iterable[tuple[str, str]]:
+    if run.evaluation is None:
+        return
+    document = run.evaluation.document
+    yield "Evaluated by", f"petcast {document.get('petcast')}" if document.get("petcast") else ""
+    yield "SUV window of image metrics", _window(document.get("suv_window"), "SUV")
+    interval = table(document, "interval")
+    level, seed = finite(interval.get("level")), finite(interval.get("seed"))
+    if level is not None and interval.get("kind"):
+        seeded = f", seed {seed:g}" if seed is not None else ""
+        yield "Intervals", f"{level:.0%} {interval['kind']}{seeded}".replace("%", " %")
+    left_out = records(document, "left_out")
+    yield "Left out", count(len(left_out), "case") if left_out else ""
+    weights = table(document, "perceptual").get("sha256")
+    yield "Weights of LPIPS (SHA-256)", str(weights or "")
 
 
 def _window(value: object, unit: str) -> str:

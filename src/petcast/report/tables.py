@@ -218,6 +218,8 @@ def _kind(name: str, model: str) -> str:
 def _label(name: str, model: str) -> str:
     if name in TRIVIAL:
         return TRIVIAL[name].capitalize()
+    if name == BLURRED_TRUTH:
+        return "Blurred truth"
     return name.removeprefix(f"{model} / ").capitalize() if name != model else name
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import petcast
 from petcast.report.catalogue import count, number
+from petcast.report.limits import LIMITS
 
 STYLE = "style.css.j2"
 
@@ -34,7 +35,7 @@ def fill(template: str, content: Mapping[str, Any], styles: Sequence[str] = (STY
     style = "".join(loader.get_source(environment, name)[0] for name in styles)
     page = environment.get_template(template)
     known = {"version": petcast.__version__, "style": style, "style_hash": _hash(style)}
-    return page.render(**known, **content) + "\n"
+    return page.render(limits=LIMITS, **known, **content) + "\n"
 
 
 def _hash(style: str) -> str:
