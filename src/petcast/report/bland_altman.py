@@ -90,8 +90,8 @@ def _title(one: Document) -> str:
     metric = METRICS.get(str(one.get("metric")), str(one.get("metric")))
     if one.get("of") == "lesion":
         return f"Lesions: {metric}"
-    region = region_label(str(one.get("region"))).removeprefix("Inside the ").capitalize()
-    return f"{region.removeprefix('Inside ')}: {metric} of each patient"
+    region = region_label(str(one.get("region"))).removeprefix("Inside ").removeprefix("the ")
+    return f"{region.capitalize()}: {metric} of each patient"
 
 
 def _points(one: Document) -> Iterator[tuple[str, float, float]]:

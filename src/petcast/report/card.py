@@ -21,6 +21,8 @@ from petcast.report.worst import WorstCases
 
 Cells = Sequence[str]
 
+FILES_TITLE = "Predicted PET beside the real one: files without a run"
+
 _SPECIAL = re.compile(r"([\\`*_\[\]|<>~#])")
 
 
@@ -55,7 +57,7 @@ def render_card(run: Run, content: dict[str, Any]) -> str:
         Markdown.
     """
     lines = [
-        f"# {plain(content['model'])}: PET cast from CT",
+        f"# {plain(content['model'])}: PET cast from CT" if run.trained else f"# {FILES_TITLE}",
         "",
         f"Written by petcast {petcast.__version__} from the same files as the report.",
         *_verdict(content["verdict"], content["warnings"]),
@@ -120,7 +122,7 @@ def _verdict(verdict: Verdict, warnings: Sequence[tuple[str, str]]) -> Iterator[
         yield ""
         yield "Keep in mind:"
         yield ""
-        yield from (f"- `{code.replace('`', '')}` {plain(said)}" for code, said in warnings)
+        yield from (f"- **{plain(code)}** {plain(said)}" for code, said in warnings)
 
 
 def _training(data: DataAccount) -> list[str]:

@@ -37,12 +37,13 @@ class Closer:
     flaws: tuple[str, ...]
 
 
-def look_closer(evaluation: Evaluation, model: str) -> Closer:
+def look_closer(evaluation: Evaluation, model: str, *, empty: bool = False) -> Closer:
     """Say what an evaluation shows beside its scores.
 
     Args:
         evaluation: With rows and lesions.
         model: The model's name in it.
+        empty: Whether the image is zero or constant: it has no sharpness then.
 
     Returns:
         A sentence and what speaks against the model.
@@ -52,7 +53,7 @@ def look_closer(evaluation: Evaluation, model: str) -> Closer:
         for row in evaluation.rows
         if (row.name, row.region) == (model, "body") and row.value is not None
     }
-    lattice, blur = values.get("lattice"), values.get("blur_mm")
+    lattice, blur = (None if empty else values.get(key) for key in ("lattice", "blur_mm"))
     own = lesions_of(evaluation, model)
     said = [*_images(evaluation, model, lattice, values.get("lattice_strength"), blur)]
     parts = [" and ".join(said)] if said else []
@@ -95,7 +96,7 @@ def _sharpness(blur_mm: float) -> str:
     if abs(blur_mm) < SAME_MM:
         return f"as sharp (within {number(SAME_MM, 0)} mm) as"
     width = f"{number(abs(blur_mm), 1)} mm (FWHM)"
-    return f"{width} blunter than" if blur_mm > 0 else f"{width} sharper than"
+    return f"{width} blunter than" if blur_mm > 0 else f"{width} sharper or noisier than"
 
 
 def _lesions(own: Sequence[Document], evaluation: Evaluation, model: str) -> Iterator[str]:
@@ -149,4 +150,5 @@ def _flaws(lattice: float | None, blur: float | None, own: Sequence[Document]) -
         yield "it is blurred"
     n, truth, predicted = mean_uptake(own, "suv_max")
     if n and truth > 0 and abs(predicted / truth - 1) >= CHANGED_SHARE:
-        yield f"lesions come out too {'faint' if predicted < truth else 'hot'}"
+        what = "lesions" if _known(own) else "hot spots"
+        yield f"{what} come out too {'faint' if predicted < truth else 'hot'}"

@@ -1,5 +1,6 @@
 """The page: gathers what the other modules say of a run, and lets the templates write it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from petcast.report.catalogue import TRIVIAL, Metric, metric_of, number, region_
 from petcast.report.comparisons import comparisons_of
 from petcast.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, draw_curves
 from petcast.report.data import account_for, leaks
-from petcast.report.inputs import Document, Evaluation, Run, finite, read_run, table
+from petcast.report.inputs import Document, Evaluation, Run, Score, finite, read_run, table
 from petcast.report.lesions import lesion_panel
 from petcast.report.montage import draw_montage, last_stage
 from petcast.report.provenance import chosen_epoch, misfits, provenance_of
@@ -126,13 +127,19 @@ def _content(run: Run) -> dict[str, Any]:
         "artefacts": artefact_panel(evaluation, model, run.spectra),
         "left_out": "" if run.trained else NOT_OF_FILES,
         "provenance": provenance_of(run),
-        "trivial": TRIVIAL,
+        "trivial": _trivial(rows),
     }
 
 
 def _evaluated_name(run: Run) -> str:
     named = run.evaluation.document.get("model") if run.evaluation else None
     return str(named or run.model)
+
+
+def _trivial(rows: Sequence[Score]) -> dict[str, str]:
+    """Those that were measured; all of them where nothing was."""
+    measured = {row.name for row in rows}
+    return {name: label for name, label in TRIVIAL.items() if not rows or name in measured}
 
 
 def _metrics(tables: list[Table]) -> list[Metric]:

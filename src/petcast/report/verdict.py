@@ -12,6 +12,9 @@ CLAIMS = (("whole", "ssim"), ("whole", "psnr"), ("body", "psnr"), ("body", "suv_
 
 FEW_PATIENTS = 10
 
+FILES = "prediction"
+"""What an evaluation calls the images of files that no run of petcast made."""
+
 SAME = 1e-3
 """Numbers within this relative distance are taken for the same: those of an empty prediction."""
 
@@ -91,11 +94,12 @@ def judge(evaluation: Evaluation | None, model: str, leaks: bool | None = False)
     if evaluation is None or not claims:
         return _unknown(model)
     kind, headline, last = _judgement(claims, evaluation, model, leaks)
-    unseen = look_closer(evaluation, model)
+    empty = _emptiness({c for c, _ in evaluation.warnings}, evaluation, model) is not None
+    unseen = look_closer(evaluation, model, empty=empty)
     if kind in ("good", "mixed") and unseen.flaws:
         kind, headline = "mixed", f"{headline}; but {' and '.join(unseen.flaws)}"
     sentences = (
-        _score_sentence(claims, model, _who(claims, evaluation, leaks)),
+        _score_sentence(claims, _named(model), _who(claims, evaluation, leaks)),
         unseen.sentence,
         last,
     )
@@ -162,6 +166,8 @@ def _is_better(one: Score, other: Score, metric: Metric) -> bool:
 
 
 def _who(claims: Sequence[Claim], evaluation: Evaluation, leaks: bool | None) -> str:
+    if "part" not in evaluation.document:  # files: nobody knows what was trained on
+        return count(claims[0].score.n, "case")
     patients = count(claims[0].score.n, f"{evaluation.part} patient")
     if evaluation.part != "test":
         return f"{patients} (not kept for testing)"
@@ -189,6 +195,10 @@ def _score_sentence(claims: Sequence[Claim], model: str, who: str) -> str:
 
 
 _WHOLE, _BODY = "over whole slices", "inside the body, where the uptake is,"
+
+
+def _named(model: str) -> str:
+    return f"the {model}" if model == FILES else model
 
 
 def _regional(claims: Sequence[Claim], region: str) -> list[Claim]:
