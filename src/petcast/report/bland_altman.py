@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from petcast.report.catalogue import count, interval, number, region_label, region_order
 from petcast.report.inputs import Document, Evaluation, finite, records
-from petcast.report.plot import Band, Chart, Note, Plane, Spot, Stroke, ticks_around
+from petcast.report.plot import LEFT, Band, Chart, Note, Plane, Spot, Stroke, ticks_around
 
 METRICS = {"suv_mean": "SUVmean", "suv_peak": "SUVpeak", "suv_max": "SUVmax"}
 DRAWN_OF_LESIONS = "suv_max"
@@ -151,8 +151,9 @@ def _guides(one: Document, plane: Plane) -> Guides:
         style = "bias" if key == "bias" else "limit"
         strokes.append(Stroke(style, plane.level(value), f"{word}: {number(value, DIGITS)}"))
         text = f"{word} {number(value, DIGITS)}"
-        beneath = 13 if key == "lower" else -4  # so that close limits leave room for the bias
-        notes.append(Note(plane.right - 3, plane.y(value) + beneath, text, "end"))
+        # At the other end, so that close limits leave room for the bias.
+        x, anchor = (LEFT + 4, "start") if key == "lower" else (plane.right - 3, "end")
+        notes.append(Note(x, plane.y(value) - 4, text, anchor))
     return tuple(bands), tuple(strokes), tuple(notes)
 
 
