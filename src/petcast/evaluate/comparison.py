@@ -180,14 +180,14 @@ def least_difference(
         0.25
     """
     from scipy.optimize import brentq
-    from scipy.stats import nct, t
+    from scipy.special import nctdtr, stdtrit  # scipy.stats takes most of a second to import
 
     values = np.asarray(differences, dtype=np.float64)
     if values.size < 2 or np.ptp(values) == 0:
         return None
     free = values.size - 1
-    limit = float(t.ppf((1 + LEVEL) / 2, free))
-    shift = brentq(lambda ncp: float(nct.sf(limit, free, ncp)) - power, 0.0, 10 * limit + 10)
+    limit = float(stdtrit(free, (1 + LEVEL) / 2))
+    shift = brentq(lambda ncp: 1 - power - nctdtr(free, ncp, limit), 0.0, 10 * limit + 10)
     return float(shift * values.std(ddof=1) / math.sqrt(values.size))
 
 

@@ -1,6 +1,7 @@
 """Evaluate anyone's predictions: NIfTI or DICOM, with or without a CT."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -203,21 +204,22 @@ def _measure_case(
     values = _measure_images(images, suv, inside, uptake.suv_window, place)
     values.extend(perceptual.measure(images, suv, real.name).items())
     values.append((PREDICTION, measure_clipping(suv, inside, uptake.suv_window)))
-    looked_at = {name: images[name] for name in (PREDICTION, BLURRED_TRUTH)}
-    seen = artefacts.measure(
-        looked_at, suv, inside["body"], place.spacing_mm[::-1], real.name,
-        resampled=real.name in notes.resampled,
-    )  # fmt: skip
-    values.extend(seen.items())
     # A mask that is there and empty means that there are no lesions.
     mask = masks["lesions"][kept] & covered if "lesions" in masks else None
     lesions = None
     if companions.with_lesions:
         lesions = lesions_of(suv, inside["body"], place, mask=mask)
-    uptake.add(real.name, suv, images, inside, lesions, place.spacing_mm)
     hu = ct.voxels[kept] if ct else None
-    montage.add(real.name, hu, suv, guess, inside["body"])
-    worst.add(real.name, hu, suv, guess[None], inside["body"])
+    looked_at = {name: images[name] for name in (PREDICTION, BLURRED_TRUTH)}
+    with ThreadPoolExecutor(1) as beside:  # each half keeps but one processor busy
+        seen = beside.submit(
+            artefacts.measure, looked_at, suv, inside["body"], place.spacing_mm[::-1], real.name,
+            resampled=real.name in notes.resampled,
+        )  # fmt: skip
+        uptake.add(real.name, suv, images, inside, lesions, place.spacing_mm)
+        montage.add(real.name, hu, suv, guess, inside["body"])
+        worst.add(real.name, hu, suv, guess[None], inside["body"])
+    values.extend(seen.result().items())
     return _Measured(real.name, values)
 
 
