@@ -272,3 +272,19 @@ def test_what_an_older_evaluation_lacks_is_said(
     for words in ("holds no comparisons", "No lesion was measured", "holds no agreement"):
         assert words in text
     assert "The evaluation looked for none" in text
+
+
+def test_a_line_is_broken_below_the_drawing(make_run: MakeRun, full: dict[str, Any]) -> None:
+    folder = make_run(evaluation=full)
+    path = folder / "evaluation" / "spectra.npz"
+    write_spectra(path, [MODEL])
+    with np.load(path) as held:
+        arrays = dict(held)
+    arrays["power"][0, 10:14] = 1e-12
+    np.savez_compressed(path, **arrays)
+    run = read_run(folder)
+    panel = artefact_panel(run.evaluation, MODEL, run.spectra)
+    assert panel is not None
+    lines = {stroke.style: stroke.path for stroke in panel.charts[0].strokes}
+    assert lines["model"].count("M") == 2
+    assert lines["real"].count("M") == 1

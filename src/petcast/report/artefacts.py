@@ -232,9 +232,12 @@ def _path(
     values: NDArray[np.float64],
     inside: NDArray[np.bool_],
 ) -> str:
-    kept = inside & np.isfinite(values) & (values >= plane.y_ticks[0])
-    return plane.path(
-        [(float(x), float(y)) for x, y in zip(along[kept], values[kept], strict=True)]
+    """The line, broken where a value is missing or lies below the drawing."""
+    kept = np.flatnonzero(inside & np.isfinite(values) & (values >= plane.y_ticks[0]))
+    runs = np.split(kept, np.flatnonzero(np.diff(kept) > 1) + 1)
+    return "".join(
+        plane.path(list(zip(along[run].tolist(), values[run].tolist(), strict=True)))
+        for run in runs
     )
 
 

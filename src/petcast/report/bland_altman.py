@@ -131,7 +131,7 @@ def _widened(means: Sequence[float]) -> list[float]:
     """So that points do not lie on the frame, and a single one lies in the middle."""
     low, high = min(means), max(means)
     more = 0.05 * (high - low) or 0.1 * abs(high) or 0.5
-    return [low - more, high + more]
+    return [max(low - more, 0.0) if low >= 0 else low - more, high + more]
 
 
 Guides = tuple[tuple[Band, ...], tuple[Stroke, ...], tuple[Note, ...]]
