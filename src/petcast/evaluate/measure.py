@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
 from petcast.anatomy import mediastinum
+from petcast.device import return_freed_memory
 from petcast.errors import DataError
 from petcast.metrics.beside import Windows, ms_ssim_beside, pyramid
 from petcast.metrics.image import (
@@ -28,6 +29,9 @@ from petcast.metrics.volume_similarity import SpacingZYX, blur_z, halo, window_z
 
 SLICES_AT_ONCE = 8
 """Bounds the memory of the error maps, whatever the number of slices."""
+
+TIDY_EVERY = 2 * SLICES_AT_ONCE
+"""Slices after which freed memory is given back."""
 
 MOST_THREADS = 8
 """Each holds the error maps of its slices, about 100 MB at 256 × 256."""
@@ -119,6 +123,7 @@ def measure_images(
         return _measure_span(_Rolling(images, truth, suv_window, weights, span), masks)
 
     parts = _in_threads(measure_span, _spans(len(truth)))
+    return_freed_memory()
     return {
         name: {k: v.numpy() for k, v in _of_volume(_joined([p[name] for p in parts])).items()}
         for name in images
@@ -296,6 +301,8 @@ def _measure_span(rolling: _Rolling, masks: Masks) -> dict[str, TensorValues]:
         chunk = _Chunk.of(rolling, start, stop, masks)
         for name, image in rolling.images.items():
             parts[name].append(chunk.measure(rolling, name, _tensor(image[start:stop])))
+        if (start - rolling.span.start) % TIDY_EVERY == 0:
+            return_freed_memory()
     return {name: _joined(own) for name, own in parts.items()}
 
 
