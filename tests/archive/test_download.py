@@ -266,7 +266,9 @@ def test_a_stopped_download_leaves_only_whole_files_and_the_next_call_goes_on(
 ) -> None:
     cohort.bucket.delay_s = 0.1
     script = (
-        "import sys; from pathlib import Path; from petcast.archive import download\n"
+        # A suite that runs in the background of a shell inherits that SIGINT is ignored.
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from pathlib import Path; from petcast.archive import download\n"
         "download('lung-pet-ct-dx', Path(sys.argv[1]), endpoint=sys.argv[2],"
         " index=Path(sys.argv[3]), workers=2)"
     )
