@@ -30,7 +30,7 @@ from petcast.metrics.volume_similarity import SpacingZYX, blur_z, halo, window_z
 SLICES_AT_ONCE = 8
 """Bounds the memory of the error maps, whatever the number of slices."""
 
-TIDY_EVERY = 2 * SLICES_AT_ONCE
+TIDY_EVERY = 6 * SLICES_AT_ONCE
 """Slices after which freed memory is given back."""
 
 MOST_THREADS = 8
