@@ -7,10 +7,6 @@ import pytest
 from petcast.device import return_freed_memory
 
 
-def test_giving_memory_back_works_here() -> None:
-    return_freed_memory()
-
-
 def test_elsewhere_than_on_linux_no_library_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str) -> None:
         raise AssertionError(name)
