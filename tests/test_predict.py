@@ -10,7 +10,7 @@ from petcast.checkpoint import Card
 from petcast.errors import DataError, UnitError, UsageError
 from petcast.models import Synthesizer
 from petcast.predict import predict, predict_slices, predict_volume
-from petcast.recipe import ModelRecipe, Recipe
+from petcast.recipe import LossRecipe, ModelRecipe, Recipe
 from petcast.volume import Unit, Volume
 
 SIDE = 256
@@ -25,7 +25,7 @@ def echo(monkeypatch: pytest.MonkeyPatch) -> Synthesizer:
 
     def forward(hu: torch.Tensor) -> list[torch.Tensor]:
         suv = (hu[:, hu.shape[1] // 2] + 1024) / 1024
-        return [suv / 2, suv]
+        return [suv / 2, suv][: synthesizer.generator.limit]
 
     monkeypatch.setattr(synthesizer, "forward", forward)
     return synthesizer
@@ -51,6 +51,30 @@ def test_every_stage_or_the_last_alone(echo: Synthesizer) -> None:
     every = predict_slices(echo, ct, batch_size=2)
     assert every.shape == (2, 5, 8, 8)
     assert np.array_equal(predict_slices(echo, ct, last_only=True)[0], every[1])
+
+
+def test_the_first_stages_alone(echo: Synthesizer, card: Card) -> None:
+    ct = np.zeros((5, 8, 8), np.int16)
+    assert np.array_equal(predict_slices(echo, ct, stages=1)[0], predict_slices(echo, ct)[0])
+    assert echo.generator.limit is None
+    half, whole = (predict_volume(echo, cylinder(), card, stages=k).pet.voxels for k in (1, 2))
+    assert np.allclose(2 * half, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("stages", [0, 3])
+def test_a_model_without_so_many_stages_says_how_many_it_has(
+    echo: Synthesizer, stages: int
+) -> None:
+    with pytest.raises(UsageError, match=f"--stages {stages}: Stage02 has 2 stages; give 1 to 2"):
+        predict_slices(echo, np.zeros((1, 8, 8), np.int16), stages=stages)
+
+
+def test_a_stage_that_was_never_compared_with_a_pet_is_named(echo: Synthesizer, card: Card) -> None:
+    told = predict_volume(echo, cylinder(), card, stages=1).warnings
+    assert any("Only stage 2 was compared" in one for one in told)
+    every = Card(Recipe(loss=LossRecipe(stages="all")), 1, card.grid, "", 0)
+    told = predict_volume(echo, cylinder(), every, stages=1).warnings
+    assert not any("compared" in one for one in told)
 
 
 @pytest.mark.parametrize("axes", ["", "z", "xy", "xyz"])

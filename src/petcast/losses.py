@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
@@ -34,6 +35,28 @@ def l1(prediction: Float[Tensor, "*any"], target: Float[Tensor, "*any"]) -> Scal
         The mean over all voxels.
     """
     return functional.l1_loss(prediction, target)
+
+
+QUANTILES = (0.05, 0.5, 0.95)
+"""What the three output channels are where `model.output` is "quantiles"."""
+
+
+def pinball(prediction: Float[Tensor, "b 3 y x"], target: Float[Tensor, "b 3 y x"]) -> Scalar:
+    """Pinball loss: its minimum is a quantile, as that of the absolute error is the median.
+
+    Args:
+        prediction: The quantiles `QUANTILES`, on the [0, 1] scale.
+        target: The PET in each channel, on the [0, 1] scale.
+
+    Returns:
+        The mean over all voxels and quantiles.
+
+    Reference:
+        Koenker and Bassett, Regression quantiles, Econometrica 46(1), 1978, Eq. 3.1.
+    """
+    levels = prediction.new_tensor(QUANTILES).view(1, -1, 1, 1)
+    difference = target - prediction
+    return torch.maximum(levels * difference, (levels - 1) * difference).mean()
 
 
 def discriminator_loss(

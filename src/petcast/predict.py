@@ -1,5 +1,7 @@
 """A CT and a trained model in, a synthetic PET in SUV out, on the CT's own geometry."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from petcast.recipe import PreparationRecipe
 from petcast.volume import Unit, Volume
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
+BATCH_SIZE = 16
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,9 @@ def predict_slices(
     ct_hu: Int16[np.ndarray, "z y x"] | Float[np.ndarray, "z y x"],
     *,
     device: torch.device | str = "cpu",
-    batch_size: int = 16,
+    batch_size: int = BATCH_SIZE,
     last_only: bool = False,
+    stages: int | None = None,
 ) -> Float[np.ndarray, "stages z y x"]:
     """Cast slices that already lie on the model grid.
 
@@ -67,23 +71,75 @@ def predict_slices(
         device: Where to compute.
         batch_size: Slices at a time.
         last_only: Keep only the last stage's output.
+        stages: Run only so many stages, the first ones; the K-th is then the last.
 
     Returns:
         float32 SUV of every stage, or of the last one alone.
+
+    Raises:
+        UsageError: The model has fewer stages.
     """
     synthesizer = synthesizer.to(device).eval()
     batches = []
-    for start in range(0, len(ct_hu), batch_size):
-        places = range(start, min(start + batch_size, len(ct_hu)))
-        hu = np.stack([ct_slices(ct_hu, z, synthesizer.channels) for z in places])
-        stages = synthesizer(torch.from_numpy(hu.astype(np.float32)).to(device))
-        kept = stages[-1:] if last_only else stages
-        batches.append(torch.stack(kept).cpu().numpy())
+    with first_stages(synthesizer, stages):
+        for hu in hu_batches(ct_hu, synthesizer.channels, batch_size):
+            outputs = synthesizer(hu.to(device))
+            kept = outputs[-1:] if last_only else outputs
+            batches.append(torch.stack(kept).cpu().numpy())
     return np.concatenate(batches, axis=1)
 
 
+def hu_batches(
+    ct_hu: Int16[np.ndarray, "z y x"] | Float[np.ndarray, "z y x"],
+    channels: int,
+    batch_size: int = BATCH_SIZE,
+) -> Iterator[Float[torch.Tensor, "b c y x"]]:
+    """Divide a CT into batches, as a synthesizer takes them.
+
+    Args:
+        ct_hu: The CT in HU.
+        channels: Of the synthesizer.
+        batch_size: Slices at a time.
+
+    Yields:
+        Slices in HU, each with its neighbours where it has three channels.
+    """
+    for start in range(0, len(ct_hu), batch_size):
+        places = range(start, min(start + batch_size, len(ct_hu)))
+        hu = np.stack([ct_slices(ct_hu, z, channels) for z in places])
+        yield torch.from_numpy(hu.astype(np.float32))
+
+
+@contextmanager
+def first_stages(synthesizer: Synthesizer, stages: int | None) -> Iterator[None]:
+    """Run only the first stages meanwhile: the later ones cost nothing.
+
+    Args:
+        synthesizer: A trained model.
+        stages: How many; all of them where None.
+
+    Raises:
+        UsageError: The model has fewer.
+    """
+    generator = synthesizer.generator
+    has = len(generator.chain)
+    if stages is not None and not 1 <= stages <= has:
+        offered = "1 stage; give 1" if has == 1 else f"{has} stages; give 1 to {has}"
+        raise UsageError(f"--stages {stages}: {synthesizer.recipe.name} has {offered}")
+    before, generator.limit = generator.limit, stages
+    try:
+        yield
+    finally:
+        generator.limit = before
+
+
 def predict_volume(
-    synthesizer: Synthesizer, ct: Volume, card: Card, *, device: torch.device | str = "cpu"
+    synthesizer: Synthesizer,
+    ct: Volume,
+    card: Card,
+    *,
+    device: torch.device | str = "cpu",
+    stages: int | None = None,
 ) -> Prediction:
     """Cast a whole CT.
 
@@ -92,6 +148,7 @@ def predict_volume(
         ct: In HU, on any axial grid.
         card: The model's card; it names the model grid.
         device: Where to compute.
+        stages: Run only so many stages, the first ones: the K-th output is the PET.
 
     Returns:
         The PET on the CT's own grid, with its warnings.
@@ -99,17 +156,84 @@ def predict_volume(
     Raises:
         UnitError: `ct` is not in HU.
         RefusedError: NOT-AXIAL, where it is tilted or oblique.
+        UsageError: The model has fewer stages.
+    """
+    on_grid = on_model_grid(ct, card)
+    suv = predict_slices(synthesizer, on_grid.voxels, device=device, last_only=True, stages=stages)
+    warnings = [*_warnings(on_grid), *_of_early_stage(card, synthesizer, stages)]
+    return Prediction(on_grid_of(ct, on_grid, suv[0]), tuple(warnings))
+
+
+def on_model_grid(ct: Volume, card: Card) -> Volume:
+    """Bring a CT to where a model sees it.
+
+    Args:
+        ct: In HU, on any axial grid.
+        card: The model's card; it names the model grid.
+
+    Returns:
+        The CT in HU on the model grid.
+
+    Raises:
+        UnitError: `ct` is not in HU.
+        RefusedError: NOT-AXIAL, where it is tilted or oblique.
     """
     upright = standing(ct.require(Unit.HU), "CT")
     recipe = PreparationRecipe(size=int(card.grid["size"]), spacing_mm=card.grid["spacing_mm"])
-    on_grid = ct_on_grid(upright, grid_for_ct(upright, recipe))
-    suv = predict_slices(synthesizer, on_grid.voxels, device=device, last_only=True)[0]
-    pet = on_grid.like(suv, Unit.SUV).resampled(ct.grid, outside=0.0, antialias=False)
-    return Prediction(pet, tuple(_warnings(on_grid)))
+    return ct_on_grid(upright, grid_for_ct(upright, recipe))
+
+
+def on_grid_of(ct: Volume, on_grid: Volume, suv: Float[np.ndarray, "z y x"]) -> Volume:
+    """Bring what a model cast back to where the CT lies.
+
+    Args:
+        ct: As it came.
+        on_grid: The same on the model grid.
+        suv: Cast from it.
+
+    Returns:
+        SUV on the CT's own grid, 0 where the model grid does not reach.
+    """
+    return on_grid.like(suv, Unit.SUV).resampled(ct.grid, outside=0.0, antialias=False)
+
+
+def load_any_ct(ct: Path) -> Volume:
+    """Read a CT.
+
+    Args:
+        ct: A DICOM folder, a zip of one, or a NIfTI file in HU.
+
+    Returns:
+        The CT in HU.
+
+    Raises:
+        DataError: It cannot be used, and why.
+    """
+    return Volume.load(ct, Unit.HU) if ct.name.endswith(NIFTI_SUFFIXES) else load_ct(ct)
+
+
+def require_nifti(option: str, out: Path) -> None:
+    """Refuse to write anything but NIfTI.
+
+    Args:
+        option: That names the file.
+        out: The file.
+
+    Raises:
+        UsageError: It is not called so.
+    """
+    if not out.name.endswith(NIFTI_SUFFIXES):
+        raise UsageError(f"{option} {out}: give a file that ends in .nii.gz or .nii")
 
 
 def predict(
-    ct: Path, run: Path, out: Path, *, which: Which = "best", device: str = "auto"
+    ct: Path,
+    run: Path,
+    out: Path,
+    *,
+    which: Which = "best",
+    device: str = "auto",
+    stages: int | None = None,
 ) -> Prediction:
     """Cast a CT on disk and write the PET as NIfTI.
 
@@ -119,21 +243,34 @@ def predict(
         out: A `.nii` or `.nii.gz` file.
         which: The run's chosen epoch, or its last.
         device: "auto" takes a GPU where there is one.
+        stages: Run only so many stages, the first ones: the K-th output is the PET.
 
     Returns:
         What was written.
 
     Raises:
-        UsageError: `out` is no NIfTI name, or `run` no run.
+        UsageError: `out` is no NIfTI name, `run` no run, or its model has fewer stages.
         DataError: The CT cannot be used, and why.
     """
-    if not out.name.endswith(NIFTI_SUFFIXES):
-        raise UsageError(f"--out {out}: give a file that ends in .nii.gz or .nii")
+    require_nifti("--out", out)
     synthesizer, card = load_synthesizer(run, which)
-    volume = Volume.load(ct, Unit.HU) if ct.name.endswith(NIFTI_SUFFIXES) else load_ct(ct)
-    prediction = predict_volume(synthesizer, volume, card, device=choose_device(device))
+    with first_stages(synthesizer, stages):  # refused before a large CT is read
+        volume = load_any_ct(ct)
+    where = choose_device(device)
+    prediction = predict_volume(synthesizer, volume, card, device=where, stages=stages)
     prediction.pet.save(out)
     return prediction
+
+
+def _of_early_stage(card: Card, synthesizer: Synthesizer, stages: int | None) -> list[str]:
+    """What is to be said of an earlier stage that was never compared with a PET."""
+    last = len(synthesizer.generator.chain)
+    if stages in (None, last) or card.recipe.loss.stages == "all":
+        return []
+    return [
+        f'Only stage {last} was compared with the PET in training (loss.stages = "last"): the '
+        f"output of stage {stages} need not look like one."
+    ]
 
 
 def _warnings(ct: Volume) -> list[str]:

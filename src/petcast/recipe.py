@@ -81,6 +81,9 @@ class ModelRecipe(Knobs):
     Attributes:
         name: One of the paper's thirteen generators.
         input: One slice in all three channels, as published, or the slice with its neighbours.
+        output: What the three output channels are: one image, as published (its mean is taken),
+            or the 5 %, 50 % and 95 % quantiles of the PET, of which the middle one is the image.
+            Quantiles learn from the pinball loss, too, as often as `loss.stages` says.
         dropout: Rate in decoders 1-3 (Table 1).
         initialisation: PyTorch's own, or "normal" as in pix2pix, N(0, 0.02²); of the
             discriminator, too. Not stated in the paper.
@@ -90,6 +93,7 @@ class ModelRecipe(Knobs):
 
     name: GeneratorName = "Stage01"
     input: Literal["replicate", "neighbours"] = "replicate"
+    output: Literal["replicate", "quantiles"] = "replicate"
     dropout: Fraction = 0.5
     initialisation: Literal["torch", "normal"] = "torch"
     hu_window: Window = (-1000.0, 1000.0)

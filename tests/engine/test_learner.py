@@ -10,7 +10,7 @@ from petcast.checkpoint import Card, load_card, save_checkpoint
 from petcast.dataset import Batch
 from petcast.engine import Learner
 from petcast.errors import UsageError
-from petcast.losses import discriminator_loss, generator_adversarial_loss
+from petcast.losses import discriminator_loss, generator_adversarial_loss, pinball
 from petcast.recipe import (
     EngineRecipe,
     LossRecipe,
@@ -157,3 +157,33 @@ def test_the_rate_is_set_for_both_optimisers() -> None:
     learner.set_rate(0.5)
     rates = {adam.param_groups[0]["lr"] for adam in (learner._adam, learner._judge_adam)}
     assert rates == {0.0005}
+
+
+def test_quantiles_learn_from_the_pinball_loss_and_spread(batch: Batch) -> None:
+    """Against the same step by hand, and: the outer channels part."""
+    knobs = Recipe(
+        model=ModelRecipe(output="quantiles", dropout=0.0),
+        loss=LossRecipe(mse=0.0, l1=1.0, adversarial=0.0),
+        engine=EngineRecipe(rewrites=False),
+    )
+    learner = Learner(knobs, CPU)
+    synthesizer = copy.deepcopy(learner.synthesizer).train()
+    [output] = synthesizer.stages(batch.hu)
+    target = synthesizer.target(batch.suv)
+    expected = (output[:, 1] - target[:, 0]).abs().mean() + pinball(output, target)
+    terms = learner.step(batch)
+    assert float(terms["loss"]) == pytest.approx(expected.item(), rel=1e-5)
+    for _ in range(6):
+        learner.step(batch)
+    with torch.no_grad():
+        low, _, high = learner.synthesizer.stages(batch.hu)[-1].mean(dim=(0, 2, 3))
+    assert low < high
+
+
+@pytest.mark.slow
+def test_the_discriminator_sees_the_middle_quantile_alone(batch: Batch) -> None:
+    knobs = Recipe(model=ModelRecipe(output="quantiles"), loss=LossRecipe(adversarial=0.1))
+    learner, seen = Learner(knobs, CPU), []
+    learner._game.register_forward_hook(lambda _, given, __: seen.append(given[2]))
+    assert {"pinball", "adversarial"} <= set(learner.step(batch))
+    assert torch.equal(seen[0][:, 0], seen[0][:, 2])

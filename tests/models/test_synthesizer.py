@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from petcast.errors import UsageError
 from petcast.models import Synthesizer
 from petcast.recipe import ModelRecipe
 
@@ -40,3 +41,33 @@ def test_every_stage_is_returned_and_evaluation_is_deterministic(synthesizer: Sy
 def test_the_recipe_says_how_many_slices_are_wanted(name: str, channels: int) -> None:
     with torch.device("meta"):
         assert Synthesizer(ModelRecipe(input=name)).channels == channels
+
+
+def test_of_quantiles_the_middle_one_is_the_image(monkeypatch) -> None:
+    with torch.device("meta"):
+        synthesizer = Synthesizer(ModelRecipe(output="quantiles", suv_window=(0, 10)))
+    channels = torch.tensor([-0.1, 0.2, 0.9]).view(1, 3, 1, 1)
+    monkeypatch.setattr(synthesizer, "stages", lambda hu: [channels / 2, channels])
+    hu = torch.zeros(1, 1, 1, 1)
+    assert [float(suv) for suv in synthesizer(hu)] == pytest.approx([1.0, 2.0])
+    assert synthesizer.quantiles(hu).flatten().tolist() == pytest.approx([0.0, 2.0, 9.0])
+
+
+def test_an_image_in_three_channels_has_no_quantiles(synthesizer: Synthesizer) -> None:
+    with pytest.raises(UsageError, match="quantiles"):
+        synthesizer.quantiles(torch.zeros(1, 1, 256, 256))
+
+
+@pytest.mark.parametrize("name", ["Stage02", "DSGGAN"])
+def test_the_first_stages_alone_give_what_they_give_among_all(name: str) -> None:
+    torch.manual_seed(0)
+    synthesizer = Synthesizer(ModelRecipe(name=name)).eval()
+    hu, calls = torch.randn(1, 1, 256, 256) * 500, []
+    synthesizer.generator.chain[1].register_forward_hook(lambda *_: calls.append(1))
+    with torch.inference_mode():
+        first = synthesizer(hu)[0]
+        calls.clear()
+        synthesizer.generator.limit = 1
+        [alone] = synthesizer(hu)
+    assert torch.equal(first, alone)
+    assert not calls

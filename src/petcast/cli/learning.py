@@ -81,6 +81,9 @@ def predict(
     model: Annotated[Path, typer.Option(help="A run's folder.")],
     out: Annotated[Path, typer.Option(help="The PET to write: a .nii.gz file in SUV.")],
     last: Annotated[bool, typer.Option("--last", help="The last epoch, not the best.")] = False,
+    stages: Annotated[
+        int | None, typer.Option(min=1, help="Run only the first K stages; the K-th is the PET.")
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -93,7 +96,9 @@ def predict(
     from petcast.predict import predict as predict_ct
 
     [ct] = existing([ct])
-    summary = predict_ct(ct, model, out, which="last" if last else "best", device=device).to_json()
+    summary = predict_ct(
+        ct, model, out, which="last" if last else "best", device=device, stages=stages
+    ).to_json()
     if as_json:
         print_json({"path": str(out), **summary})
         return

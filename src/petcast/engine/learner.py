@@ -136,9 +136,13 @@ class Learner:
         ct = self.synthesizer.normalise(hu)
         pet = self.synthesizer.target(batch.suv.to(self.dtype))
         with self._precision():
-            stages = [stage.to(self.dtype) for stage in self._stages(hu)]
+            outputs = [stage.to(self.dtype) for stage in self._stages(hu)]
+        stages = [self._image(output) for output in outputs]
         terms, push = self._generator_terms(pet, stages), None
         loss = self.recipe.loss.mse * terms["mse"] + self.recipe.loss.l1 * terms["l1"]
+        if self.synthesizer.gives_quantiles:
+            terms["pinball"] = self._pinball(pet, outputs)
+            loss = loss + terms["pinball"]
         if self._game is not None:
             judged, push = self._step_discriminator(ct, pet, stages[-1], weight)
             terms |= judged
@@ -154,8 +158,21 @@ class Learner:
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
+    def _image(self, output: Tensor) -> Tensor:
+        """What all other losses see of a stage: of quantiles, the middle one in each channel."""
+        if not self.synthesizer.gives_quantiles:
+            return output
+        return self.synthesizer.image(output).unsqueeze(1).expand_as(output)
+
+    def _pinball(self, pet: Tensor, outputs: list[Tensor]) -> Tensor:
+        terms = [losses.pinball(output, pet) for output in self._supervised(outputs)]
+        return torch.stack(terms).mean()
+
+    def _supervised(self, stages: list[Tensor]) -> list[Tensor]:
+        return stages if self.recipe.loss.stages == "all" else stages[-1:]
+
     def _generator_terms(self, pet: Tensor, stages: list[Tensor]) -> dict[str, Tensor]:
-        supervised = stages if self.recipe.loss.stages == "all" else stages[-1:]
+        supervised = self._supervised(stages)
         return {
             "mse": torch.stack([losses.mse(stage, pet) for stage in supervised]).mean(),
             "l1": torch.stack([losses.l1(stage, pet) for stage in supervised]).mean(),

@@ -1,6 +1,7 @@
 """The paper's cascade: Table 1's stage, one to ten times (section 3.1)."""
 
 from collections.abc import Callable
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -110,25 +111,27 @@ class Cascade(nn.Module):
 
     Attributes:
         run_stage: How a stage is run; the training engine may put its own way here.
+        limit: Run only so many stages, the first ones; all where None. The rest costs nothing.
     """
 
     def __init__(self, stages: list[nn.Module]) -> None:
         super().__init__()
         self.chain = nn.ModuleList(stages)
         self.run_stage: Callable[[nn.Module, Tensor], Tensor] = run_plainly
+        self.limit: int | None = None
 
     def forward(self, x: Float[Tensor, "b 3 y x"]) -> list[Float[Tensor, "b 3 y x"]]:
-        """Run all stages.
+        """Run all stages, or the first `limit`.
 
         Args:
             x: Images.
 
         Returns:
-            ALL stages' outputs, the last one last: losses, metrics, reports and early exit
+            ALL their outputs, the last one last: losses, metrics, reports and early exit
             use them.
         """
         outputs = []
-        for stage in self.chain:
+        for stage in islice(self.chain, self.limit):
             x = self.run_stage(stage, x)
             outputs.append(x)
         return outputs

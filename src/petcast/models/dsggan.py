@@ -115,7 +115,7 @@ class DSGGAN(Cascade):
         super().__init__([DualStageGenerator(dropout), DualStageGenerator(dropout)])
 
     def forward(self, x: Float[Tensor, "b 3 y x"]) -> list[Float[Tensor, "b 3 y x"]]:
-        """Run both generators.
+        """Run both generators, or the first one where `limit` is 1.
 
         Args:
             x: Images, sides a multiple of 128.
@@ -131,6 +131,8 @@ class DSGGAN(Cascade):
         assert isinstance(texture_generator, DualStageGenerator)  # noqa: S101
         seen = structure_generator.encode(x)
         structure = structure_generator.translate(seen)
+        if self.limit == 1:
+            return [structure]
         drawn = texture_generator.encode(structure)
         dense = [own + before for own, before in zip(drawn, seen, strict=True)]
         return [structure, structure + texture_generator.translate(dense)]

@@ -63,6 +63,22 @@ class Synthesizer(nn.Module):
         scaled = ((suv - low) / (high - low)).clamp(0, 1)
         return scaled.unsqueeze(1).expand(-1, 3, -1, -1)
 
+    @property
+    def gives_quantiles(self) -> bool:
+        """Whether the three output channels are quantiles."""
+        return self.recipe.output == "quantiles"
+
+    def image(self, stage: Float[Tensor, "b 3 y x"]) -> Float[Tensor, "b y x"]:
+        """Take the image out of a stage's output.
+
+        Args:
+            stage: Normalised.
+
+        Returns:
+            The mean of the three channels; of quantiles, the middle one.
+        """
+        return stage[:, 1] if self.gives_quantiles else stage.mean(dim=1)
+
     def stages(self, hu: Float[Tensor, "b c y x"]) -> list[Float[Tensor, "b 3 y x"]]:
         """Run the generator on its own scale, for training.
 
@@ -82,11 +98,28 @@ class Synthesizer(nn.Module):
             hu: One slice, or a slice between its neighbours, in HU.
 
         Returns:
-            Every stage's PET in SUV: the mean of the three channels, at least 0. Above the
-            window's upper end nothing is cut off.
+            Every stage's PET in SUV, at least 0. Above the window's upper end nothing is cut off.
         """
+        return [self._in_suv(self.image(stage)) for stage in self.stages(hu)]
+
+    def quantiles(self, hu: Float[Tensor, "b c y x"]) -> Float[Tensor, "b 3 y x"]:
+        """Cast the 5 %, 50 % and 95 % quantiles of the PET.
+
+        Args:
+            hu: One slice, or a slice between its neighbours, in HU.
+
+        Returns:
+            The last stage's quantiles in SUV, as they were learned: they may cross.
+
+        Raises:
+            UsageError: The model was not trained to give quantiles.
+        """
+        if not self.gives_quantiles:
+            raise UsageError(
+                'this model gives no quantiles; train one with --set model.output="quantiles"'
+            )
+        return self._in_suv(self.stages(hu)[-1])
+
+    def _in_suv(self, normalised: Tensor) -> Tensor:
         low, high = self.recipe.suv_window
-        return [
-            torch.clamp(low + stage.mean(dim=1) * (high - low), min=0.0)
-            for stage in self.stages(hu)
-        ]
+        return torch.clamp(low + normalised * (high - low), min=0.0)
