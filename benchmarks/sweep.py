@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 
 from petcast.checkpoint import load_synthesizer
+from petcast.contest.thin import label_of, thinned
 from petcast.dataset import SliceDataset
-from petcast.grid import Grid
 from petcast.metrics.image import score_slices
-from petcast.pairs import Pairs, study_folder, write_index, write_study
+from petcast.pairs import Pairs
 from petcast.recipe import load_recipe
 from petcast.train import read_metrics, train
 
@@ -53,7 +53,6 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
         "hinge": ('loss.adversarial_form="hinge"',),
     },
 }
-TEST_STEP = 4
 SUV_WINDOW = (0.0, 10.0)
 METRICS = ("psnr_body", "psnr", "ssim")
 Scores = dict[str, float]
@@ -82,23 +81,6 @@ def last_scores(data: Path, out: Path) -> Scores:
     return {metric: total / len(dataset) for metric, total in sums.items()}
 
 
-def thinned(data: Path, out: Path, every: int) -> Path:
-    """Every so many slices to train on, a quarter of that to test on, for a sweep in an hour."""
-    pairs, rows = Pairs.open(data), []
-    if (out / "pairs.json").is_file():
-        return out
-    for study, row in zip(pairs.studies(), pairs.index["studies"], strict=True):
-        step = every if study.part == "train" else every * TEST_STEP
-        arrays = {name: getattr(study, name)[::step] for name in ("ct", "pet", "regions")}
-        affine = study.grid.affine.copy()
-        affine[:3, 2] *= step
-        grid = Grid(arrays["ct"].shape, affine)
-        card = write_study(study_folder(out, study.id), arrays, grid, dict(row))
-        rows.append(row | {"slices": len(arrays["ct"]), "hash": card["hash"]})
-    write_index(out, pairs.index | {"studies": rows})
-    return out
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of pairs")
@@ -111,9 +93,7 @@ def main() -> None:
     knobs = parser.parse_args()
     if knobs.every > 1:
         thin = knobs.out / "pairs"
-        knobs.data = [
-            thinned(data, thin / data.parent.name / "pairs", knobs.every) for data in knobs.data
-        ]
+        knobs.data = [thinned(d, thin / label_of(d) / "pairs", knobs.every) for d in knobs.data]
     for place, (title, variants) in enumerate(VARIANTS.items()):
         if knobs.part in ("both", str(place)):
             sweep(title, variants, knobs, PLAIN if place == 0 else ())
@@ -129,7 +109,7 @@ def sweep(
         f"\n{knobs.model}, {knobs.epochs} epochs, {knobs.seeds} seeds, {title}: "
         "body PSNR in dB (whole PSNR, SSIM), and against the first row the mean and the range\n"
     )
-    print(f"| variant | {' | '.join(data.parent.name for data in knobs.data)} | against | swing |")
+    print(f"| variant | {' | '.join(label_of(data) for data in knobs.data)} | against | swing |")
     print(f"|---|{'---|' * (len(knobs.data) + 2)}")
     base: dict[tuple[Path, int], Scores] = {}
     for name, settings in variants.items():
@@ -137,7 +117,7 @@ def sweep(
             (data, seed): scores_of(
                 data,
                 knobs.out / title.replace(" ", "-") / str(list(variants).index(name))
-                / data.parent.name / str(seed),
+                / label_of(data) / str(seed),
                 [
                     f"model.name={knobs.model}", f"training.epochs={knobs.epochs}",
                     f"training.seed={seed}", "engine.precision=bfloat16", *shared, *settings,

@@ -1,0 +1,233 @@
+"""What a recipe costs: operations, memory, and seconds, each measured in a process of its own."""
+
+import os
+import re
+import resource
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from petcast.checkpoint import load_synthesizer
+from petcast.device import choose_device
+from petcast.models import Synthesizer
+from petcast.models.describe import count_parameters
+from petcast.pairs import Pairs
+from petcast.predict import predict_slices
+from petcast.recipe import ModelRecipe, Recipe
+from petcast.train import read_metrics, train
+
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
+
+WARM_EPOCHS = 1
+"""Of a timed training the first epoch is left out: memory is faulted in there."""
+
+TIMED_EPOCHS = 2
+TIMED_SLICES = 16
+"""Slices that are predicted to time a prediction."""
+
+Cost = Mapping[str, float]
+
+
+def apart(work: Callable[Asked, Answer], *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+    """Do some work in a fresh process, so that its peak of memory is its own.
+
+    Args:
+        work: A function of a module.
+        args: Its arguments.
+        kwargs: Its arguments.
+
+    Returns:
+        What it returns; what it raises is raised here.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *args, **kwargs).result()
+
+
+def operations(recipe: ModelRecipe, side: int = 256) -> dict[str, float]:
+    """Count what one slice asks for, on torch's meta device: shapes without memory.
+
+    Args:
+        recipe: The generator.
+        side: Pixels of a slice along x and y.
+
+    Returns:
+        `gflop` of a forward pass (a multiplication and an addition are two) and `parameters`.
+    """
+    with torch.device("meta"):
+        synthesizer = Synthesizer(recipe).eval()
+        hu = torch.empty(1, synthesizer.channels, side, side)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        synthesizer(hu)
+    gflop = round(counter.get_total_flops() / 1e9, 3)
+    return {"gflop": gflop, "parameters": count_parameters(synthesizer)}
+
+
+def peak_mb(device: torch.device) -> float:
+    """The most memory that this process has had.
+
+    Args:
+        device: Where it computes.
+
+    Returns:
+        Of a GPU what torch has had of its memory, else the whole process's, in MB.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    status = Path("/proc/self/status")
+    # The system's own maximum of a child also holds what its parent had when it was started.
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    if found:
+        return int(found[1]) / 1024
+    unit = 2**20 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def train_here(recipe: Recipe, data: Path, run: Path) -> dict[str, float | None]:
+    """Train, and say what it took beside the epochs' own times; for a process of its own.
+
+    Args:
+        recipe: What to do.
+        data: Pairs.
+        run: The run's folder.
+
+    Returns:
+        `peak_mb` (None where there was nothing left to train), `threads`, and the machine's
+        `load` at the end.
+    """
+    left = recipe.training.epochs - len(read_metrics(run))
+    train(recipe, data, run)
+    peak = peak_mb(choose_device(recipe.training.device)) if left > 0 else None
+    return {"peak_mb": peak, "threads": torch.get_num_threads(), "load": os.getloadavg()[0]}
+
+
+def seconds_a_slice(data: Path, run: Path, device: str, part: str = "test") -> float:
+    """Time a prediction.
+
+    Args:
+        data: Pairs.
+        run: A trained run.
+        device: Where to predict.
+        part: Of the pairs.
+
+    Returns:
+        Seconds a slice, the shortest of three predictions of some slices.
+    """
+    synthesizer, _ = load_synthesizer(run)
+    ct = Pairs.open(data).studies(part)[0].ct[:TIMED_SLICES]
+    taken = []
+    for _ in range(4):  # the first one warms up
+        start = time.perf_counter()
+        predict_slices(synthesizer, ct, device=choose_device(device), last_only=True)
+        taken.append(time.perf_counter() - start)
+    return min(taken[1:]) / len(ct)
+
+
+def epoch_seconds(run: Path, leave_out: int = 0) -> float:
+    """How long an epoch of a run took.
+
+    Args:
+        run: Its folder.
+        leave_out: So many epochs at the beginning do not count, if others are left.
+
+    Returns:
+        The median of its epochs, in seconds, scoring after each epoch included.
+    """
+    taken = [float(row["seconds"]) for row in read_metrics(run)]
+    return statistics.median(taken[leave_out:] or taken)
+
+
+def cost_here(recipe: Recipe, data: Path, run: Path) -> dict[str, float]:
+    """Train a few epochs and predict; for a process of its own.
+
+    Args:
+        recipe: Its epochs are replaced.
+        data: Pairs with training slices alone, so that no epoch's time holds its scoring.
+        run: Is made, and removed.
+
+    Returns:
+        `train_s`, seconds of training a slice; `peak_mb` of training; `predict_s`, seconds of
+        predicting a slice.
+    """
+    shutil.rmtree(run, ignore_errors=True)
+    slices = sum(study.slices for study in Pairs.open(data).studies("train"))
+    knobs = recipe.training.model_copy(update={"epochs": WARM_EPOCHS + TIMED_EPOCHS})
+    took = train_here(recipe.model_copy(update={"training": knobs}), data, run)
+    cost = {
+        "train_s": epoch_seconds(run, WARM_EPOCHS) / slices,
+        "peak_mb": float(took["peak_mb"] or 0),
+        "predict_s": seconds_a_slice(data, run, recipe.training.device, "train"),
+    }
+    shutil.rmtree(run)
+    return cost
+
+
+def measure_costs(
+    recipes: Mapping[str, Recipe],
+    data: Path,
+    scratch: Path,
+    rounds: int,
+    *,
+    tell: Callable[[str], None] = print,
+) -> dict[str, list[dict[str, float]]]:
+    """Measure recipes in turn, round by round, since a machine's speed drifts.
+
+    Args:
+        recipes: By name.
+        data: Pairs with training slices alone.
+        scratch: Where runs are made and removed.
+        rounds: How often.
+        tell: Receives a line a measurement.
+
+    Returns:
+        By name, a cost a round.
+    """
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in recipes}
+    for number in range(1, rounds + 1):
+        for name, recipe in recipes.items():
+            cost = apart(cost_here, recipe, data, scratch / "cost-run")
+            found[name].append(cost)
+            said = f"{cost['train_s']:.3f} s a training slice, {cost['peak_mb']:.0f} MB"
+            tell(f"round {number}/{rounds} {name}: {said}")
+    return found
+
+
+def summarise_costs(
+    rounds: Mapping[str, Sequence[Cost]],
+    references: Sequence[str],
+    operations_of: Mapping[str, Mapping[str, float]],
+) -> list[dict[str, Any]]:
+    """Take medians over the rounds, and ratios round by round.
+
+    Args:
+        rounds: By name, a cost a round.
+        references: Names to which ratios are given.
+        operations_of: By name, `gflop` and `parameters`.
+
+    Returns:
+        A row a name: medians, operations, and `of`, by reference the median ratio of each cost.
+    """
+    rows = []
+    for name, own in rounds.items():
+        middle = {key: statistics.median(cost[key] for cost in own) for key in own[0]}
+        ratios = {
+            reference: {
+                key: statistics.median(
+                    mine[key] / other[key]
+                    for mine, other in zip(own, rounds[reference], strict=True)
+                )
+                for key in own[0]
+            }
+            for reference in references
+        }
+        rows.append({"name": name, **middle, **operations_of[name], "of": ratios})
+    return rows

@@ -1,0 +1,285 @@
+"""The course of a contest: train what is not trained, measure what is not measured, keep little."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from petcast.contest.cost import apart, epoch_seconds, operations, seconds_a_slice, train_here
+from petcast.contest.entrants import Entrant
+from petcast.contest.thin import label_of
+from petcast.durable import exclusive, read_json, settle, write_json
+from petcast.errors import DataError, TrainingError, UsageError
+from petcast.evaluate import Evaluation, evaluate_run
+from petcast.evaluate.baselines import BLURRED_TRUTH, TRIVIAL
+from petcast.metrics.artefact import find_lattice
+from petcast.pairs import Pairs
+from petcast.recipe import Recipe, load_recipe
+
+RECORD_FILE = "contest.json"
+TRAINED_FILE = "trained.json"
+FORMAT = 1
+
+FREE = {"training.device", "engine.tensorboard", "engine.pairs"}
+"""Knobs in which the recipe of a finished run may differ from the one asked for."""
+
+REAL_LATTICE = "real_lattice"
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run of a contest.
+
+    Attributes:
+        entrant: Whose.
+        recipe: With the contest's epochs and this run's seed.
+        data: The pairs.
+        pairs: What they are called.
+        seed: Of the run.
+        run: Its folder.
+    """
+
+    entrant: Entrant
+    recipe: Recipe
+    data: Path
+    pairs: str
+    seed: int
+    run: Path
+
+    @property
+    def title(self) -> str:
+        """The run in words."""
+        return f"{self.entrant.name}, {self.pairs}, seed {self.seed}"
+
+
+def plan(
+    entrants: Sequence[Entrant],
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    seeds: int,
+    epochs: int,
+    common: Sequence[str] = (),
+) -> list[Task]:
+    """List the runs, all entrants' first seed before the second; twins run once.
+
+    Args:
+        entrants: Who takes part.
+        folders: Of pairs.
+        out: The contest's folder.
+        seeds: How many runs of each on each pairs.
+        epochs: Of each run.
+        common: Settings that all share.
+
+    Returns:
+        A task a run.
+
+    Raises:
+        UsageError: Two folders of pairs would have one name.
+    """
+    labels = [label_of(folder) for folder in folders]
+    same = twins(entrants, common)
+    if len(set(labels)) < len(labels):
+        raise UsageError(f"--data: two folders are called {labels}; put them under other names")
+    return [
+        Task(entrant, entrant.made(common, epochs, seed), data, label, seed,
+             out / label / entrant.folder / str(seed))
+        for seed in range(seeds)
+        for entrant in entrants
+        if entrant.name not in same
+        for data, label in zip(folders, labels, strict=True)
+    ]  # fmt: skip
+
+
+def twins(entrants: Sequence[Entrant], common: Sequence[str]) -> dict[str, str]:
+    """Find entrants whose recipe is an earlier one's: a line taken back that was not there.
+
+    Args:
+        entrants: Who takes part.
+        common: Settings that all share.
+
+    Returns:
+        The earlier entrant's name by the twin's.
+    """
+    seen: dict[str, str] = {}
+    firsts = {e.name: seen.setdefault(e.made(common, 1, 0).to_toml(), e.name) for e in entrants}
+    return {name: first for name, first in firsts.items() if name != first}
+
+
+def read_record(task: Task) -> Document | None:
+    """Read what a finished run came to.
+
+    Args:
+        task: The run.
+
+    Returns:
+        Its record; None where it is not finished.
+
+    Raises:
+        UsageError: It was made by another recipe.
+    """
+    path = task.run / RECORD_FILE
+    if not path.exists():
+        return None
+    differing = load_recipe(task.run / "recipe.toml").differences(task.recipe) - FREE
+    if differing:
+        raise UsageError(
+            f"{task.run} holds a finished run of another recipe ({', '.join(sorted(differing))} "
+            "differ); give another --out, or the settings that made it"
+        )
+    return dict(read_json(path))
+
+
+def follow(task: Task, *, keep_weights: bool = False) -> Document:
+    """Bring a run to its end, from wherever it is.
+
+    Args:
+        task: The run.
+        keep_weights: Keep those of the measured epoch; the state of training always goes.
+
+    Returns:
+        Its record.
+
+    Raises:
+        UsageError: It was begun with another recipe.
+    """
+    record = read_record(task)
+    if record is None:
+        task.run.mkdir(parents=True, exist_ok=True)
+        record = _finish(task)
+        write_json(task.run / RECORD_FILE, record)
+    _sweep(task.run, keep_weights)
+    return record
+
+
+def _finish(task: Task) -> Document:
+    common = {"format": FORMAT, "entrant": task.entrant.name, "pairs": task.pairs,
+              "seed": task.seed, "epochs": task.recipe.training.epochs}  # fmt: skip
+    marked = task.run / TRAINED_FILE
+    try:
+        if not marked.exists():
+            write_json(marked, apart(train_here, task.recipe, task.data, task.run))
+        measured = apart(measure_here, task.recipe, task.data, task.run)
+        return {**common, **read_json(marked), **measured}
+    except (TrainingError, DataError) as error:
+        if isinstance(error, DataError) and not marked.exists():
+            raise
+        return common | {"diverged": str(error).replace(str(task.run), task.run.name)}
+
+
+def measure_here(recipe: Recipe, data: Path, run: Path) -> Document:
+    """Evaluate a trained run and say what it costs; for a process of its own.
+
+    Args:
+        recipe: The run's.
+        data: Pairs with test patients.
+        run: The run's folder.
+
+    Returns:
+        `stages` and `trivial` with their metrics, `real_lattice`, and the costs.
+    """
+    evaluation = evaluate_run(data, run, device=recipe.training.device)
+    return {
+        "epoch": evaluation.about["epoch"],
+        "warnings": list(dict.fromkeys(finding.code for finding in evaluation.warnings)),
+        "stages": list(stages_of(evaluation)),
+        "trivial": {n: metrics_of(evaluation, n) for n in (*TRIVIAL, BLURRED_TRUTH)},
+        REAL_LATTICE: real_lattice(data),
+        "seconds_per_epoch": epoch_seconds(run),
+        "inference_seconds_per_slice": seconds_a_slice(data, run, recipe.training.device),
+        **operations(recipe.model, Pairs.open(data).index["preparation"]["size"]),
+    }
+
+
+def stages_of(evaluation: Evaluation) -> Iterator[Document]:
+    """Metrics of each stage, the last one last.
+
+    Args:
+        evaluation: Of a run.
+
+    Yields:
+        `stage`, counted from 1, `last`, and `metrics`.
+    """
+    model = str(evaluation.about["model"])
+    names = dict.fromkeys(row.name for row in evaluation.rows)
+    earlier = sorted(int(n.rsplit(" ", 1)[1]) for n in names if n.startswith(f"{model} / stage "))
+    for stage in earlier:
+        metrics = metrics_of(evaluation, f"{model} / stage {stage}")
+        yield {"stage": stage, "last": False, "metrics": metrics}
+    metrics = metrics_of(evaluation, model)
+    yield {"stage": len(earlier) + 1, "last": True, "metrics": metrics}
+
+
+def metrics_of(evaluation: Evaluation, name: str) -> dict[str, float]:
+    """All means of a row.
+
+    Args:
+        evaluation: Of a run.
+        name: Of the model, a stage or a trivial image.
+
+    Returns:
+        Means over the test patients, by region and metric as in "body/psnr".
+    """
+    return {f"{r.region}/{r.metric}": r.value for r in evaluation.rows if r.name == name}
+
+
+def real_lattice(data: Path) -> float:
+    """How much of a lattice the real PET itself seems to have.
+
+    Args:
+        data: Pairs with test patients.
+
+    Returns:
+        Mean over the test studies of the checkerboard index in dB.
+    """
+    studies = Pairs.open(data).studies("test")
+    found = (find_lattice(study.pet, np.asarray(study.regions) > 0) for study in studies)
+    return fmean(lattice.contrast_db for lattice in found)
+
+
+def _sweep(run: Path, keep_weights: bool) -> None:
+    for name in ("last",) if keep_weights else ("last", "best"):
+        settle(run / name)
+        shutil.rmtree(run / name, ignore_errors=True)
+
+
+def follow_all(
+    tasks: Sequence[Task], *, keep: str = "first", tell: Callable[[str], None] = print
+) -> list[Document]:
+    """Bring all runs to their end; those that another process works on are left to it.
+
+    Args:
+        tasks: The runs.
+        keep: Weights that stay: of the "first" seed, of "all", or "none".
+        tell: Receives a line a run.
+
+    Returns:
+        Records of the runs that are finished.
+    """
+    records = []
+    for number, task in enumerate(tasks, start=1):
+        there = read_record(task)
+        if there is None:
+            tell(f"{number}/{len(tasks)} {task.title}: {task.recipe.training.epochs} epochs")
+            there = _unless_taken(task, keep == "all" or (keep == "first" and not task.seed), tell)
+        if there is not None:
+            records.append(there)
+    return records
+
+
+def _unless_taken(task: Task, keep_weights: bool, tell: Callable[[str], None]) -> Document | None:
+    task.run.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(exclusive(task.run / ".contest.lock"))
+        except UsageError as error:
+            tell(f"  left out: {error}")
+            return None
+        return follow(task, keep_weights=keep_weights)

@@ -1,0 +1,158 @@
+"""What a contest leaves: tables, numbers and a figure in its folder."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import petcast
+from petcast.contest import tables
+from petcast.contest.cost import measure_costs, operations, summarise_costs
+from petcast.contest.course import Task, read_record, twins
+from petcast.contest.entrants import Contest
+from petcast.contest.figure import describe_quality, draw_quality
+from petcast.contest.thin import label_of, portion
+from petcast.durable import read_json, write_bytes, write_json, write_text
+from petcast.pairs import Pairs
+from petcast.study.figures import to_png, to_svg
+
+FORMAT = 1
+COST_FILE = "cost.json"
+
+Document = dict[str, Any]
+
+
+def write_results(
+    contest: Contest, tasks: Sequence[Task], out: Path, common: Sequence[str] = ()
+) -> str:
+    """Write tables and figure of the runs that are finished.
+
+    Args:
+        contest: Who takes part.
+        tasks: All runs of the contest.
+        out: Its folder.
+        common: Settings that all share.
+
+    Returns:
+        The tables as Markdown, also in OUT/contest.md; beside it contest.csv, contest.json,
+        quality-cost.svg and .png.
+    """
+    records = [record for task in tasks if (record := read_record(task)) is not None]
+    quiet = read_json(out / COST_FILE) if (out / COST_FILE).exists() else None
+    text = "\n\n".join(_parts(contest, records, quiet, tasks, common)) + "\n"
+    write_text(out / "contest.md", text)
+    write_text(out / "contest.csv", tables.rows_as_csv(records))
+    document = {"format": FORMAT, "petcast": petcast.__version__, "base": contest.base,
+                "entrants": [entrant.model_dump() for entrant in contest.entrants],
+                "runs": records, "cost": quiet}  # fmt: skip
+    write_json(out / "contest.json", document)
+    if records:
+        _draw(contest, records, quiet, tasks, out)
+    return text
+
+
+def _parts(
+    contest: Contest,
+    records: Sequence[Document],
+    quiet: Document | None,
+    tasks: Sequence[Task],
+    common: Sequence[str],
+) -> list[str]:
+    epochs = " and ".join(map(str, sorted({record["epochs"] for record in records}))) or "no"
+    parts = [
+        f"{len(records)} of {len(tasks)} runs, {epochs} epochs; whole "
+        "slices on the SUV window 0…10; the last epoch's weights, or where there are validation "
+        "patients the epoch that these chose; one or few test patients a direction.",
+        *(
+            f"{name} is the same recipe as {first}: left out."
+            for name, first in twins(contest.entrants, common).items()
+        ),
+        *tables.quality_tables(contest, records),
+        tables.against_published(contest, records),
+        tables.against_base(contest, records),
+        tables.stage_table(contest, records),
+        tables.training_cost_table(contest, records) if records else "",
+        tables.quiet_cost_table(quiet["rows"]) if quiet else "",
+    ]
+    return [part for part in parts if part]
+
+
+def _draw(
+    contest: Contest,
+    records: Sequence[Document],
+    quiet: Document | None,
+    tasks: Sequence[Task],
+    out: Path,
+) -> None:
+    slices = {task.pairs: _train_slices(task.data) for task in tasks}
+    drawn = quiet_epochs(records, quiet["rows"], slices) if quiet else records
+    words = "measured alone" if quiet else "beside other work, scoring included"
+    figure = draw_quality(contest, drawn, f"seconds of an epoch ({words})")
+    write_bytes(out / "quality-cost.svg", to_svg(figure))
+    write_bytes(out / "quality-cost.png", to_png(figure, 130))
+    write_text(out / "quality-cost.txt", describe_quality(contest, records) + "\n")
+
+
+def quiet_epochs(
+    records: Sequence[Document], rows: Sequence[Mapping[str, Any]], slices: Mapping[str, int]
+) -> list[Document]:
+    """Put the time that was measured alone in the place of the runs' own.
+
+    Args:
+        records: Of finished runs.
+        rows: What `summarise_costs` gave.
+        slices: To train on, by pairs.
+
+    Returns:
+        The records of those that were measured; `seconds_per_epoch` is of training alone.
+    """
+    seconds = {row["name"]: row["train_s"] for row in rows}
+    return [
+        record | {"seconds_per_epoch": seconds[record["entrant"]] * slices[record["pairs"]]}
+        for record in records
+        if record["entrant"] in seconds
+    ]
+
+
+def _train_slices(data: Path) -> int:
+    return sum(study.slices for study in Pairs.open(data).studies("train"))
+
+
+def write_cost(
+    contest: Contest,
+    data: Path,
+    out: Path,
+    *,
+    common: Sequence[str],
+    rounds: int,
+    slices: int,
+) -> str:
+    """Measure what each entrant costs, one after the other, and write OUT/cost.json.
+
+    Args:
+        contest: Who takes part.
+        data: Pairs to train a few steps on.
+        out: The contest's folder.
+        common: Settings that all share.
+        rounds: How often each is measured.
+        slices: An epoch's; whole batches, if the ratios are to hold for long epochs.
+
+    Returns:
+        The table as Markdown.
+    """
+    same = twins(contest.entrants, common)
+    recipes = {e.name: e.made(common, 1, 0) for e in contest.entrants if e.name not in same}
+    few = portion(data, out / "cost-pairs" / label_of(data) / str(slices), slices)
+    side = Pairs.open(few).index["preparation"]["size"]
+    began = os.getloadavg()[0]
+    found = measure_costs(recipes, few, out, rounds, tell=lambda line: print(line, flush=True))  # noqa: T201
+    counted = {name: operations(recipe.model, side) for name, recipe in recipes.items()}
+    rows = summarise_costs(found, [n for n in contest.references if n in found], counted)
+    write_json(out / COST_FILE, {
+        "rounds": found, "rows": rows, "slices": slices, "threads": torch.get_num_threads(),
+        "load": [began, os.getloadavg()[0]],
+    })  # fmt: skip
+    load = f"{torch.get_num_threads()} threads; the machine's load before was {began:.1f}"
+    return f"{tables.quiet_cost_table(rows)}\n\nMedians of {rounds} rounds, {load}.\n"
