@@ -70,7 +70,7 @@ def scores_of(data: Path, out: Path, settings: Sequence[str]) -> Scores:
 def last_scores(data: Path, out: Path) -> Scores:
     """On one window for all, whatever the variant's own."""
     synthesizer, _ = load_synthesizer(out, "last")
-    dataset = SliceDataset(Pairs.open(data).studies("test"), synthesizer.channels)
+    dataset = SliceDataset(Pairs.open(data).studies("test"), synthesizer.slices)
     sums = dict.fromkeys(METRICS, 0.0)
     for start in range(0, len(dataset), 8):
         batch = dataset.batch(range(start, min(start + 8, len(dataset))))

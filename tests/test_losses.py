@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from petcast import losses
+from petcast.metrics.similarity import ssim_map
 
 REAL, FAKE = torch.tensor([2.0, 0.5]), torch.tensor([-1.0, 3.0])
 
@@ -53,3 +54,52 @@ def test_the_pinball_loss_is_least_at_the_quantiles() -> None:
     levels = torch.tensor(losses.QUANTILES, dtype=torch.float64)
     expected = torch.quantile(sample.flatten(), levels)
     assert guess.flatten().tolist() == pytest.approx(expected.tolist(), abs=0.01)
+
+
+def test_charbonnier_is_smooth_at_zero_and_the_absolute_error_far_from_it() -> None:
+    x = torch.tensor([0.0, 0.5], requires_grad=True)
+    term = losses.charbonnier(x, torch.zeros(2))
+    term.backward()
+    assert term.item() == pytest.approx((math.hypot(0.5, 1e-3) - 1e-3) / 2)
+    assert x.grad is not None
+    assert x.grad.tolist() == pytest.approx([0.0, 0.5], abs=1e-5)
+
+
+def test_the_ssim_term_is_what_the_evaluator_measures_away_from_the_border() -> None:
+    truth, noise = torch.rand(2, 2, 40, 48, generator=torch.Generator().manual_seed(0))
+    prediction = (truth + 0.3 * noise).clamp(0, 1)
+    inner = ssim_map(prediction, truth, data_range=1.0)[:, 5:-5, 5:-5]
+    stacked = (image[:, None].expand(-1, 3, -1, -1) for image in (prediction, truth))
+    assert float(losses.ssim(*stacked)) == pytest.approx(1 - float(inner.mean()), abs=1e-5)
+    assert float(losses.ssim(truth, truth)) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_gradient_term_forgives_a_constant_and_not_a_blur() -> None:
+    step = torch.zeros(1, 1, 4, 4)
+    step[..., 2:] = 1
+    ramp = torch.tensor([0.0, 0.25, 0.75, 1.0]).expand(1, 1, 4, 4)
+    assert float(losses.gradient(step + 0.5, step)) == 0
+    assert float(losses.gradient(ramp, step)) == pytest.approx((0.25 + 0.5 + 0.25) / 3 / 2)
+
+
+@pytest.mark.parametrize("term", [losses.mse, losses.l1, losses.charbonnier])
+def test_weights_say_whose_errors_count(term) -> None:
+    target, prediction = torch.zeros(2, 1, 1, 1), torch.tensor([0.5, 0.0]).view(2, 1, 1, 1)
+    weight = torch.tensor([2.0, 0.0]).view(2, 1, 1, 1)
+    assert float(term(prediction, target, weight)) == pytest.approx(
+        2 * float(term(prediction, target))
+    )
+
+
+def test_voxel_weights_have_a_mean_of_one_and_favour_the_bright_and_the_lesions() -> None:
+    target = torch.tensor([0.0, 1.0, 1.0]).view(1, 3, 1, 1)
+    assert losses.voxel_weights(target, 0.0) is None
+    assert losses.voxel_weights(target, 0.0, None, 5.0) is None
+    uptake = losses.voxel_weights(target, 3.0)
+    assert uptake is not None
+    assert uptake.flatten().tolist() == pytest.approx([1 / 3, 4 / 3, 4 / 3])
+    wide = torch.zeros(1, 3, 1, 2)
+    marked = losses.voxel_weights(wide, 0.0, torch.tensor([[[[1.0, 0.0]]]]).expand_as(wide), 2.0)
+    assert marked is not None
+    assert marked[0, 0, 0].tolist() == pytest.approx([1.5, 0.5])
+    assert float(marked.mean()) == pytest.approx(1)

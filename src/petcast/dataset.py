@@ -1,11 +1,12 @@
 """Slices of the pairs, as batches of tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from petcast.errors import UsageError
@@ -23,11 +24,13 @@ class Batch:
         hu: CT in HU, one channel or the slice between its neighbours.
         suv: PET in SUV.
         body: True inside the body.
+        lesions: True inside lesions; None where nobody asked.
     """
 
     hu: Float[Tensor, "b c y x"]
     suv: Float[Tensor, "b y x"]
     body: Bool[Tensor, "b y x"]
+    lesions: Bool[Tensor, "b y x"] | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Move the batch.
@@ -38,21 +41,38 @@ class Batch:
         Returns:
             The batch on `device`.
         """
-        return Batch(
-            self.hu.to(device, non_blocking=True),
-            self.suv.to(device, non_blocking=True),
-            self.body.to(device, non_blocking=True),
-        )
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> "Batch":
+        """Put the batch where a copy to a GPU need not be waited for.
+
+        Returns:
+            The batch in pinned memory.
+        """
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        lesions = None if self.lesions is None else change(self.lesions)
+        return Batch(change(self.hu), change(self.suv), change(self.body), lesions)
 
 
 class SliceDataset:
-    """All slices of some studies; read from the memory maps as they are asked for."""
+    """All slices of some studies; read from the memory maps as they are asked for.
 
-    def __init__(self, studies: Sequence[PairedStudy], channels: int) -> None:
+    Args:
+        studies: The slices' studies.
+        channels: CT slices that one prediction wants: 1, or 3 with the neighbours.
+        lesions: Whether lesion masks are wanted; nothing is marked where a study has none.
+    """
+
+    def __init__(
+        self, studies: Sequence[PairedStudy], channels: int, *, lesions: bool = False
+    ) -> None:
         if channels not in (1, 3):
             raise UsageError(f"a CT is given as 1 slice or as 3 neighbours, not as {channels}")
         self._studies = list(studies)
         self._channels = channels
+        self._with_lesions = lesions
         self._places = [(s, z) for s, study in enumerate(studies) for z in range(study.slices)]
 
     def __len__(self) -> int:
@@ -73,6 +93,16 @@ class SliceDataset:
         pet = np.concatenate([study.pet for study in self._studies])
         body = np.concatenate([study.regions for study in self._studies]) >= BODY
         return torch.from_numpy(ct), torch.from_numpy(pet), torch.from_numpy(body)
+
+    def stored_lesions(self) -> Bool[Tensor, "n y x"] | None:
+        """Read all lesion masks.
+
+        Returns:
+            True inside lesions, in the order of `stored`; None where they are not wanted.
+        """
+        if not self._with_lesions:
+            return None
+        return torch.from_numpy(np.concatenate([_lesions(s, slice(None)) for s in self._studies]))
 
     def channels(self) -> Int[Tensor, "n c"]:
         """Say which slices of `stored` are each slice's channels.
@@ -100,10 +130,15 @@ class SliceDataset:
         hu = np.stack([ct_slices(self._studies[s].ct, z, self._channels) for s, z in places])
         suv = np.stack([self._studies[s].pet[z] for s, z in places])
         body = np.stack([self._studies[s].regions[z] for s, z in places]) >= BODY
+        lesions = None
+        if self._with_lesions:
+            marked = [_lesions(self._studies[s], slice(z, z + 1)) for s, z in places]
+            lesions = torch.from_numpy(np.concatenate(marked))
         return Batch(
             torch.from_numpy(hu.astype(np.float32)),
             torch.from_numpy(suv.astype(np.float32)),
             torch.from_numpy(body),
+            lesions,
         )
 
     def division(self, order: Int[Tensor, " n"] | None, size: int) -> list[list[int]]:
@@ -143,3 +178,9 @@ def ct_slices(ct: np.ndarray, z: int, channels: int) -> np.ndarray:
         return ct[z : z + 1]
     last = len(ct) - 1
     return np.stack([ct[max(z - 1, 0)], ct[z], ct[min(z + 1, last)]])
+
+
+def _lesions(study: PairedStudy, at: slice) -> NDArray[np.bool_]:
+    if study.lesions is None:
+        return np.zeros(study.regions[at].shape, dtype=bool)
+    return np.asarray(study.lesions[at] > 0)

@@ -82,7 +82,7 @@ def predict_slices(
     synthesizer = synthesizer.to(device).eval()
     batches = []
     with first_stages(synthesizer, stages):
-        for hu in hu_batches(ct_hu, synthesizer.channels, batch_size):
+        for hu in hu_batches(ct_hu, synthesizer.slices, batch_size):
             outputs = synthesizer(hu.to(device))
             kept = outputs[-1:] if last_only else outputs
             batches.append(torch.stack(kept).cpu().numpy())

@@ -9,6 +9,7 @@ import math
 import os
 import time
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,17 @@ class Training:
     def __init__(self, recipe: Recipe, pairs: Pairs, run: Path, world: World) -> None:
         self.recipe, self.run, self._world = recipe, run, world
         self.device = choose_device(recipe.training.device)
-        channels = 3 if recipe.model.input == "neighbours" else 1
         self.parts = {
             part: Feed(
-                SliceDataset(pairs.studies(part), channels), self.device, recipe.engine.pairs
+                SliceDataset(pairs.studies(part), recipe.model.slices, lesions=wanted),
+                self.device,
+                recipe.engine.pairs,
             )
-            for part in ("train", "validation", "test")
+            for part, wanted in {
+                "train": recipe.loss.lesions > 0,
+                "validation": False,
+                "test": False,
+            }.items()
         }
         if len(self.parts["train"]) < 2 * world.size:
             raise DataError("training needs at least two slices; see the split in pairs.json")
@@ -89,7 +95,7 @@ class Training:
             terms = self._train_epoch(epoch)
             self._epoch = epoch
             if self._world.first:
-                scores = {part: self._score(part) for part in ("validation", "test")}
+                scores = {part: self._score(part, epoch) for part in ("validation", "test")}
                 seconds = round(time.perf_counter() - started, 3)
                 row = {"epoch": epoch, "seconds": seconds, "train": terms, **scores}
                 self._keep(row)
@@ -110,10 +116,11 @@ class Training:
         sums: dict[str, Tensor] = {}
         division = feed.dataset.division(order, knobs.batch_size)
         for step, batch in enumerate(feed.batches(order, knobs.batch_size, self._world)):
-            self.learner.set_rate(epoch - 1 + (step + 0.5) / len(division))
+            self.learner.advance(epoch - 1 + (step + 0.5) / len(division))
             slices = batch
             if motions is not None:
                 slices = augment.move(batch, motions[self._world.part(division[step])])
+            slices = replace(slices, hu=augment.tint(self.recipe.augmentation, slices.hu))
             for name, value in self.learner.step(slices, len(division[step])).items():
                 sums[name] = sums[name] + value if name in sums else value
         means = {name: float(value) / len(division) for name, value in sums.items()}
@@ -121,9 +128,10 @@ class Training:
         return means
 
     @torch.inference_mode()
-    def _score(self, part: str) -> dict[str, float] | None:
-        feed = self.parts[part]
-        if not len(feed):
+    def _score(self, part: str, epoch: int) -> dict[str, float] | None:
+        feed, knobs = self.parts[part], self.recipe.training
+        due = epoch % knobs.score_every == 0 or epoch == knobs.epochs
+        if not (due and len(feed)):
             return None
         sums: dict[str, float] = {}
         counts: dict[str, int] = {}

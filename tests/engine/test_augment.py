@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from petcast.dataset import Batch
-from petcast.engine.augment import draw, move
+from petcast.engine.augment import draw, move, tint
 from petcast.recipe import AugmentationRecipe
 
 SIDE = 32
@@ -60,3 +60,29 @@ def test_draws_stay_within_the_knobs_and_come_again_with_the_seed() -> None:
     assert 1 / 1.1 - 1e-6 <= zoom.min() < 0.95 < 1.05 < zoom.max() <= 1 / 0.9 + 1e-6
     assert math.radians(9) < angle.abs().max() <= math.radians(10) + 1e-6
     assert 7.5 < motions[:, :, 2].abs().max() * 256 <= 8 + 1e-4
+
+
+def test_lesions_move_with_the_pet(batch: Batch) -> None:
+    marked = Batch(batch.hu, batch.suv, batch.body, batch.body)
+    moved = move(marked, affine(1, 0, 4 / SIDE, 0, 1, 0))
+    assert moved.lesions is not None
+    assert torch.equal(moved.lesions, moved.body)
+
+
+def test_a_tint_changes_each_slice_within_the_knobs_and_air_the_least() -> None:
+    hu = torch.full((400, 3, 2, 2), 40.0)
+    hu[..., 0] = -1024
+    torch.manual_seed(0)
+    changed = tint(AugmentationRecipe(hu_scale=0.05, hu_shift=20), hu) - hu
+    assert torch.equal(changed[:, 0], changed[:, 2])
+    air, tissue = changed[:, 0, 0, 0], changed[:, 0, 0, 1]
+    assert 19 < air.abs().max() <= 20 + 1e-3
+    assert 50 < (tissue - air).abs().max() <= 1064 * 0.05 + 1e-3
+    assert tint(AugmentationRecipe(flip=1), hu) is hu
+
+
+def test_noise_is_of_another_strength_in_each_slice() -> None:
+    torch.manual_seed(0)
+    noise = tint(AugmentationRecipe(hu_noise=30), torch.zeros(200, 1, 64, 64)).std(dim=(1, 2, 3))
+    assert 0 < noise.min() < 3
+    assert 27 < noise.max() < 31

@@ -154,7 +154,7 @@ def test_the_rate_is_set_for_both_optimisers() -> None:
     knobs = recipe(adversarial=0.01)
     cosine = OptimizerRecipe(schedule="cosine", warmup_epochs=1)
     learner = Learner(knobs.model_copy(update={"optimizer": cosine}), CPU)
-    learner.set_rate(0.5)
+    learner.advance(0.5)
     rates = {adam.param_groups[0]["lr"] for adam in (learner._adam, learner._judge_adam)}
     assert rates == {0.0005}
 
@@ -187,3 +187,65 @@ def test_the_discriminator_sees_the_middle_quantile_alone(batch: Batch) -> None:
     learner._game.register_forward_hook(lambda _, given, __: seen.append(given[2]))
     assert {"pinball", "adversarial"} <= set(learner.step(batch))
     assert torch.equal(seen[0][:, 0], seen[0][:, 2])
+
+
+def better(**training) -> Recipe:
+    return Recipe(
+        model=ModelRecipe(
+            name="Stage02", upsampling="bilinear", ct_in_stages=True, residual=True, dropout=0.0
+        ),
+        loss=LossRecipe(mse=1.0, l1=1.0, adversarial=0.0, stages="all"),
+        optimizer=OptimizerRecipe(name="adamw", weight_decay=0.1),
+        training=TrainingRecipe(epochs=4, **training),
+    )
+
+
+def weights(learner: Learner, stage: int) -> list[torch.Tensor]:
+    chain = learner.synthesizer.generator.chain
+    return [value.clone() for value in chain[stage].state_dict().values()]
+
+
+def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("turn", [0, 1])
+def test_greedy_stages_learn_one_after_the_other(batch: Batch, turn: int) -> None:
+    learner = Learner(better(order="greedy"), CPU)
+    learner.synthesizer.train()
+    before = [weights(learner, stage) for stage in (0, 1)]
+    learner.advance(2 * turn + 0.5)
+    learner.step(batch)
+    changed = [not same(before[stage], weights(learner, stage)) for stage in (0, 1)]
+    assert changed == [turn == 0, turn == 1]
+    with learner.scoring() as synthesizer:
+        assert len(synthesizer(batch.hu)) == 2
+
+
+def test_joint_stages_learn_together_and_weights_decay(batch: Batch) -> None:
+    learner = Learner(better(), CPU)
+    before = [weights(learner, stage) for stage in (0, 1)]
+    learner.advance(0.5)
+    learner.step(batch)
+    assert [same(before[stage], weights(learner, stage)) for stage in (0, 1)] == [False, False]
+    assert isinstance(learner._adam, torch.optim.AdamW)
+    assert learner._adam.param_groups[0]["weight_decay"] == 0.1
+
+
+def test_every_term_is_counted_with_its_weight(batch: Batch) -> None:
+    knobs = {"mse": 1.0, "l1": 2.0, "charbonnier": 3.0, "ssim": 0.5, "gradient": 4.0}
+    learner = Learner(Recipe(loss=LossRecipe(**knobs, adversarial=0.0)), CPU)
+    terms = {name: float(value) for name, value in learner.step(batch).items()}
+    assert terms.keys() == knobs.keys() | {"loss"}
+    assert terms["loss"] == pytest.approx(sum(knobs[name] * terms[name] for name in knobs))
+
+
+def test_lesions_count_more_where_they_are_marked(batch: Batch) -> None:
+    lesions = torch.zeros_like(batch.body)
+    lesions[:, :8] = True
+    marked = Batch(batch.hu, torch.zeros_like(batch.suv), batch.body, lesions)
+    knobs = Recipe(model=ModelRecipe(dropout=0.0), loss=LossRecipe(lesions=1e6, adversarial=0.0))
+    learner = Learner(knobs, CPU)
+    [output] = copy.deepcopy(learner.synthesizer).train().stages(marked.hu)
+    inside = output[:, :, :8].square().mean()
+    assert float(learner.step(marked)["mse"]) == pytest.approx(inside.item(), rel=1e-3)

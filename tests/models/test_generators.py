@@ -105,7 +105,7 @@ def test_the_wrong_number_of_slices_is_refused(wanted: str, slices: int) -> None
     with torch.device("meta"):
         synthesizer = Synthesizer(ModelRecipe(input=wanted))
         hu = torch.empty(1, slices, 256, 256)
-    if slices == synthesizer.channels:
+    if slices == synthesizer.slices:
         assert synthesizer(hu)[0].shape == (1, 256, 256)
     else:
         with pytest.raises(UsageError, match=f"not {slices}"):

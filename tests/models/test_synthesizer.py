@@ -40,7 +40,7 @@ def test_every_stage_is_returned_and_evaluation_is_deterministic(synthesizer: Sy
 @pytest.mark.parametrize(("name", "channels"), [("replicate", 1), ("neighbours", 3)])
 def test_the_recipe_says_how_many_slices_are_wanted(name: str, channels: int) -> None:
     with torch.device("meta"):
-        assert Synthesizer(ModelRecipe(input=name)).channels == channels
+        assert Synthesizer(ModelRecipe(input=name)).slices == channels
 
 
 def test_of_quantiles_the_middle_one_is_the_image(monkeypatch) -> None:

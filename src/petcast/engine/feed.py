@@ -41,6 +41,8 @@ class Feed:
         if self.resident:
             self._ct, self._pet, self._body = (t.to(device) for t in dataset.stored())
             self._channels = dataset.channels().to(device)
+            lesions = dataset.stored_lesions()
+            self._lesions = None if lesions is None else lesions.to(device)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -66,7 +68,8 @@ class Feed:
 
     def _gathered(self, places: Sequence[int]) -> Batch:
         at = torch.tensor(places, device=self.device)
-        return Batch(self._ct[self._channels[at]].float(), self._pet[at], self._body[at])
+        lesions = None if self._lesions is None else self._lesions[at]
+        return Batch(self._ct[self._channels[at]].float(), self._pet[at], self._body[at], lesions)
 
     def _read_ahead(self, parts: Sequence[Sequence[int]]) -> Iterator[Batch]:
         with ThreadPoolExecutor(1, "petcast-feed") as reader:
@@ -80,9 +83,7 @@ class Feed:
 
     def _read(self, places: Sequence[int]) -> Batch:
         batch = self.dataset.batch(places)
-        if self.device.type == "cuda":  # only from there is a copy that nobody waits for
-            return Batch(batch.hu.pin_memory(), batch.suv.pin_memory(), batch.body.pin_memory())
-        return batch
+        return batch.pinned() if self.device.type == "cuda" else batch
 
 
 def _free_bytes(device: torch.device) -> int:

@@ -24,15 +24,19 @@ from petcast.engine.opponent import rewrite_discriminator
 from petcast.engine.parallel import ALONE, World, spread, synchronise_norms
 from petcast.engine.recompute import recomputed
 from petcast.engine.rewrites import rewrite
-from petcast.engine.schedule import MovingAverage, rate_factor
+from petcast.engine.schedule import MovingAverage, rate_factor, stage_span
 from petcast.errors import UsageError
 from petcast.models import Discriminator, Synthesizer
-from petcast.models.cascade import Cascade
 from petcast.models.describe import count_parameters
+from petcast.models.dsggan import DSGGAN
 from petcast.models.initialise import initialise
 from petcast.recipe import Recipe
 
 RAW, JUDGE, AVERAGE = "raw/", "discriminator/", "average.steps"
+ALWAYS = ("mse", "l1")
+"""Terms that are written down whatever they weigh."""
+WEIGHTED = ("mse", "l1", "charbonnier")
+"""Terms in which some voxels may count more than others."""
 
 
 class Learner:
@@ -59,8 +63,11 @@ class Learner:
         torch.manual_seed(recipe.training.seed)
         self.synthesizer = Synthesizer(recipe.model)
         self.parameters = count_parameters(self.synthesizer)
+        if recipe.training.order == "greedy" and world.size > 1:
+            raise UsageError('training.order = "greedy" trains in one process; leave torchrun off')
         adversarial = recipe.loss.adversarial > 0
-        self.discriminator = Discriminator() if adversarial else None
+        channels = recipe.model.channels + 3
+        self.discriminator = Discriminator(channels=channels) if adversarial else None
         if self.discriminator is not None:
             initialise(self.discriminator, recipe.model.initialisation)
         self._stages = self._prepared_generator(side)
@@ -80,14 +87,14 @@ class Learner:
     def _prepared_generator(self, side: int) -> nn.Module:
         knobs, generator = self.recipe.engine, self.synthesizer.generator
         if knobs.recompute:
-            if type(generator) is not Cascade:
+            if isinstance(generator, DSGGAN):
                 raise UsageError(
                     f"engine.recompute runs the stages of a cascade again; {self.recipe.model.name}"
                     " is none: leave it off"
                 )
             generator.run_stage = recomputed
         if knobs.rewrites:
-            rewrite(generator, side)
+            rewrite(generator, side, self.recipe.model.channels)
         self._settled(self.synthesizer)
         stages: nn.Module = _Stages(self.synthesizer)
         if knobs.compile:
@@ -107,18 +114,34 @@ class Learner:
     def _new_adam(self, module: nn.Module) -> torch.optim.Adam:
         knobs = self.recipe.optimizer
         learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        return torch.optim.Adam(learned, lr=knobs.learning_rate, betas=knobs.betas, fused=True)
+        shared: dict[str, Any] = {"lr": knobs.learning_rate, "betas": knobs.betas, "fused": True}
+        if knobs.name == "adamw":
+            return torch.optim.AdamW(learned, weight_decay=knobs.weight_decay, **shared)
+        return torch.optim.Adam(learned, **shared)
 
-    def set_rate(self, epochs_done: float) -> None:
-        """Set the learning rate of the next step.
+    def advance(self, epochs_done: float) -> None:
+        """Set the learning rate of the next step, and which stage it is for.
 
         Args:
             epochs_done: With fractions.
         """
-        knobs = self.recipe.optimizer
-        factor = rate_factor(knobs, epochs_done, self.recipe.training.epochs)
+        knobs, epochs = self.recipe.optimizer, float(self.recipe.training.epochs)
+        if self.recipe.training.order == "greedy":
+            stage, epochs_done, epochs = stage_span(
+                epochs_done, epochs, len(self.synthesizer.generator.chain)
+            )
+            self._train_only(stage)
+        factor = rate_factor(knobs, epochs_done, epochs)
         for adam in (self._adam, self._judge_adam) if self._game is not None else (self._adam,):
             adam.param_groups[0]["lr"] = knobs.learning_rate * factor
+
+    def _train_only(self, stage: int) -> None:
+        """Freeze all stages but one: earlier ones predict as they will, later ones do not run."""
+        generator = self.synthesizer.generator
+        generator.limit = stage + 1
+        for place, network in enumerate(generator.chain):
+            network.requires_grad_(place == stage)
+            network.train(place == stage)
 
     def step(self, batch: Batch, slices: int | None = None) -> dict[str, Tensor]:
         """Learn from one batch.
@@ -138,8 +161,8 @@ class Learner:
         with self._precision():
             outputs = [stage.to(self.dtype) for stage in self._stages(hu)]
         stages = [self._image(output) for output in outputs]
-        terms, push = self._generator_terms(pet, stages), None
-        loss = self.recipe.loss.mse * terms["mse"] + self.recipe.loss.l1 * terms["l1"]
+        terms, push = self._generator_terms(pet, stages, batch.lesions), None
+        loss = torch.stack([self.recipe.loss.terms[name] * terms[name] for name in terms]).sum()
         if self.synthesizer.gives_quantiles:
             terms["pinball"] = self._pinball(pet, outputs)
             loss = loss + terms["pinball"]
@@ -171,12 +194,20 @@ class Learner:
     def _supervised(self, stages: list[Tensor]) -> list[Tensor]:
         return stages if self.recipe.loss.stages == "all" else stages[-1:]
 
-    def _generator_terms(self, pet: Tensor, stages: list[Tensor]) -> dict[str, Tensor]:
-        supervised = self._supervised(stages)
-        return {
-            "mse": torch.stack([losses.mse(stage, pet) for stage in supervised]).mean(),
-            "l1": torch.stack([losses.l1(stage, pet) for stage in supervised]).mean(),
-        }
+    def _generator_terms(
+        self, pet: Tensor, stages: list[Tensor], lesions: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Each term that counts, and the two that are always looked at; the mean over stages."""
+        knobs, supervised = self.recipe.loss, self._supervised(stages)
+        marks = None if lesions is None else lesions[:, None].to(pet.dtype).expand_as(pet)
+        weight = losses.voxel_weights(pet, knobs.uptake, marks, knobs.lesions)
+        means = {}
+        for name, counts in knobs.terms.items():
+            if counts or name in ALWAYS:
+                further = (weight,) if name in WEIGHTED else ()
+                values = [getattr(losses, name)(stage, pet, *further) for stage in supervised]
+                means[name] = torch.stack(values).mean()
+        return means
 
     def _step_discriminator(
         self, ct: Tensor, pet: Tensor, last: Tensor, weight: float
@@ -221,6 +252,7 @@ class Learner:
             The synthesizer, in evaluation mode.
         """
         self.synthesizer.eval()
+        self.synthesizer.generator.limit = None
         with self._average.in_place() if self._average is not None else nullcontext():
             yield self.synthesizer
 

@@ -98,12 +98,13 @@ class PhasedTransposed(nn.Module):
         return functional.pixel_shuffle(phases, 2)[:, :, 1:-1, 1:-1]
 
 
-def rewrite(generator: nn.Module, side: int) -> None:
+def rewrite(generator: nn.Module, side: int, channels: int = 3) -> None:
     """Replace what has a faster form at this size; the generator is changed in place.
 
     Args:
-        generator: Takes (b, 3, side, side).
+        generator: Takes (b, channels, side, side).
         side: Voxels along x and y; at another size the generator must not be used any more.
+        channels: Of its input.
 
     Example:
         >>> from petcast.models.cascade import Stage
@@ -112,7 +113,7 @@ def rewrite(generator: nn.Module, side: int) -> None:
         >>> type(stage.encoders[7][1]).__name__
         'InnerConvolution'
     """
-    for convolution, met in _input_sides(generator, side).items():
+    for convolution, met in _input_sides(generator, side, channels).items():
         faster = _faster(convolution, met)
         if faster is not None:
             _replace(generator, convolution, faster)
@@ -134,7 +135,7 @@ def _halves(convolution: nn.Conv2d | nn.ConvTranspose2d) -> bool:
     return shape == (KERNEL, STRIDE, PADDING) and convolution.groups == 1
 
 
-def _input_sides(generator: nn.Module, side: int) -> dict[nn.Module, int]:
+def _input_sides(generator: nn.Module, side: int, channels: int) -> dict[nn.Module, int]:
     """The side of the maps that each convolution meets; found on a copy without memory."""
     import copy
 
@@ -146,7 +147,7 @@ def _input_sides(generator: nn.Module, side: int) -> dict[nn.Module, int]:
                 lambda _, inputs, name=name: met.update({name: inputs[0].shape[-1]})
             )
     with torch.no_grad():
-        copied(torch.empty(1, 3, side, side, device="meta"))
+        copied(torch.empty(1, channels, side, side, device="meta"))
     return {generator.get_submodule(name): size for name, size in met.items()}
 
 

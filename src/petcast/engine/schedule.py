@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from petcast.recipe import OptimizerRecipe
 
 
-def rate_factor(knobs: OptimizerRecipe, epochs_done: float, epochs: int) -> float:
+def rate_factor(knobs: OptimizerRecipe, epochs_done: float, epochs: float) -> float:
     """Say by what the learning rate is multiplied.
 
     Args:
@@ -32,6 +32,26 @@ def rate_factor(knobs: OptimizerRecipe, epochs_done: float, epochs: int) -> floa
     falling = max(epochs - knobs.warmup_epochs, 1e-9)
     share = min(1.0, (epochs_done - knobs.warmup_epochs) / falling)
     return round(0.5 * (1 + math.cos(math.pi * share)), 12)
+
+
+def stage_span(epochs_done: float, epochs: float, stages: int) -> tuple[int, float, float]:
+    """Say which stage has its turn, where stages are trained one after the other.
+
+    Args:
+        epochs_done: So far, with fractions.
+        epochs: Altogether; each stage has an equal share.
+        stages: How many there are.
+
+    Returns:
+        The stage, counted from 0; epochs done of its share; its share.
+
+    Example:
+        >>> stage_span(7.5, 12, 3)
+        (1, 3.5, 4.0)
+    """
+    share = epochs / stages
+    stage = min(int(epochs_done / share), stages - 1)
+    return stage, epochs_done - stage * share, share
 
 
 class MovingAverage:

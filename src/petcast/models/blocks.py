@@ -1,12 +1,14 @@
 """The three blocks of the paper: encoder (Eq. 2), decoder (Eq. 4), visual block (Eq. 5).
 
-All convolutions are 4×4 with stride 2 and padding 1: an encoder halves the sides, a decoder
-doubles them. A convolution has a bias exactly where no batch normalisation follows it; with
-that rule, and no other, the parameters are those of Table 2.
+As published, all convolutions are 4×4 with stride 2 and padding 1: an encoder halves the sides, a
+decoder doubles them. A convolution has a bias exactly where no batch normalisation follows it;
+with that rule, and no other, the parameters are those of Table 2.
 """
 
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from petcast.models.upsample import Upsampling, upsample
 
 LEAK = 0.2
 """Slope of the encoders' LeakyReLU below zero; the paper leaves N open, this is pix2pix's."""
@@ -37,14 +39,22 @@ class Decoder(nn.Sequential):
         inputs: Channels in, the skip's included.
         outputs: Channels out.
         dropout: The rate d; 0 leaves Drop out.
+        upsampling: The paper's T, or what stands in its place.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        dropout: float = 0.0,
+        upsampling: Upsampling = "transposed",
+    ) -> None:
         super().__init__(
-            nn.ReLU(),                                                               # N
-            nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False),  # T, Eq. 3
-            nn.BatchNorm2d(outputs),                                                 # B
-            *([nn.Dropout(dropout)] if dropout else []),                             # Drop
+            nn.ReLU(),                                            # N
+            upsample(inputs, outputs, upsampling, bias=False),    # T, Eq. 3
+            nn.BatchNorm2d(outputs),                              # B
+            *([nn.Dropout(dropout)] if dropout else []),          # Drop
         )  # fmt: skip
 
 
@@ -54,12 +64,13 @@ class VisualBlock(nn.Sequential):
     Args:
         inputs: Channels in, the skip's included.
         outputs: Channels of the image.
+        upsampling: The paper's T, or what stands in its place.
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, upsampling: Upsampling = "transposed") -> None:
         super().__init__(
-            nn.Tanh(),                                                   # N
-            nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1),  # T, Eq. 3
+            nn.Tanh(),                              # N
+            upsample(inputs, outputs, upsampling),  # T, Eq. 3
         )  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 """The paper's cascade: Table 1's stage, one to ten times (section 3.1)."""
 
 from collections.abc import Callable
-from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -9,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from petcast.models.blocks import Decoder, Encoder, VisualBlock, require_multiple
+from petcast.models.upsample import Upsampling
 
 
 class Row(NamedTuple):
@@ -52,22 +52,39 @@ class Stage(nn.Module):
 
     Args:
         dropout: Rate in the decoders whose row has one; the paper's 0.5.
+        inputs: Channels of its input; the paper's 3.
+        upsampling: How decoders and visual block double the size.
     """
 
-    def __init__(self, dropout: float = PAPER_DROPOUT) -> None:
+    def __init__(
+        self,
+        dropout: float = PAPER_DROPOUT,
+        inputs: int = ENCODERS[0].input,
+        upsampling: Upsampling = "transposed",
+    ) -> None:
         super().__init__()
+        channels = {ENCODERS[0].name: inputs}
         without_norm = {ENCODERS[0].name, ENCODERS[-1].name}
         self.encoders = nn.ModuleList(
-            Encoder(row.input, row.output, normalise=row.name not in without_norm)
+            Encoder(
+                channels.get(row.name, row.input),
+                row.output,
+                normalise=row.name not in without_norm,
+            )
             for row in ENCODERS
         )
         self.decoders = nn.ModuleList(
-            Decoder(row.input, row.output, dropout=dropout if row.dropout else 0.0)
+            Decoder(
+                row.input,
+                row.output,
+                dropout=dropout if row.dropout else 0.0,
+                upsampling=upsampling,
+            )
             for row in DECODERS
         )
-        self.visual = VisualBlock(VISUAL.input, VISUAL.output)
+        self.visual = VisualBlock(VISUAL.input, VISUAL.output, upsampling=upsampling)
 
-    def forward(self, x: Float[Tensor, "b 3 y x"]) -> Float[Tensor, "b 3 y x"]:
+    def forward(self, x: Float[Tensor, "b c y x"]) -> Float[Tensor, "b 3 y x"]:
         """Run the stage.
 
         Args:
@@ -120,6 +137,14 @@ class Cascade(nn.Module):
         self.run_stage: Callable[[nn.Module, Tensor], Tensor] = run_plainly
         self.limit: int | None = None
 
+    def running(self) -> list[nn.Module]:
+        """The stages that run.
+
+        Returns:
+            The first `limit` of the chain, or all of it.
+        """
+        return list(self.chain)[: self.limit]
+
     def forward(self, x: Float[Tensor, "b 3 y x"]) -> list[Float[Tensor, "b 3 y x"]]:
         """Run all stages, or the first `limit`.
 
@@ -131,7 +156,7 @@ class Cascade(nn.Module):
             use them.
         """
         outputs = []
-        for stage in islice(self.chain, self.limit):
+        for stage in self.running():
             x = self.run_stage(stage, x)
             outputs.append(x)
         return outputs

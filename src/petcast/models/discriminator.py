@@ -19,12 +19,13 @@ class Discriminator(nn.Module):
 
     Args:
         width: Channels of the first layer.
+        channels: Of the CT and the PET together.
     """
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: int = 64, channels: int = 6) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(6, width, 4, stride=2, padding=1),
+            nn.Conv2d(channels, width, 4, stride=2, padding=1),
             nn.LeakyReLU(LEAK),
             *_block(width, 2 * width, stride=2),
             *_block(2 * width, 4 * width, stride=2),
@@ -33,7 +34,7 @@ class Discriminator(nn.Module):
         )
 
     def forward(
-        self, ct: Float[Tensor, "b 3 y x"], pet: Float[Tensor, "b 3 y x"]
+        self, ct: Float[Tensor, "b c y x"], pet: Float[Tensor, "b 3 y x"]
     ) -> Float[Tensor, "b 1 rows columns"]:
         """Judge images.
 

@@ -4,6 +4,9 @@ from typing import Literal
 
 from torch import nn
 
+from petcast.models.refinement import Refinement
+from petcast.models.upsample import PixelShuffle
+
 DEVIATION = 0.02
 
 
@@ -23,6 +26,11 @@ def initialise(network: nn.Module, form: Literal["torch", "normal"]) -> nn.Modul
     """
     if form == "normal":
         network.apply(_draw)
+        for module in network.modules():  # what must begin alike, or as nothing, still does
+            if isinstance(module, PixelShuffle):
+                module.begin_alike()
+            if isinstance(module, Refinement) and module.residual:
+                module.begin_as_identity()
     return network
 
 

@@ -25,30 +25,31 @@ class Synthesizer(nn.Module):
         self.generator = build_generator(recipe)
 
     @property
-    def channels(self) -> int:
+    def slices(self) -> int:
         """CT slices that one prediction wants: 1, or 3 with the neighbours."""
-        return 3 if self.recipe.input == "neighbours" else 1
+        return self.recipe.slices
 
-    def normalise(self, hu: Float[Tensor, "b c y x"]) -> Float[Tensor, "b 3 y x"]:
-        """Map HU to [0, 1] and fill the generator's three channels.
+    def normalise(self, hu: Float[Tensor, "b c y x"]) -> Float[Tensor, "b d y x"]:
+        """Map HU to [0, 1] and fill the generator's channels.
 
         Args:
             hu: One slice, or a slice between its neighbours, in HU.
 
         Returns:
-            Three channels; HU outside the window are clipped.
+            Three channels, or nine: window by window; HU outside a window are clipped.
 
         Raises:
-            UsageError: The number of slices is not `channels`.
+            UsageError: The number of slices is not `slices`.
         """
-        if hu.shape[1] != self.channels:
+        if hu.shape[1] != self.slices:
             raise UsageError(
-                f"a model with input = {self.recipe.input!r} takes {self.channels} CT slice(s) a "
+                f"a model with input = {self.recipe.input!r} takes {self.slices} CT slice(s) a "
                 f"prediction, not {hu.shape[1]}"
             )
-        low, high = self.recipe.hu_window
-        scaled = ((hu - low) / (high - low)).clamp(0, 1)
-        return scaled.expand(-1, 3, -1, -1)
+        if self.recipe.input.endswith("windows"):
+            windows = self.recipe.hu_window, self.recipe.lung_window, self.recipe.soft_window
+            return torch.cat([_scaled(hu, window) for window in windows], dim=1)
+        return _scaled(hu, self.recipe.hu_window).expand(-1, 3, -1, -1)
 
     def target(self, suv: Float[Tensor, "b y x"]) -> Float[Tensor, "b 3 y x"]:
         """Map a PET to the scale that the generator is trained on.
@@ -59,9 +60,7 @@ class Synthesizer(nn.Module):
         Returns:
             [0, 1], the same in all three channels; SUV outside the window are clipped.
         """
-        low, high = self.recipe.suv_window
-        scaled = ((suv - low) / (high - low)).clamp(0, 1)
-        return scaled.unsqueeze(1).expand(-1, 3, -1, -1)
+        return _scaled(suv, self.recipe.suv_window).unsqueeze(1).expand(-1, 3, -1, -1)
 
     @property
     def gives_quantiles(self) -> bool:
@@ -123,3 +122,8 @@ class Synthesizer(nn.Module):
     def _in_suv(self, normalised: Tensor) -> Tensor:
         low, high = self.recipe.suv_window
         return torch.clamp(low + normalised * (high - low), min=0.0)
+
+
+def _scaled(values: Tensor, window: tuple[float, float]) -> Tensor:
+    low, high = window
+    return ((values - low) / (high - low)).clamp(0, 1)

@@ -1,19 +1,11 @@
-"""Every knob there is.
+"""Every knob there is, section by section.
 
-A recipe is a TOML file. A missing knob takes its default, an unknown one is refused. What the
-paper states is the default; what it leaves open is chosen here, and says so.
+What the paper states is the default; what it leaves open is chosen here, and says so.
 """
 
-import tomllib
-from collections.abc import Mapping, Sequence
-from importlib.resources import files
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
-import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from petcast.errors import RecipeError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 GeneratorName = Literal[
     "Stage01", "Stage02", "Stage03", "Stage04", "Stage05", "Stage06", "Stage07", "Stage08",
@@ -80,31 +72,67 @@ class ModelRecipe(Knobs):
 
     Attributes:
         name: One of the paper's thirteen generators.
-        input: One slice in all three channels, as published, or the slice with its neighbours.
+        input: One slice in all three channels, as published; the slice with its neighbours; the
+            slice in three windows; or all three slices in all three windows, nine channels.
         output: What the three output channels are: one image, as published (its mean is taken),
             or the 5 %, 50 % and 95 % quantiles of the PET, of which the middle one is the image.
             Quantiles learn from the pinball loss, too, as often as `loss.stages` says.
+        upsampling: How a StageNN doubles the size: by transposed convolutions, as published; by
+            bilinear interpolation and a convolution; by pixel shuffle.
+        ct_in_stages: Later stages of a StageNN see the CT beside the PET before them.
+        residual: Later stages of a StageNN add a correction to the PET before them.
         dropout: Rate in decoders 1-3 (Table 1).
         initialisation: PyTorch's own, or "normal" as in pix2pix, N(0, 0.02²); of the
             discriminator, too. Not stated in the paper.
         hu_window: HU mapped to 0 and 1; not stated in the paper.
+        lung_window: The second window, where `input` asks for windows.
+        soft_window: The third one.
         suv_window: SUV mapped to 0 and 1; not stated in the paper.
     """
 
     name: GeneratorName = "Stage01"
-    input: Literal["replicate", "neighbours"] = "replicate"
+    input: Literal["replicate", "neighbours", "windows", "neighbours-windows"] = "replicate"
     output: Literal["replicate", "quantiles"] = "replicate"
+    upsampling: Literal["transposed", "bilinear", "pixel-shuffle"] = "transposed"
+    ct_in_stages: bool = False
+    residual: bool = False
     dropout: Fraction = 0.5
     initialisation: Literal["torch", "normal"] = "torch"
     hu_window: Window = (-1000.0, 1000.0)
+    lung_window: Window = (-1350.0, 150.0)
+    soft_window: Window = (-160.0, 240.0)
     suv_window: Window = (0.0, 10.0)
+
+    @property
+    def slices(self) -> int:
+        """CT slices that one prediction wants."""
+        return 3 if self.input.startswith("neighbours") else 1
+
+    @property
+    def channels(self) -> int:
+        """Channels of the generator's input."""
+        return 9 if self.input == "neighbours-windows" else 3
 
     @model_validator(mode="after")
     def _windows_are_open(self) -> Self:
-        for name in ("hu_window", "suv_window"):
+        for name in ("hu_window", "lung_window", "soft_window", "suv_window"):
             low, high = getattr(self, name)
             if not low < high:
                 raise ValueError(f"{name} = [{low}, {high}]: the first must be below the second")
+        return self
+
+    @model_validator(mode="after")
+    def _baselines_are_as_published(self) -> Self:
+        if self.name.startswith("Stage"):
+            return self
+        changed = {
+            "upsampling": self.upsampling != "transposed",
+            "ct_in_stages": self.ct_in_stages,
+            "residual": self.residual,
+            "input": self.channels != 3,
+        }
+        if wrong := [knob for knob, differs in changed.items() if differs]:
+            raise ValueError(f"{', '.join(wrong)}: only StageNN knows this, not {self.name}")
         return self
 
 
@@ -114,6 +142,12 @@ class LossRecipe(Knobs):
     Attributes:
         mse: Weight of the mean squared error.
         l1: Weight of the mean absolute error.
+        charbonnier: Weight of the smoothed absolute error.
+        ssim: Weight of 1 − SSIM.
+        gradient: Weight of the difference of the gradients' sizes.
+        uptake: How much more a voxel at the window's upper end weighs in `mse`, `l1` and
+            `charbonnier` than one at its lower end.
+        lesions: How much more voxels in lesions weigh there, where pairs have lesion masks.
         adversarial: Weight of the adversarial term; 0 leaves the discriminator out. Not stated
             in the paper.
         adversarial_form: Binary cross-entropy, least squares or hinge. Not stated in the paper.
@@ -122,47 +156,88 @@ class LossRecipe(Knobs):
 
     mse: NotNegative = 1.0
     l1: NotNegative = 0.0
+    charbonnier: NotNegative = 0.0
+    ssim: NotNegative = 0.0
+    gradient: NotNegative = 0.0
+    uptake: NotNegative = 0.0
+    lesions: NotNegative = 0.0
     adversarial: NotNegative = 0.01
     adversarial_form: Literal["bce", "least-squares", "hinge"] = "bce"
     stages: Literal["last", "all"] = "last"
 
     @model_validator(mode="after")
     def _something_to_minimise(self) -> Self:
-        if self.mse == self.l1 == self.adversarial == 0:
-            raise ValueError("mse, l1 and adversarial are all 0: nothing to minimise")
+        if not any((*self.terms.values(), self.adversarial)):
+            raise ValueError(
+                f"{', '.join(self.terms)} and adversarial are all 0: nothing to minimise"
+            )
         return self
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """The weights of the terms that compare a stage's output with the PET."""
+        return {
+            name: getattr(self, name) for name in ("mse", "l1", "charbonnier", "ssim", "gradient")
+        }
 
 
 class OptimizerRecipe(Knobs):
     """Adam, for the generator and for the discriminator.
 
     Attributes:
+        name: Adam, as published, or AdamW, whose decay of the weights stands beside the gradient.
+        weight_decay: AdamW's.
         learning_rate: The paper's 0.001.
         betas: Decay of Adam's two moments; not stated in the paper, Adam's own defaults.
         schedule: The learning rate stays, as published, or falls along a cosine to 0.
         warmup_epochs: Over so many epochs it rises from 0 first.
     """
 
+    name: Literal["adam", "adamw"] = "adam"
+    weight_decay: NotNegative = 0.0
     learning_rate: Positive = 0.001
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_epochs: NotNegative = 0.0
 
+    @model_validator(mode="after")
+    def _only_adamw_decays(self) -> Self:
+        if self.weight_decay and self.name == "adam":
+            raise ValueError('weight_decay is AdamW\'s: set name = "adamw"')
+        return self
+
 
 class AugmentationRecipe(Knobs):
-    """Random motions of a slice, CT and PET alike; the paper mentions none.
+    """Random motions of a slice, CT and PET alike, and changes of its HU; the paper mentions none.
 
     Attributes:
         flip: Share of the slices that are mirrored, left for right.
         rotate_degrees: Turned by up to so much to either side.
         scale: Enlarged or reduced by up to this share.
         shift_mm: Moved by up to so much along x and y.
+        hu_scale: HU above air stretched or shrunk by up to this share: another tube voltage.
+        hu_shift: All HU raised or lowered by up to so much: another calibration.
+        hu_noise: Standard deviation of the noise added to the CT: another dose, in HU. Each slice
+            draws its own share of it.
     """
 
     flip: Annotated[float, Field(ge=0, le=1)] = 0.0
     rotate_degrees: NotNegative = 0.0
     scale: Fraction = 0.0
     shift_mm: NotNegative = 0.0
+    hu_scale: Fraction = 0.0
+    hu_shift: NotNegative = 0.0
+    hu_noise: NotNegative = 0.0
+
+    @property
+    def moves(self) -> bool:
+        """Whether slices are moved."""
+        return bool(self.flip or self.rotate_degrees or self.scale or self.shift_mm)
+
+    @property
+    def tints(self) -> bool:
+        """Whether HU are changed."""
+        return bool(self.hu_scale or self.hu_shift or self.hu_noise)
 
 
 class TrainingRecipe(Knobs):
@@ -175,8 +250,12 @@ class TrainingRecipe(Knobs):
         device: "auto" takes a GPU where there is one.
         best: The metric on the validation patients that chooses `best`; where there is no
             validation patient, `best` is the last epoch.
+        score_every: Score the validation and test patients after every so many epochs, and after
+            the last; `best` is chosen among those.
         ema: Score and keep a moving average of the weights that keeps this share of itself at
             each step; 0 keeps the weights as they are.
+        order: All stages together, or one after the other, each for its share of the epochs with
+            the earlier ones frozen ("greedy", for stages that begin as the identity).
     """
 
     epochs: Annotated[int, Field(ge=1)] = 200
@@ -184,7 +263,9 @@ class TrainingRecipe(Knobs):
     seed: int = 0
     device: str = "auto"
     best: Literal["ssim", "psnr", "mae", "psnr_body"] = "psnr"
+    score_every: Annotated[int, Field(ge=1)] = 1
     ema: Fraction = 0.0
+    order: Literal["joint", "greedy"] = "joint"
 
 
 class EngineRecipe(Knobs):
@@ -208,136 +289,3 @@ class EngineRecipe(Knobs):
     recompute: bool = False
     pairs: Literal["auto", "resident", "streamed"] = "auto"
     tensorboard: bool = False
-
-
-class Recipe(Knobs):
-    """A whole recipe; each attribute is a table of the TOML file.
-
-    Attributes:
-        preparation: How studies become pairs.
-        model: The generator and its windows.
-        loss: What it minimises.
-        optimizer: How.
-        augmentation: On which motions of the slices.
-        training: For how long.
-        engine: How a step is computed.
-    """
-
-    preparation: PreparationRecipe = PreparationRecipe()
-    model: ModelRecipe = ModelRecipe()
-    loss: LossRecipe = LossRecipe()
-    optimizer: OptimizerRecipe = OptimizerRecipe()
-    augmentation: AugmentationRecipe = AugmentationRecipe()
-    training: TrainingRecipe = TrainingRecipe()
-    engine: EngineRecipe = EngineRecipe()
-
-    def to_toml(self) -> str:
-        """The recipe as TOML, every knob written out.
-
-        Returns:
-            Text that `from_toml` reads back to an equal recipe.
-        """
-        return str(tomli_w.dumps(self.model_dump(mode="json")))
-
-    def differences(self, other: "Recipe") -> set[str]:
-        """Name the knobs that another recipe sets otherwise.
-
-        Args:
-            other: The other recipe.
-
-        Returns:
-            Names such as "model.name".
-
-        Example:
-            >>> one, other = Recipe(), Recipe(model=ModelRecipe(name="U-Net"))
-            >>> one.differences(other)
-            {'model.name'}
-        """
-        mine, theirs = self.model_dump(), other.model_dump()
-        return {
-            f"{table}.{key}"
-            for table, knobs in mine.items()
-            for key in knobs
-            if knobs[key] != theirs[table][key]
-        }
-
-    @classmethod
-    def from_mapping(cls, knobs: Mapping[str, Any], source: str) -> "Recipe":
-        """Check nested knobs and make a recipe of them.
-
-        Args:
-            knobs: Tables of knobs, as TOML gives them.
-            source: Where they come from, for the error message.
-
-        Returns:
-            The recipe.
-
-        Raises:
-            RecipeError: A knob is unknown, has a wrong value or contradicts another.
-        """
-        try:
-            return cls.model_validate(knobs)
-        except ValidationError as error:
-            lines = [
-                f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors()
-            ]
-            raise RecipeError(f"{source}:\n" + "\n".join(lines)) from error
-
-
-def load_recipe(source: str | Path, settings: Sequence[str] = ()) -> Recipe:
-    """Read a recipe from a file, or one of petcast's own by name.
-
-    Args:
-        source: A TOML file, or the name of a built-in recipe such as "tiny".
-        settings: Overrides such as "training.epochs=3", values in TOML's spelling.
-
-    Returns:
-        The recipe.
-
-    Raises:
-        RecipeError: The file is missing or no TOML, or a knob is wrong.
-    """
-    text = _recipe_text(source)
-    try:
-        knobs = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{source} is not TOML: {error}") from error
-    for setting in settings:
-        _override(knobs, setting)
-    return Recipe.from_mapping(knobs, str(source))
-
-
-def builtin_recipes() -> list[str]:
-    """Names of the recipes that come with petcast.
-
-    Returns:
-        Sorted names, such as "published" and "tiny".
-    """
-    folder = files("petcast") / "recipes"
-    return sorted(
-        f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
-    )
-
-
-def _recipe_text(source: str | Path) -> str:
-    path = Path(source)
-    if path.is_file():
-        return path.read_text(encoding="utf-8")
-    if str(source) in builtin_recipes():
-        return (files("petcast") / "recipes" / f"{source}.toml").read_text(encoding="utf-8")
-    raise RecipeError(
-        f"{source} is neither a file nor a built-in recipe ({', '.join(builtin_recipes())})"
-    )
-
-
-def _override(knobs: dict[str, Any], setting: str) -> None:
-    """Apply one "table.key=value" to nested knobs, in place."""
-    name, equals, value = setting.partition("=")
-    table, dot, key = name.strip().partition(".")
-    if not (equals and dot and key):
-        raise RecipeError(f"--set {setting}: write it as table.key=value")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value.strip()  # a bare word is a string: --set model.name=Stage02
-    knobs.setdefault(table, {})[key] = parsed

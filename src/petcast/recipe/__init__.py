@@ -1,0 +1,36 @@
+"""Recipes: every knob there is.
+
+A recipe is a TOML file. A missing knob takes its default, an unknown one is refused.
+"""
+
+from petcast.recipe.knobs import (
+    GENERATOR_NAMES,
+    AugmentationRecipe,
+    EngineRecipe,
+    GeneratorName,
+    Knobs,
+    LossRecipe,
+    ModelRecipe,
+    OptimizerRecipe,
+    PreparationRecipe,
+    TrainingRecipe,
+    Window,
+)
+from petcast.recipe.load import Recipe, builtin_recipes, load_recipe
+
+__all__ = [
+    "GENERATOR_NAMES",
+    "AugmentationRecipe",
+    "EngineRecipe",
+    "GeneratorName",
+    "Knobs",
+    "LossRecipe",
+    "ModelRecipe",
+    "OptimizerRecipe",
+    "PreparationRecipe",
+    "Recipe",
+    "TrainingRecipe",
+    "Window",
+    "builtin_recipes",
+    "load_recipe",
+]

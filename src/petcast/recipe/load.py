@@ -1,0 +1,164 @@
+"""A whole recipe, and how it is read."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Self
+
+import tomli_w
+from pydantic import ValidationError, model_validator
+
+from petcast.errors import RecipeError
+from petcast.recipe.knobs import (
+    AugmentationRecipe,
+    EngineRecipe,
+    Knobs,
+    LossRecipe,
+    ModelRecipe,
+    OptimizerRecipe,
+    PreparationRecipe,
+    TrainingRecipe,
+)
+
+
+class Recipe(Knobs):
+    """A whole recipe; each attribute is a table of the TOML file.
+
+    Attributes:
+        preparation: How studies become pairs.
+        model: The generator and its windows.
+        loss: What it minimises.
+        optimizer: How.
+        augmentation: On which motions of the slices.
+        training: For how long.
+        engine: How a step is computed.
+    """
+
+    preparation: PreparationRecipe = PreparationRecipe()
+    model: ModelRecipe = ModelRecipe()
+    loss: LossRecipe = LossRecipe()
+    optimizer: OptimizerRecipe = OptimizerRecipe()
+    augmentation: AugmentationRecipe = AugmentationRecipe()
+    training: TrainingRecipe = TrainingRecipe()
+    engine: EngineRecipe = EngineRecipe()
+
+    @model_validator(mode="after")
+    def _greedy_stages_begin_as_identity(self) -> Self:
+        if self.training.order == "greedy" and not self.model.residual:
+            raise ValueError(
+                'training.order = "greedy" needs model.residual = true: stages that are not '
+                "trained yet must leave the PET as it is"
+            )
+        return self
+
+    def to_toml(self) -> str:
+        """The recipe as TOML, every knob written out.
+
+        Returns:
+            Text that `from_toml` reads back to an equal recipe.
+        """
+        return str(tomli_w.dumps(self.model_dump(mode="json")))
+
+    def differences(self, other: "Recipe") -> set[str]:
+        """Name the knobs that another recipe sets otherwise.
+
+        Args:
+            other: The other recipe.
+
+        Returns:
+            Names such as "model.name".
+
+        Example:
+            >>> one, other = Recipe(), Recipe(model=ModelRecipe(name="U-Net"))
+            >>> one.differences(other)
+            {'model.name'}
+        """
+        mine, theirs = self.model_dump(), other.model_dump()
+        return {
+            f"{table}.{key}"
+            for table, knobs in mine.items()
+            for key in knobs
+            if knobs[key] != theirs[table][key]
+        }
+
+    @classmethod
+    def from_mapping(cls, knobs: Mapping[str, Any], source: str) -> "Recipe":
+        """Check nested knobs and make a recipe of them.
+
+        Args:
+            knobs: Tables of knobs, as TOML gives them.
+            source: Where they come from, for the error message.
+
+        Returns:
+            The recipe.
+
+        Raises:
+            RecipeError: A knob is unknown, has a wrong value or contradicts another.
+        """
+        try:
+            return cls.model_validate(knobs)
+        except ValidationError as error:
+            lines = [
+                f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors()
+            ]
+            raise RecipeError(f"{source}:\n" + "\n".join(lines)) from error
+
+
+def load_recipe(source: str | Path, settings: Sequence[str] = ()) -> Recipe:
+    """Read a recipe from a file, or one of petcast's own by name.
+
+    Args:
+        source: A TOML file, or the name of a built-in recipe such as "tiny".
+        settings: Overrides such as "training.epochs=3", values in TOML's spelling.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: The file is missing or no TOML, or a knob is wrong.
+    """
+    text = _recipe_text(source)
+    try:
+        knobs = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{source} is not TOML: {error}") from error
+    for setting in settings:
+        _override(knobs, setting)
+    return Recipe.from_mapping(knobs, str(source))
+
+
+def builtin_recipes() -> list[str]:
+    """Names of the recipes that come with petcast.
+
+    Returns:
+        Sorted names, such as "published" and "tiny".
+    """
+    folder = files("petcast") / "recipes"
+    return sorted(
+        f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
+    )
+
+
+def _recipe_text(source: str | Path) -> str:
+    path = Path(source)
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    if str(source) in builtin_recipes():
+        return (files("petcast") / "recipes" / f"{source}.toml").read_text(encoding="utf-8")
+    raise RecipeError(
+        f"{source} is neither a file nor a built-in recipe ({', '.join(builtin_recipes())})"
+    )
+
+
+def _override(knobs: dict[str, Any], setting: str) -> None:
+    """Apply one "table.key=value" to nested knobs, in place."""
+    name, equals, value = setting.partition("=")
+    table, dot, key = name.strip().partition(".")
+    if not (equals and dot and key):
+        raise RecipeError(f"--set {setting}: write it as table.key=value")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()  # a bare word is a string: --set model.name=Stage02
+    knobs.setdefault(table, {})[key] = parsed
