@@ -2,7 +2,6 @@
 
 import ctypes
 import sys
-from contextlib import suppress
 
 import torch
 
@@ -44,15 +43,3 @@ def keep_freed_memory() -> None:
     trim_threshold, mmap_threshold, largest = -1, -3, 1 << 30
     mallopt(mmap_threshold, largest)
     mallopt(trim_threshold, largest)
-
-
-def return_freed_memory() -> None:
-    """Have glibc give freed memory back, between the pieces of a long computation.
-
-    Temporaries of changing sizes leave holes that it fills badly: without this, what 300 slices
-    need grows with every few of them. Elsewhere than on glibc nothing happens.
-    """
-    if sys.platform != "linux":
-        return
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)

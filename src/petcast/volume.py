@@ -8,19 +8,17 @@ The one place that knows axes and patient coordinates. Conventions:
 - `unit` says what a voxel's value means; nobody guesses it.
 """
 
-import gzip
-import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from petcast.errors import FormatError, GeometryError, UnitError
+from petcast.stored import read_floats
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -283,11 +281,7 @@ class Volume:
                 f"expected one 3-D image with one value a voxel, found {image.GetDimension()}-D "
                 f"with {image.GetNumberOfComponentsPerPixel()}"
             )
-        affine = np.eye(4)
-        direction = np.array(image.GetDirection()).reshape(3, 3)
-        affine[:3, :3] = direction * np.array(image.GetSpacing())
-        affine[:3, 3] = image.GetOrigin()
-        return cls(sitk.GetArrayFromImage(image), affine, unit)
+        return cls(sitk.GetArrayFromImage(image), _affine_of(image), unit)
 
     def save(self, path: Path) -> None:
         """Write a NIfTI file (`.nii` or `.nii.gz`) that names its unit.
@@ -326,16 +320,18 @@ class Volume:
 
         if not path.is_file():
             raise FormatError(f"{path} is missing")
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
         try:
-            image = sitk.ReadImage(str(path))
+            reader.ReadImageInformation()
+            _require_unit(reader, path, unit)
+            voxels = read_floats(path)
+            if voxels is not None and voxels.shape[::-1] == reader.GetSize():
+                return cls(voxels, _affine_of(reader), unit)
+            volume = cls.from_image(reader.Execute(), unit)
         except RuntimeError as error:
             raise FormatError(f"{path} cannot be read as an image; is it whole?") from error
-        note = image.GetMetaData("descrip") if image.HasMetaDataKey("descrip") else ""
-        if note.startswith(_UNIT_NOTE) and (held := note.removeprefix(_UNIT_NOTE)) != unit:
-            held = held if held in set(Unit) else "another unit"  # a header may hold any words
-            raise UnitError(f"{path} holds {held}, expected {unit}")
-        volume = cls.from_image(image, unit)
-        if _stores_nan(path) or not np.isfinite(volume.voxels).all():
+        if not np.isfinite(volume.voxels).all():  # scaled beyond all numbers
             raise FormatError(f"{path} holds NaN or infinite values; mend it where it was made")
         return volume
 
@@ -343,44 +339,18 @@ class Volume:
 _UNIT_NOTE = "petcast unit="
 
 
-def _stores_nan(path: Path) -> bool:
-    """Whether a NIfTI file holds NaN or infinite values, which ITK's reader turns into 0."""
-    with path.open("rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
-    try:
-        with gzip.open(path) if zipped else path.open("rb") as stream:
-            return _finds_nan(stream)  # type: ignore[arg-type] # GzipFile reads as a BinaryIO
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise FormatError(f"{path} ends early or is damaged; copy it again") from error
+def _require_unit(reader: "SimpleITK.ImageFileReader", path: Path, unit: Unit) -> None:
+    note = reader.GetMetaData("descrip") if reader.HasMetaDataKey("descrip") else ""
+    if note.startswith(_UNIT_NOTE) and (held := note.removeprefix(_UNIT_NOTE)) != unit:
+        held = held if held in set(Unit) else "another unit"  # a header may hold any words
+        raise UnitError(f"{path} holds {held}, expected {unit}")
 
 
-def _finds_nan(stream: BinaryIO) -> bool:
-    header = stream.read(540)
-    for order in "<>":
-        layout = _NIFTI_LAYOUTS.get(struct.unpack_from(f"{order}i", header)[0])
-        if layout is not None:
-            break
-    else:
-        return False  # not NIfTI
-    (code_at, offset_kind, offset_at) = layout
-    [code] = struct.unpack_from(f"{order}h", header, code_at)
-    [offset] = struct.unpack_from(f"{order}{offset_kind}", header, offset_at)
-    if code not in _NIFTI_FLOATS:
-        return False
-    stream.seek(int(offset))
-    dtype = np.dtype(f"{order}{_NIFTI_FLOATS[code]}")
-    while chunk := stream.read(1 << 24):
-        whole = len(chunk) // dtype.itemsize * dtype.itemsize
-        if not np.isfinite(np.frombuffer(chunk[:whole], dtype)).all():
-            return True
-    return False
-
-
-_NIFTI_LAYOUTS = {348: (70, "f", 108), 540: (12, "q", 168)}
-"""By size of the header (NIfTI-1, NIfTI-2): where the type stands, and how and where the offset."""
-
-_NIFTI_FLOATS = {16: "f4", 64: "f8"}
-"""NIfTI's codes of the types that can hold NaN."""
+def _affine_of(image: "SimpleITK.Image | SimpleITK.ImageFileReader") -> NDArray[np.float64]:
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    affine[:3, 3] = image.GetOrigin()
+    return affine
 
 
 def _corner_indices(shape: Sequence[int]) -> NDArray[np.float64]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from petcast.durable import open_whole
 from petcast.evaluate.findings import some
 from petcast.evaluate.measure import SliceValues
 from petcast.evaluate.result import Finding, Row
+from petcast.evaluate.threads import in_threads
 from petcast.metrics.artefact import (
     Blur,
     Lattice,
@@ -75,20 +78,19 @@ class Artefacts:
         """
         if not body.any():
             return {}
-        real, plane = find_lattice(truth, body), spacing_mm[1:]
-        values = {}
-        for name, image in images.items():
-            look = _Look(
-                name,
-                case,
-                measure_blur(image, truth, body, plane),
-                compare_noise(image, truth, body, plane),
-                None if resampled else find_lattice(image, body),
-                real,
-            )
-            self._looks.append(look)
-            values[name] = _values(look, body)
-        return values
+        plane, sought = spacing_mm[1:], [] if resampled else list(images.values())
+
+        def compare(image: NDArray[Any]) -> tuple[Blur, NoiseTexture]:
+            return measure_blur(image, truth, body, plane), compare_noise(image, truth, body, plane)
+
+        real, *lattices = in_threads(partial(find_lattice, body=body), [truth, *sought])
+        compared = in_threads(compare, images.values())
+        looks = [
+            _Look(name, case, blur, noise, lattice, real)
+            for name, (blur, noise), lattice in zip_longest(images, compared, lattices)
+        ]
+        self._looks += looks
+        return {look.name: _values(look, body) for look in looks}
 
     def findings(self, rows: Iterable[Row], model: str) -> list[Finding]:
         """Put into words what should not be there.

@@ -185,9 +185,11 @@ def _measure_case(
     worst: WorstSlices,
 ) -> "_Measured":
     truth = real.load().require(Unit.SUV).canonical()
-    placed = _on_grid_of(truth.grid, predicted, real.name, notes)
     ct = _ct_on(companions.ct, truth.grid, real.name)
-    masks = _regions(truth, ct, companions.lesions, real.name, notes)
+    with ThreadPoolExecutor(1) as beside:
+        coming = beside.submit(_on_grid_of, truth.grid, predicted, real.name, notes)
+        masks = _regions(truth, ct, companions.lesions, real.name, notes)
+    placed = coming.result()
     _note_units(truth.voxels[masks["body"]], "truth", real.name, notes)
     if min(truth.voxels.shape[1:]) < MS_SSIM_SIDE:
         notes.small.append(real.name)
@@ -211,15 +213,18 @@ def _measure_case(
         lesions = lesions_of(suv, inside["body"], place, mask=mask)
     hu = ct.voxels[kept] if ct else None
     looked_at = {name: images[name] for name in (PREDICTION, BLURRED_TRUTH)}
-    with ThreadPoolExecutor(1) as beside:  # each half keeps but one processor busy
-        seen = beside.submit(
-            artefacts.measure, looked_at, suv, inside["body"], place.spacing_mm[::-1], real.name,
+    with ThreadPoolExecutor(1) as beside:
+        counted = beside.submit(
+            uptake.add, real.name, suv, images, inside, lesions, place.spacing_mm
+        )
+        seen = artefacts.measure(
+            looked_at, suv, inside["body"], place.spacing_mm[::-1], real.name,
             resampled=real.name in notes.resampled,
         )  # fmt: skip
-        uptake.add(real.name, suv, images, inside, lesions, place.spacing_mm)
-        montage.add(real.name, hu, suv, guess, inside["body"])
-        worst.add(real.name, hu, suv, guess[None], inside["body"])
-    values.extend(seen.result().items())
+    counted.result()
+    values.extend(seen.items())
+    montage.add(real.name, hu, suv, guess, inside["body"])
+    worst.add(real.name, hu, suv, guess[None], inside["body"])
     return _Measured(real.name, values)
 
 

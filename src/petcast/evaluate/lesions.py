@@ -126,8 +126,7 @@ class Uptake:
             lesions: Of the study; None where they are not asked for: then only regions count.
             spacing_mm: Of the voxels along (x, y, z).
         """
-        for name, image in images.items():
-            self._add_means(name, patient, truth, image, masks)
+        self._add_means(patient, truth, images, masks)
         if lesions is None:
             return
         sites = lesion_sites(lesions.labels, spacing_mm, masks["body"])
@@ -196,14 +195,16 @@ class Uptake:
             )
 
     def _add_means(
-        self, name: str, patient: str, truth: Suv, image: Suv, masks: Mapping[str, Mask]
+        self, patient: str, truth: Suv, images: Mapping[str, Suv], masks: Mapping[str, Mask]
     ) -> None:
-        for region, mask in masks.items():
-            voxels = int(mask.sum())
-            if voxels:
-                sums = [float(suv[mask].sum(dtype=np.float64)) for suv in (truth, image)]
+        real = {region: truth[mask].sum(dtype=np.float64) for region, mask in masks.items()}
+        voxels = {region: int(mask.sum()) for region, mask in masks.items()}
+        for name, image in images.items():
+            for region in (region for region in masks if voxels[region]):
+                shown = image[masks[region]].sum(dtype=np.float64)
                 before = self._sums.get((name, region, patient), np.zeros(3))
-                self._sums[name, region, patient] = before + np.array([voxels, *sums])
+                sums = np.array([voxels[region], real[region], shown])
+                self._sums[name, region, patient] = before + sums
 
 
 @dataclass(frozen=True)

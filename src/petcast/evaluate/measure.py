@@ -1,11 +1,8 @@
 """All metrics of a stack of slices, region by region."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,8 +10,8 @@ from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
 from petcast.anatomy import mediastinum
-from petcast.device import return_freed_memory
 from petcast.errors import DataError
+from petcast.evaluate.threads import in_threads, stretches
 from petcast.metrics.beside import Windows, ms_ssim_beside, pyramid
 from petcast.metrics.image import (
     MS_SSIM_SIDE,
@@ -30,12 +27,6 @@ from petcast.metrics.volume_similarity import SpacingZYX, blur_z, halo, window_z
 SLICES_AT_ONCE = 8
 """Bounds the memory of the error maps, whatever the number of slices."""
 
-TIDY_EVERY = 6 * SLICES_AT_ONCE
-"""Slices after which freed memory is given back."""
-
-MOST_THREADS = 8
-"""Each holds the error maps of its slices, about 100 MB at 256 × 256."""
-
 IN_THREE_AXES = ("whole", "body")
 """Regions that the SSIM over volumes is averaged in."""
 
@@ -43,7 +34,6 @@ LUNGS = 2
 """The lungs' label in a study's `regions`; labels from 1 on are inside the body."""
 
 Masks = Mapping[str, Bool[np.ndarray, "z y x"]]
-Result = TypeVar("Result")
 SliceValues = dict[tuple[str, str], Float[np.ndarray, " z"]]
 TensorValues = dict[tuple[str, str], Tensor]
 
@@ -122,19 +112,11 @@ def measure_images(
     def measure_span(span: range) -> dict[str, TensorValues]:
         return _measure_span(_Rolling(images, truth, suv_window, weights, span), masks)
 
-    parts = _in_threads(measure_span, _spans(len(truth)))
-    return_freed_memory()
+    parts = in_threads(measure_span, stretches(len(truth), SLICES_AT_ONCE))
     return {
         name: {k: v.numpy() for k, v in _of_volume(_joined([p[name] for p in parts])).items()}
         for name in images
     }
-
-
-def _spans(slices: int) -> list[range]:
-    """As many stretches of slices as there are threads."""
-    count = max(min(torch.get_num_threads(), MOST_THREADS, slices // SLICES_AT_ONCE), 1)
-    ends = [slices * k // count for k in range(count + 1)]
-    return [range(start, stop) for start, stop in pairwise(ends)]
 
 
 def _joined(parts: Sequence[TensorValues]) -> TensorValues:
@@ -167,7 +149,7 @@ def measure_clipping(
             values[region, "clipped"] = clipped_share(suv, suv_window, inside)
         return values
 
-    values = _joined(_in_threads(measure_span, _spans(len(truth))))
+    values = _joined(in_threads(measure_span, stretches(len(truth), SLICES_AT_ONCE)))
     return {key: value.numpy() for key, value in values.items()}
 
 
@@ -189,25 +171,9 @@ def refuse_not_finite(suv: Shaped[np.ndarray, "..."], whose: str) -> None:
         )
 
 
-def _in_threads(work: Callable[[range], Result], items: Iterable[range]) -> list[Result]:
-    """Do the work in as many threads as torch may use, each with one of its own.
-
-    A slice is too little for torch to share among cores: its threads would mostly wait for each
-    other, and for seconds where other programs keep the cores busy.
-    """
-    threads = torch.get_num_threads()
-    if threads == 1:
-        return [work(item) for item in items]
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(min(threads, MOST_THREADS)) as pool:
-            return list(pool.map(work, items))
-    finally:
-        torch.set_num_threads(threads)
-
-
 def _tensor(suv: Shaped[np.ndarray, "z y x"]) -> Tensor:
-    return torch.from_numpy(np.array(suv, dtype=np.float32))
+    """The slices in float32, copied only where torch cannot use them as they are."""
+    return torch.from_numpy(np.require(suv, np.float32, ["C", "W"]))
 
 
 def _weights_z(spacing_mm: SpacingZYX | None, slices: int) -> Tensor:
@@ -230,8 +196,9 @@ class _Rolling:
         self.images, self.truth, self.suv_window = images, truth, suv_window
         self.weights, self.span, self.reach = weights, span, len(weights) // 2
         self._end = span.start - self.reach
-        self._real = torch.zeros(1, 0, *truth.shape[1:])
-        self._held = {name: torch.zeros(3, 0, *truth.shape[1:]) for name in images}
+        room = min(SLICES_AT_ONCE, len(span)) + 2 * self.reach
+        self._real = _Held.of(1, room, truth.shape[1:])
+        self._held = {name: _Held.of(3, room, truth.shape[1:]) for name in images}
 
     def unit(self, suv: Tensor) -> Tensor:
         return to_unit_scale(suv, self.suv_window)
@@ -241,29 +208,47 @@ class _Rolling:
         fresh = halo(self._end, stop + self.reach, 0, len(self.truth)).numpy()
         windows = Windows.of(self.unit(_tensor(self.truth[fresh])))
         kept = self._end - (start - self.reach)
-        self._real = _follow(self._real, kept, windows.mean[None])
+        self._real.follow(kept, windows.mean[None])
         for name, image in self.images.items():
-            means = windows.beside(self.unit(_tensor(image[fresh])))
-            self._held[name] = _follow(self._held[name], kept, means)
+            self._held[name].follow(kept, windows.beside(self.unit(_tensor(image[fresh]))))
         self._end = stop + self.reach
 
     def similarity(self, name: str) -> tuple[Tensor, Tensor]:
         """Of the slices within the halo: similarity, and its part without luminance."""
-        inner = slice(self.reach, self._real.shape[1] - self.reach)
-        mean, power, product = self._held[name][:, inner]
-        return similarity_of_moments(mean, self._real[0, inner], power, product, data_range=1.0)
+        [real], held = self._real.slices, self._held[name].slices
+        inner = slice(self.reach, len(real) - self.reach)
+        mean, power, product = held[:, inner]
+        return similarity_of_moments(mean, real[inner], power, product, data_range=1.0)
 
     def similarity_3d(self, name: str) -> Tensor | None:
         """The same with a window along z, where there is one."""
         if not self.reach:
             return None
-        mean, power, product = blur_z(self._held[name], self.weights)
-        [real] = blur_z(self._real, self.weights)
+        mean, power, product = blur_z(self._held[name].slices, self.weights)
+        [real] = blur_z(self._real.slices, self.weights)
         return similarity_of_moments(mean, real, power, product, data_range=1.0)[0]
 
 
-def _follow(held: Tensor, kept: int, fresh: Tensor) -> Tensor:
-    return torch.cat([held[:, held.shape[1] - kept :], fresh], dim=1)
+@dataclass
+class _Held:
+    """Moments of some slices, in memory taken once: to take as much anew each time costs more."""
+
+    room: Float[Tensor, "k room y x"]
+    count: int = 0
+
+    @classmethod
+    def of(cls, moments: int, room: int, shape: tuple[int, ...]) -> "_Held":
+        return cls(torch.empty(moments, room, *shape))
+
+    @property
+    def slices(self) -> Float[Tensor, "k n y x"]:
+        return self.room[:, : self.count]
+
+    def follow(self, kept: int, fresh: Float[Tensor, "k n y x"]) -> None:
+        """Keep the last slices, and others after them."""
+        self.room[:, :kept] = self.room[:, self.count - kept : self.count].clone()
+        self.count = kept + fresh.shape[1]
+        self.room[:, kept : self.count] = fresh
 
 
 @dataclass(frozen=True)
@@ -294,16 +279,28 @@ def _extent(mask: Bool[np.ndarray, "n y x"], across: tuple[int, int]) -> slice:
 
 @torch.inference_mode()
 def _measure_span(rolling: _Rolling, masks: Masks) -> dict[str, TensorValues]:
-    parts: dict[str, list[TensorValues]] = {name: [] for name in rolling.images}
-    for start in range(rolling.span.start, rolling.span.stop, SLICES_AT_ONCE):
-        stop = min(start + SLICES_AT_ONCE, rolling.span.stop)
+    span = rolling.span
+    values: dict[str, TensorValues] = {name: {} for name in rolling.images}
+    for start in range(span.start, span.stop, SLICES_AT_ONCE):
+        stop = min(start + SLICES_AT_ONCE, span.stop)
         rolling.advance(start, stop)
         chunk = _Chunk.of(rolling, start, stop, masks)
         for name, image in rolling.images.items():
-            parts[name].append(chunk.measure(rolling, name, _tensor(image[start:stop])))
-        if (start - rolling.span.start) % TIDY_EVERY == 0:
-            return_freed_memory()
-    return {name: _joined(own) for name, own in parts.items()}
+            measured = chunk.measure(rolling, name, _tensor(image[start:stop]))
+            _fill(values[name], len(span), start - span.start, measured)
+    return values
+
+
+def _fill(values: TensorValues, slices: int, start: int, measured: TensorValues) -> None:
+    """Copy a few slices' values to where they belong.
+
+    To keep the small tensors themselves, among the freed images in memory, would leave holes there
+    that the next images do not fit into.
+    """
+    for key, few in measured.items():
+        if key not in values:
+            values[key] = torch.empty(slices, dtype=few.dtype)
+        values[key][start : start + len(few)] = few
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from petcast.durable import open_whole
 from petcast.pairs import PairedStudy
@@ -162,20 +162,32 @@ class FileMontage(Pictures):
         self._shape = self._shape or truth.shape[1:]
         if name not in self._chosen or truth.shape[1:] != self._shape:
             return
-        places = _at_quantiles(_mean_inside(truth, body), min(self._each, len(truth)))
+        places = _at_quantiles(mean_inside(truth, body), min(self._each, len(truth)))
         hu = np.broadcast_to(np.int16(AIR_HU), truth.shape) if ct is None else ct
         self.keep(name, places, hu, truth, prediction[None])
 
 
-def _body_suv(study: PairedStudy) -> Shaped[np.ndarray, " z"]:
-    return _mean_inside(np.asarray(study.pet), np.asarray(study.regions) > 0)
-
-
-def _mean_inside(
+def mean_inside(
     suv: Shaped[np.ndarray, "z y x"], body: Bool[np.ndarray, "z y x"]
-) -> Shaped[np.ndarray, " z"]:
-    sums = np.where(body, suv, 0).sum(axis=(1, 2), dtype=np.float64)
-    return np.asarray(sums / np.maximum(body.sum(axis=(1, 2)), 1))
+) -> Float[np.ndarray, " z"]:
+    """Give each slice's mean inside the body.
+
+    Args:
+        suv: In SUV.
+        body: True inside the body.
+
+    Returns:
+        A mean a slice; 0 where it has no body.
+    """
+    # Slice by slice: a whole volume's copy in 64 bits costs more than the sums.
+    sums = [
+        np.where(mask, one, 0).sum(dtype=np.float64) for one, mask in zip(suv, body, strict=True)
+    ]
+    return np.asarray(np.array(sums) / np.maximum(body.sum(axis=(1, 2)), 1))
+
+
+def _body_suv(study: PairedStudy) -> Shaped[np.ndarray, " z"]:
+    return mean_inside(np.asarray(study.pet), np.asarray(study.regions) > 0)
 
 
 def _evenly(n: int, k: int) -> list[int]:

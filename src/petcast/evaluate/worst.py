@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from petcast.evaluate.montage import AIR_HU, Pictures
+from petcast.evaluate.montage import AIR_HU, Pictures, mean_inside
 
 PER_STUDY = 3
 LISTED = 12
@@ -134,11 +134,11 @@ def worst_of(
     area = body.sum(axis=(1, 2))
     if not area.any():
         return []
-    difference = np.where(body, prediction - truth, 0.0).astype(np.float64)
     voxels = np.maximum(area, 1)
-    error = np.abs(difference).sum(axis=(1, 2)) / voxels
-    bias = difference.sum(axis=(1, 2)) / voxels
-    real = np.where(body, truth, 0.0).sum(axis=(1, 2), dtype=np.float64) / voxels
+    differences = (np.where(b, p - t, 0) for p, t, b in zip(prediction, truth, body, strict=True))
+    sums = [(np.abs(one).sum(dtype=np.float64), one.sum(dtype=np.float64)) for one in differences]
+    error, bias = np.array(sums).T / voxels
+    real = mean_inside(truth, body)
     counted = area >= LEAST_BODY * np.median(area[area > 0])
     chosen: list[int] = []
     for z in np.argsort(-error, kind="stable").tolist():

@@ -1,0 +1,117 @@
+"""The voxels of a NIfTI file of floating-point numbers, as they are stored.
+
+ITK's reader turns NaN and infinite values into 0, so that such files have to be read by other means
+anyway: here, once, and those that need no scaling are not read again.
+"""
+
+import gzip
+import math
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petcast.errors import FormatError
+
+_PIECE_BYTES = 1 << 24
+
+_HEADER_BYTES = 348
+
+_MAGIC_AT, _MAGIC = 344, b"n+1\0"
+"""Says that header and voxels are in one file."""
+
+_LAYOUT = {"dim": (40, "8h"), "type": (70, "h"), "offset": (108, "f"), "scale": (112, "2f")}
+"""Where the fields of NIfTI-1 stand, and of which type they are; ITK does not read NIfTI-2."""
+
+_FLOATS = {16: "f4", 64: "f8"}
+"""NIfTI's codes of the types that can hold NaN."""
+
+
+def read_floats(path: Path) -> NDArray[np.floating] | None:
+    """Read the voxels of a NIfTI file and make sure that they are numbers.
+
+    Args:
+        path: The file, gzipped or not.
+
+    Returns:
+        Values along (z, y, x), in the type that they are stored in. None where ITK has to read
+        them: integers, values with a scale, more axes than three, or no NIfTI at all.
+
+    Raises:
+        FormatError: The file ends early or is damaged, or holds NaN or infinite values.
+    """
+    try:
+        with _opened(path) as stream:
+            header = _Header.of(stream.read(_HEADER_BYTES))
+            if header is None:
+                return None
+            voxels = _read_voxels(stream, header)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FormatError(f"{path} ends early or is damaged; copy it again") from error
+    # Either is NaN where any voxel is.
+    if not (math.isfinite(voxels.min()) and math.isfinite(voxels.max())):
+        raise FormatError(f"{path} holds NaN or infinite values; mend it where it was made")
+    return voxels.reshape(header.shape[::-1]) if header.plain else None
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a file of floating-point numbers declares; its shape along (x, y, z, …)."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset: int
+    plain: bool
+
+    @classmethod
+    def of(cls, raw: bytes) -> "_Header | None":
+        for order in "<>" if raw[_MAGIC_AT:] == _MAGIC else "":
+            if struct.unpack_from(f"{order}i", raw) == (_HEADER_BYTES,):
+                places = _LAYOUT.items()
+                return cls._of(
+                    order, {n: struct.unpack_from(order + k, raw, at) for n, (at, k) in places}
+                )
+        return None
+
+    @classmethod
+    def _of(cls, order: str, fields: dict[str, tuple[Any, ...]]) -> "_Header | None":
+        [code], [offset], (slope, intercept) = fields["type"], fields["offset"], fields["scale"]
+        axes, *sizes = fields["dim"]
+        shape = tuple(sizes[: max(axes, 0)])
+        if code not in _FLOATS or not shape or min(shape) < 1 or not math.isfinite(offset):
+            return None
+        plain = len(shape) == 3 and slope in (0, 1) and intercept == 0  # a slope of 0 says none
+        first = max(int(offset), _HEADER_BYTES)  # as ITK has it
+        return cls(shape, np.dtype(f"{order}{_FLOATS[code]}"), first, plain)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    with path.open("rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        with gzip.open(raw) if zipped else raw as stream:
+            yield cast("BinaryIO", stream)
+
+
+def _read_voxels(stream: BinaryIO, header: _Header) -> NDArray[np.floating]:
+    stream.seek(header.offset)
+    try:
+        held = np.empty(math.prod(header.shape) * header.dtype.itemsize, np.uint8)
+    except (MemoryError, ValueError) as error:  # a damaged header may declare anything
+        raise EOFError from error
+    filled = 0
+    while filled < held.size:
+        read = stream.readinto(held.data[filled : filled + _PIECE_BYTES])  # type: ignore[attr-defined]
+        if not read:
+            raise EOFError
+        filled += read
+    while stream.read(_PIECE_BYTES):  # the checksum stands at the end
+        pass
+    return held.view(header.dtype).astype(header.dtype.newbyteorder("="), copy=False)
