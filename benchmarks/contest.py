@@ -6,9 +6,9 @@
 
 Each run is trained, measured by `petcast evaluate`, and swept: its weights stay for the first seed
 alone. Interrupted and given again, it goes on where it was; finished runs are not trained again. A
-second process may be given the same (perhaps `--only NAME,…`): each leaves to the other what that
-one works on. Finished runs' tables: `--tables`. What it writes: OUT/contest.md, .csv, .json and
-quality-cost.svg; `--cost` measures time and memory alone and writes OUT/cost.json.
+second process may be given the same (perhaps `--only "NAME;NAME"`): each leaves to the other what
+that one works on. Finished runs' tables: `--tables`. What it writes: OUT/contest.md, .csv, .json
+and quality-cost.svg; `--cost` measures time and memory alone and writes OUT/cost.json.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--set", action="append", default=[], help="a setting that all share")
-    parser.add_argument("--only", help="train these entrants, separated by commas")
+    parser.add_argument("--only", help="train these entrants, separated by semicolons")
     parser.add_argument("--every", type=int, default=1, help="take every so many slices")
     parser.add_argument("--keep", choices=["first", "all", "none"], default="first",
                         help="whose weights stay: the first seed's, all, none")  # fmt: skip

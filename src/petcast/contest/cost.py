@@ -65,7 +65,7 @@ def operations(recipe: ModelRecipe, side: int = 256) -> dict[str, float]:
     """
     with torch.device("meta"):
         synthesizer = Synthesizer(recipe).eval()
-        hu = torch.empty(1, synthesizer.channels, side, side)
+        hu = torch.empty(1, synthesizer.slices, side, side)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         synthesizer(hu)
     gflop = round(counter.get_total_flops() / 1e9, 3)

@@ -100,7 +100,7 @@ class Contest(BaseModel):
         """Pick some entrants.
 
         Args:
-            only: Names, separated by commas; None for all.
+            only: Names, separated by semicolons, since a name may hold commas; None for all.
 
         Returns:
             The entrants, in the contest's order.
@@ -110,7 +110,7 @@ class Contest(BaseModel):
         """
         if only is None:
             return self.entrants
-        wanted = {name.strip() for name in only.split(",") if name.strip()}
+        wanted = {name.strip() for name in only.split(";") if name.strip()}
         if not wanted or wanted - set(self.names):
             said = ", ".join(sorted(wanted - set(self.names))) or "nothing"
             raise UsageError(f"--only {said}: choose from {', '.join(self.names)}")

@@ -1,0 +1,153 @@
+"""Runs that are finished are not trained again, and little is kept of them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from petcast.contest import course
+from petcast.contest.course import follow_all, plan, read_record, twins
+from petcast.contest.entrants import Contest, Entrant
+from petcast.contest.results import write_results
+from petcast.contest.thin import cut, label_of, portion, thinned
+from petcast.durable import exclusive
+from petcast.errors import TrainingError, UsageError
+from petcast.pairs import Pairs
+from petcast.recipe import Recipe
+
+ENTRANTS = (
+    Entrant(name="one", recipe="tiny"),
+    Entrant(name="two", recipe="tiny", settings=("loss.l1=1.0",)),
+)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch, record: Callable[..., dict[str, Any]]) -> list[str]:
+    """Training and measuring leave files without computing; what was trained is listed."""
+    calls: list[str] = []
+
+    def train(recipe: Recipe, data: Path, run: Path) -> dict[str, float]:
+        calls.append(f"{label_of(data)}/{run.parent.name}/{run.name}")
+        for name in ("last", "best"):
+            (run / name).mkdir()
+            (run / name / "model.safetensors").write_bytes(b"0")
+        (run / "recipe.toml").write_text(recipe.to_toml())
+        return {"peak_mb": 1.0, "threads": 1, "load": 0.5}
+
+    def measure(recipe: Recipe, data: Path, run: Path) -> dict[str, Any]:
+        own = record("", "", 0, 30.0)
+        return {key: own[key] for key in own if key not in ("entrant", "pairs", "seed", "epochs")}
+
+    monkeypatch.setattr(course, "apart", lambda work, *asked: work(*asked))
+    monkeypatch.setattr(course, "train_here", train)
+    monkeypatch.setattr(course, "measure_here", measure)
+    return calls
+
+
+def silent(_: str) -> None:
+    pass
+
+
+def test_finished_runs_are_not_trained_again(
+    tmp_path: Path, whole_pairs: Path, trained: list[str]
+) -> None:
+    out, label = tmp_path / "out", label_of(whole_pairs)
+    one_seed = plan(ENTRANTS, [whole_pairs], out, seeds=1, epochs=2)
+    assert len(follow_all(one_seed, tell=silent)) == 2
+    assert trained == [f"{label}/one/0", f"{label}/two/0"]
+    two_seeds = plan(ENTRANTS, [whole_pairs], out, seeds=2, epochs=2)
+    records = follow_all(two_seeds, tell=silent)
+    assert trained[2:] == [f"{label}/one/1", f"{label}/two/1"]
+    assert [(r["entrant"], r["seed"]) for r in records] == [
+        ("one", 0), ("two", 0), ("one", 1), ("two", 1)]  # fmt: skip
+    kept = sorted(str(path.relative_to(out / label)) for path in out.rglob("*.safetensors"))
+    assert kept == ["one/0/best/model.safetensors", "two/0/best/model.safetensors"]
+    contest = Contest.model_validate({"entrant": ENTRANTS, "base": "one"})
+    text = write_results(contest, two_seeds, out)
+    assert "4 of 4 runs, 2 epochs" in text
+    assert json.loads((out / "contest.json").read_text())["runs"] == records
+    assert b"<svg" in (out / "quality-cost.svg").read_bytes()
+
+
+def test_a_run_that_was_killed_after_training_is_only_measured(
+    tmp_path: Path, whole_pairs: Path, trained: list[str]
+) -> None:
+    (task,) = plan(ENTRANTS[:1], [whole_pairs], tmp_path, seeds=1, epochs=2)
+    follow_all([task], tell=silent)
+    (task.run / "contest.json").unlink()
+    assert read_record(task) is None
+    assert len(follow_all([task], tell=silent)) == 1
+    assert len(trained) == 1
+
+
+def test_another_recipe_in_a_finished_folder_is_refused(
+    tmp_path: Path, whole_pairs: Path, trained: list[str]
+) -> None:
+    follow_all(plan(ENTRANTS[:1], [whole_pairs], tmp_path, seeds=1, epochs=2), tell=silent)
+    longer = plan(ENTRANTS[:1], [whole_pairs], tmp_path, seeds=1, epochs=3)
+    with pytest.raises(UsageError, match=r"training.epochs differ"):
+        follow_all(longer, tell=silent)
+
+
+def test_a_run_that_another_process_works_on_is_left_to_it(
+    tmp_path: Path, whole_pairs: Path, trained: list[str]
+) -> None:
+    tasks, told = plan(ENTRANTS, [whole_pairs], tmp_path, seeds=1, epochs=2), []
+    tasks[0].run.mkdir(parents=True)
+    with exclusive(tasks[0].run / ".contest.lock"):
+        records = follow_all(tasks, tell=told.append)
+    assert [record["entrant"] for record in records] == ["two"]
+    assert any("another process works in" in line for line in told)
+
+
+def test_a_diverged_run_is_recorded_and_the_others_go_on(
+    tmp_path: Path, whole_pairs: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    well = course.train_here
+
+    def diverge(recipe: Recipe, data: Path, run: Path) -> Any:
+        found = well(recipe, data, run)
+        if run.parent.name == "one":
+            raise TrainingError(f"epoch 1: loss became NaN; see {run}")
+        return found
+
+    monkeypatch.setattr(course, "train_here", diverge)
+    tasks = plan(ENTRANTS, [whole_pairs], tmp_path, seeds=1, epochs=2)
+    first, second = follow_all(tasks, tell=silent)
+    assert first["diverged"] == "epoch 1: loss became NaN; see 0"
+    assert "stages" in second
+    assert len(follow_all(tasks, tell=silent)) == 2
+    assert len(trained) == 2
+
+
+def test_twins_run_once(tmp_path: Path, whole_pairs: Path) -> None:
+    same = Entrant(name="two again", recipe="tiny", settings=("loss.l1=1.0",))
+    assert twins((*ENTRANTS, same), ()) == {"two again": "two"}
+    tasks = plan((*ENTRANTS, same), [whole_pairs], tmp_path, seeds=1, epochs=2)
+    assert [task.entrant.name for task in tasks] == ["one", "two"]
+
+
+def test_pairs_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="two folders are called"):
+        plan(
+            ENTRANTS, [tmp_path / "x" / "pairs", tmp_path / "y" / "x"], tmp_path, seeds=1, epochs=1
+        )
+
+
+def test_fewer_slices_keep_their_place_and_their_voxels(tmp_path: Path, whole_pairs: Path) -> None:
+    whole = {study.id: study for study in Pairs.open(whole_pairs).studies()}
+    thin = Pairs.open(thinned(whole_pairs, tmp_path / "thin", 2))
+    for study in thin.studies():
+        step = 2 if study.part == "train" else 8
+        np.testing.assert_array_equal(study.pet, whole[study.id].pet[::step])
+        assert study.grid.spacing_mm[2] == pytest.approx(step * whole[study.id].grid.spacing_mm[2])
+    few = Pairs.open(portion(whole_pairs, tmp_path / "few", 3))
+    assert [study.part for study in few.studies()] == ["train"]
+    assert few.studies()[0].slices == 3
+    late = Pairs.open(cut(whole_pairs, tmp_path / "late", lambda _: slice(1, None)))
+    study = late.studies()[0]
+    origin = whole[study.id].grid.affine @ np.array([0, 0, 1, 1])
+    np.testing.assert_allclose(study.grid.affine[:, 3], origin)
