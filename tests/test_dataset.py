@@ -3,6 +3,7 @@
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -52,3 +53,15 @@ def test_what_is_stored_is_what_batches_are_made_of(tiny_pairs: Path, channels: 
     assert torch.equal(pet, batch.suv)
     assert torch.equal(body, batch.body)
     assert dataset.nbytes == ct.nbytes + pet.nbytes + body.nbytes
+
+
+def test_lesions_are_those_of_each_study_and_none_where_it_has_no_masks(tiny_pairs: Path) -> None:
+    studies = Pairs.open(tiny_pairs).studies("train")
+    dataset = SliceDataset(studies, 1, lesions=True)
+    stored, batch = dataset.stored_lesions(), dataset.batch(range(len(dataset)))
+    assert stored is not None
+    assert torch.equal(stored, batch.lesions)
+    expected = [np.zeros(s.ct.shape) if s.lesions is None else s.lesions for s in studies]
+    assert torch.equal(stored, torch.from_numpy(np.concatenate(expected) > 0))
+    assert SliceDataset(studies, 1).batch([0]).lesions is None
+    assert SliceDataset(studies, 1).stored_lesions() is None

@@ -20,8 +20,9 @@ from petcast.recipe import (
     OptimizerRecipe,
     Recipe,
     TrainingRecipe,
+    load_recipe,
 )
-from petcast.train import read_metrics, train
+from petcast.train import Training, read_metrics, train
 
 
 def recipe(epochs: int = 2, adversarial: float = 0.0, **training: object) -> Recipe:
@@ -90,6 +91,37 @@ def test_a_training_in_two_parts_equals_one_in_one_part(
     train(knobs, tiny_pairs, tmp_path / "parts")
     assert hashes(tmp_path / "straight") == hashes(tmp_path / "parts")
     assert len(read_metrics(tmp_path / "parts")) == 2
+
+
+@pytest.mark.slow
+def test_greedy_stages_stopped_between_their_turns_end_in_the_same_weights(
+    tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    greedy = load_recipe("best", [
+        "training.epochs=2", "training.order=greedy", "model.name=Stage02", "training.ema=0.9",
+        "augmentation.hu_noise=10", "loss.lesions=5", "engine.precision=float32",
+    ])  # fmt: skip
+    train(greedy, tiny_pairs, tmp_path / "straight")
+    whole = Training._train_epoch
+
+    def dies_in_the_second(self: Training, epoch: int) -> dict[str, float]:
+        if epoch == 2:
+            raise KeyboardInterrupt
+        return whole(self, epoch)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Training, "_train_epoch", dies_in_the_second)
+        train(greedy, tiny_pairs, tmp_path / "stopped")
+    train(greedy, tiny_pairs, tmp_path / "stopped")
+    assert hashes(tmp_path / "straight") == hashes(tmp_path / "stopped")
+
+
+def test_scores_come_as_often_as_asked_for_and_after_the_last_epoch(
+    tiny_pairs: Path, tmp_path: Path
+) -> None:
+    rows = train(recipe(3, score_every=2), tiny_pairs, tmp_path / "run")
+    assert [row["test"] is not None for row in rows] == [False, True, True]
+    assert load_card(tmp_path / "run" / "best").epoch in (2, 3)
 
 
 @pytest.mark.slow
