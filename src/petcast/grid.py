@@ -7,14 +7,17 @@ positions, or gets steps of 3 mm where it is finer than 2 mm.
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from petcast.anatomy import LUNGS, body_mask
-from petcast.recipe import PreparationRecipe
 from petcast.refusal import Reason, RefusedError
 from petcast.volume import AXIAL_TOLERANCE, Grid, Volume
+
+if TYPE_CHECKING:
+    from petcast.recipe import PreparationRecipe
 
 FINEST_STEP_MM = 2.0
 COARSER_STEP_MM = 3.0
@@ -31,7 +34,7 @@ MOST_LUNG_ML = 12000.0
 """What the lungs of a patient, or the part of them in the images, can hold."""
 
 
-def grid_for_pair(ct: Volume, pet: Volume, recipe: PreparationRecipe) -> Grid:
+def grid_for_pair(ct: Volume, pet: Volume, recipe: "PreparationRecipe") -> Grid:
     """Lay the model grid over the slices that CT and PET share.
 
     Args:
@@ -50,7 +53,7 @@ def grid_for_pair(ct: Volume, pet: Volume, recipe: PreparationRecipe) -> Grid:
     return _grid(_body_centre_mm(ct), bottom_mm, step_mm, slices, recipe)
 
 
-def grid_for_ct(ct: Volume, recipe: PreparationRecipe) -> Grid:
+def grid_for_ct(ct: Volume, recipe: "PreparationRecipe") -> Grid:
     """Lay the model grid over a CT that has no PET.
 
     Args:
@@ -96,7 +99,7 @@ def standing(volume: Volume, name: str) -> Volume:
 
 
 def chest_slices(
-    regions: NDArray[np.uint8], grid: Grid, recipe: PreparationRecipe, name: str = "CT"
+    regions: NDArray[np.uint8], grid: Grid, recipe: "PreparationRecipe", name: str = "CT"
 ) -> slice:
     """Choose the slices to keep: those with lungs and a margin, or all.
 
@@ -167,7 +170,7 @@ def _grid(
     bottom_mm: float,
     step_mm: float,
     slices: int,
-    recipe: PreparationRecipe,
+    recipe: "PreparationRecipe",
 ) -> Grid:
     affine = np.diag([recipe.spacing_mm, recipe.spacing_mm, step_mm, 1.0])
     half_mm = recipe.spacing_mm * (recipe.size - 1) / 2

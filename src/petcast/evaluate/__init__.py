@@ -1,18 +1,30 @@
 """Evaluation: metrics with intervals, on our runs or anyone's files, beside trivial images."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from petcast.errors import UsageError
 from petcast.evaluate.files import evaluate_files
 from petcast.evaluate.flat import Declared
 from petcast.evaluate.perceptual import Weights
 from petcast.evaluate.result import Evaluation, Finding, PatientRow, Row
-from petcast.evaluate.runs import evaluate_run
+
+if TYPE_CHECKING:
+    from petcast.evaluate.runs import evaluate_run
 
 __all__ = [
     "Declared", "Evaluation", "Finding", "PatientRow", "Row", "Weights",
     "evaluate", "evaluate_files", "evaluate_run",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Load what runs need when it is asked for: files are evaluated without it."""
+    if name != "evaluate_run":
+        raise AttributeError(f"{__name__} has no {name}")
+    from petcast.evaluate.runs import evaluate_run
+
+    return evaluate_run
 
 
 def evaluate(
@@ -71,6 +83,8 @@ def evaluate(
         raise UsageError("--no-lesions belongs to foreign files; a run's report shows its lesions")
     if out:
         raise UsageError("--out belongs to foreign files; a run keeps its own in RUN/evaluation")
+    from petcast.evaluate.runs import evaluate_run
+
     return evaluate_run(truth, predictions, part=part, weights=weights)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -9,7 +10,9 @@ from jaxtyping import Bool, Float, Shaped
 from petcast.errors import DataError
 from petcast.evaluate.threads import in_threads, stretches
 from petcast.metrics.sharpness import FWHM_OF_SIGMA
-from petcast.pairs import PairedStudy
+
+if TYPE_CHECKING:
+    from petcast.pairs import PairedStudy
 
 ZERO = "zero"
 BODY_CONSTANT = "body-constant"
@@ -61,7 +64,7 @@ class Baselines:
         return images
 
 
-def baselines_of(studies: Sequence[PairedStudy]) -> Baselines | None:
+def baselines_of(studies: "Sequence[PairedStudy]") -> Baselines | None:
     """Learn the trivial images from the training patients.
 
     Args:

@@ -179,12 +179,13 @@ def least_difference(
         >>> round(least_difference([0.0, 1.0] * 17), 2)  # 34 patients, a scatter of 0.51
         0.25
     """
-    from scipy.optimize import brentq
-    from scipy.special import nctdtr, stdtrit  # scipy.stats takes most of a second to import
-
     values = np.asarray(differences, dtype=np.float64)
     if values.size < 2 or np.ptp(values) == 0:
         return None
+    # Here, for they take time to load; scipy.stats would take most of a second.
+    from scipy.optimize import brentq
+    from scipy.special import nctdtr, stdtrit
+
     free = values.size - 1
     limit = float(stdtrit(free, (1 + LEVEL) / 2))
     shift = brentq(lambda ncp: 1 - power - nctdtr(free, ncp, limit), 0.0, 10 * limit + 10)

@@ -2,13 +2,15 @@
 
 from collections.abc import Container, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from petcast.durable import open_whole
-from petcast.pairs import PairedStudy
+
+if TYPE_CHECKING:
+    from petcast.pairs import PairedStudy
 
 PICTURES = 6
 PER_PATIENT = 3
@@ -32,7 +34,7 @@ AIR_HU = -1024
 """What is shown where there is no CT."""
 
 
-def choose_slices(studies: Sequence[PairedStudy]) -> dict[str, list[int]]:
+def choose_slices(studies: "Sequence[PairedStudy]") -> dict[str, list[int]]:
     """Choose the slices to show (see `RULE`).
 
     Args:
@@ -116,11 +118,11 @@ class Pictures:
 class Montage(Pictures):
     """Gathers the chosen slices while studies pass by."""
 
-    def __init__(self, studies: Sequence[PairedStudy]) -> None:
+    def __init__(self, studies: "Sequence[PairedStudy]") -> None:
         super().__init__()
         self._chosen = choose_slices(studies)
 
-    def add(self, study: PairedStudy, stages: Shaped[np.ndarray, "k z y x"]) -> None:
+    def add(self, study: "PairedStudy", stages: Shaped[np.ndarray, "k z y x"]) -> None:
         """Keep what the montage shows of a study.
 
         Args:
@@ -186,7 +188,7 @@ def mean_inside(
     return np.asarray(np.array(sums) / np.maximum(body.sum(axis=(1, 2)), 1))
 
 
-def _body_suv(study: PairedStudy) -> Shaped[np.ndarray, " z"]:
+def _body_suv(study: "PairedStudy") -> Shaped[np.ndarray, " z"]:
     return mean_inside(np.asarray(study.pet), np.asarray(study.regions) > 0)
 
 

@@ -99,4 +99,4 @@ def to_unit_scale(
     low, high = suv_window
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise UsageError(f"the SUV window {low} … {high} is empty; give a lower and a higher SUV")
-    return ((suv - low) / (high - low)).clamp(0, 1)
+    return (suv - low).div_(high - low).clamp_(0, 1)

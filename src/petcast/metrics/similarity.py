@@ -211,10 +211,12 @@ def similarity_of_moments(
         The SSIM map, and its factor for contrast and structure (Wang et al. 2004, Eq. 13).
     """
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
-    product, squares = mean_p * mean_t, mean_p.square() + mean_t.square()
+    product, squares = mean_p * mean_t, mean_p.square().add_(mean_t.square())
     variances = (mean_power - squares).clamp_(min=0)  # rounding can make them negative
-    structure = (2 * (mean_product - product) + c2) / (variances + c2)
-    return structure * (2 * product + c1) / (squares + c1), structure
+    # In place: each of these images taken anew costs as much as the arithmetic.
+    structure = (mean_product - product).mul_(2).add_(c2).div_(variances.add_(c2))
+    luminance = product.mul_(2).add_(c1)
+    return luminance.mul_(structure).div_(squares.add_(c1)), structure
 
 
 def blur(images: Float[Tensor, "n y x"]) -> Float[Tensor, "n y x"]:
@@ -229,7 +231,11 @@ def blur(images: Float[Tensor, "n y x"]) -> Float[Tensor, "n y x"]:
     if images.device.type != "cpu":
         return _blurred(images)
     at_once = max(1, CACHED_VOXELS // images[0].numel()) if len(images) else 1
-    return torch.cat([_blurred(piece) for piece in torch.split(images, at_once)])
+    result = torch.empty_like(images)
+    for start in range(0, len(images), at_once):
+        piece = slice(start, start + at_once)
+        result[piece] = _blurred(images[piece])
+    return result
 
 
 def _blurred(images: Float[Tensor, "n y x"]) -> Float[Tensor, "n y x"]:
