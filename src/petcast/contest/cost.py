@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Thread
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -49,8 +50,20 @@ def apart(work: Callable[Asked, Answer], *args: Asked.args, **kwargs: Asked.kwar
     Returns:
         What it returns; what it raises is raised here.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    context, here = get_context("spawn"), (os.getpid(),)
+    with ProcessPoolExecutor(1, context, initializer=_leave_with, initargs=here) as pool:
         return pool.submit(work, *args, **kwargs).result()
+
+
+def _leave_with(parent: int) -> None:
+    """End this process when its parent has ended: a killed contest leaves nobody training."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def operations(recipe: ModelRecipe, side: int = 256) -> dict[str, float]:
