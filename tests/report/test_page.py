@@ -72,6 +72,13 @@ def test_every_section_is_there_and_every_tag_is_closed(
     assert "Beats every image made without the CT, inside the body too" in page.text
 
 
+def test_the_limits_say_that_lesions_without_a_sign_cannot_be_found(
+    make_run: MakeRun, page_of: PageOf
+) -> None:
+    text = page_of(make_run()).text  # of any run, also where no lesion was measured
+    assert "A lesion without a sign on the CT cannot be found," in text
+
+
 def test_ids_are_unique_and_every_link_has_its_target(
     make_run: MakeRun, good: dict[str, Any], page_of: PageOf
 ) -> None:

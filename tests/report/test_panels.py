@@ -136,6 +136,14 @@ def test_lesions_come_worst_first_with_their_share(read: Read, full: dict[str, A
     assert (empty.label, empty.sensitivity) == ("1 to 4 mL", "n/a")
 
 
+def test_the_panel_says_that_some_lesions_must_stay_unfound(
+    read: Read, full: dict[str, Any]
+) -> None:
+    panel = lesion_panel(read(full), MODEL)
+    assert panel is not None
+    assert "A lesion without a sign on the CT stays unfound, and must" in panel.sentence
+
+
 def test_a_lesions_mark_stands_where_its_uptake_is(read: Read, full: dict[str, Any]) -> None:
     panel = lesion_panel(read(full), MODEL)
     assert panel is not None

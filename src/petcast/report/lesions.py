@@ -22,6 +22,12 @@ SOURCES = {
     "and other physiological uptake among them",
 }
 
+BLIND = (
+    "A lesion without a sign on the CT stays unfound, and must: no model can read from a CT what "
+    "the CT does not hold."
+)
+"""Said beside every table of lesions, whichever model it is about."""
+
 BAR_WIDTH, BAR_HEIGHT = 120, 16
 CHART_HEIGHT = 400
 
@@ -200,7 +206,8 @@ def _sentence(own: Sequence[Document]) -> str:
         f"{'is' if hot == 1 else 'are'} hot: SUVmax of at least 1.5 times the background"
     )
     beyond = f"; {clipped} reach beyond the SUV window" if clipped else ""
-    return f"{said}{beyond}. All numbers of the prediction are taken at the real lesion's place."
+    place = "All numbers of the prediction are taken at the real lesion's place."
+    return f"{said}{beyond}. {place} {BLIND}"
 
 
 def _uptake(own: Sequence[Document], key: str, label: str, digits: int) -> Uptake:
