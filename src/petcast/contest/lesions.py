@@ -247,7 +247,7 @@ def _cell(mean: Mean | None, digits: int, *, signed: bool) -> str:
 
 _NOTE = (
     "Errors are predicted − real SUV inside the known mask, with their sign and without. A "
-    "lesion's values are means over seeds; 95 % intervals draw test patients with all of their lesions. "
-    "Found: at least half of the real contrast. No function of the CT can know a lesion without a "
-    "sign in it: what is found there is chance, or uptake that lies around it anyway."
+    "lesion's values are means over seeds; 95 % intervals draw test patients with all of their "
+    "lesions. Found: at least half of the real contrast. No function of the CT can know a lesion "
+    "without a sign in it: what is found there is chance, or uptake that lies around it anyway."
 )
