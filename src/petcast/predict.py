@@ -1,6 +1,6 @@
 """A CT and a trained model in, a synthetic PET in SUV out, on the CT's own geometry."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,21 +158,27 @@ def predict_volume(
         RefusedError: NOT-AXIAL, where it is tilted or oblique.
         UsageError: The model has fewer stages.
     """
-    on_grid = on_model_grid(ct, card)
-    suv = predict_slices(synthesizer, on_grid.voxels, device=device, last_only=True, stages=stages)
-    warnings = [*_warnings(on_grid), *_of_early_stage(card, synthesizer, stages)]
-    return Prediction(on_grid_of(ct, on_grid, suv[0]), tuple(warnings))
+
+    def cast(hu: Int16[np.ndarray, "z y x"]) -> list[np.ndarray]:
+        suv = predict_slices(synthesizer, hu, device=device, last_only=True, stages=stages)
+        return [suv[0]]
+
+    [pet], warnings = cast_on_grid(ct, card, cast)
+    return Prediction(pet, (*warnings, *_of_early_stage(card, synthesizer, stages)))
 
 
-def on_model_grid(ct: Volume, card: Card) -> Volume:
-    """Bring a CT to where a model sees it.
+def cast_on_grid(
+    ct: Volume, card: Card, cast: Callable[[np.ndarray], Sequence[np.ndarray]]
+) -> tuple[list[Volume], list[str]]:
+    """Take a CT to where a model sees it, and what the model makes of it back.
 
     Args:
         ct: In HU, on any axial grid.
         card: The model's card; it names the model grid.
+        cast: From HU (z, y, x) on the model grid to images in SUV there.
 
     Returns:
-        The CT in HU on the model grid.
+        The images on the CT's own grid, 0 where the model grid does not reach, and warnings.
 
     Raises:
         UnitError: `ct` is not in HU.
@@ -180,21 +186,12 @@ def on_model_grid(ct: Volume, card: Card) -> Volume:
     """
     upright = standing(ct.require(Unit.HU), "CT")
     recipe = PreparationRecipe(size=int(card.grid["size"]), spacing_mm=card.grid["spacing_mm"])
-    return ct_on_grid(upright, grid_for_ct(upright, recipe))
-
-
-def on_grid_of(ct: Volume, on_grid: Volume, suv: Float[np.ndarray, "z y x"]) -> Volume:
-    """Bring what a model cast back to where the CT lies.
-
-    Args:
-        ct: As it came.
-        on_grid: The same on the model grid.
-        suv: Cast from it.
-
-    Returns:
-        SUV on the CT's own grid, 0 where the model grid does not reach.
-    """
-    return on_grid.like(suv, Unit.SUV).resampled(ct.grid, outside=0.0, antialias=False)
+    on_grid = ct_on_grid(upright, grid_for_ct(upright, recipe))
+    images = [
+        on_grid.like(suv, Unit.SUV).resampled(ct.grid, outside=0.0, antialias=False)
+        for suv in cast(on_grid.voxels)
+    ]
+    return images, _warnings(on_grid)
 
 
 def load_any_ct(ct: Path) -> Volume:

@@ -41,6 +41,7 @@ for command in (
     data.audit,
     learning.train,
     learning.predict,
+    learning.calibrate,
     learning.evaluate,
     learning.study,
     learning.report,

@@ -84,20 +84,25 @@ def predict(
     stages: Annotated[
         int | None, typer.Option(min=1, help="Run only the first K stages; the K-th is the PET.")
     ] = None,
+    uncertainty: Annotated[
+        Path | None,
+        typer.Option(help="A second .nii.gz file: half-width of the 90 % interval, in SUV."),
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Cast a synthetic PET in SUV from a CT in HU.
 
-    The PET comes on the CT's own geometry. Research only.
+    The PET comes on the CT's own geometry; with --uncertainty, so does the half-width of the
+    interval that holds 90 % of the body's voxels (see petcast calibrate). Research only.
 
     Example: petcast predict /data/ct --model run --out pet.nii.gz
     """
-    from petcast.predict import predict as predict_ct
+    from petcast.uncertainty import predict_either
 
     [ct] = existing([ct])
-    summary = predict_ct(
-        ct, model, out, which="last" if last else "best", device=device, stages=stages
+    summary = predict_either(
+        ct, model, out, uncertainty, last=last, device=device, stages=stages
     ).to_json()
     if as_json:
         print_json({"path": str(out), **summary})
@@ -105,6 +110,41 @@ def predict(
     for warning in summary["warnings"]:
         say(f"warning: {warning}")
     typer.echo(f"{out}: SUV {summary['suv_min']:.2f} to {summary['suv_max']:.2f}")
+
+
+def calibrate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A training's folder.")],
+    data: Annotated[Path, typer.Option(help="Pairs: their validation patients calibrate.")],
+    way: Annotated[
+        str | None,
+        typer.Option(help="stages, dropout, ensemble, augmented, quantiles or uptake."),
+    ] = None,
+    passes: Annotated[int, typer.Option(min=2, help="Of dropout.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of dropout.")] = 0,
+    model: Annotated[
+        list[Path] | None, typer.Option(help="Of an ensemble: another run; may be repeated.")
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure how far a run's PET may be off, and keep it in the run.
+
+    Finds the intervals in SUV that hold 90 % of the body's voxels of patients that the run was not
+    trained on. petcast predict --uncertainty and petcast evaluate use them.
+
+    Example: petcast calibrate run --data pairs
+    """
+    from petcast.uncertainty import calibrate_run, method_of
+
+    [run, data] = existing([run, data])
+    method = method_of(way, run, passes=passes, seed=seed)
+    made = calibrate_run(run, data, method, others=existing(model or []), device=device)
+    if as_json:
+        print_json(made.to_json())
+        return
+    tables.print_table("Intervals that hold 90 % of the body's voxels", made.table())
+    for warning in made.warnings:
+        say(f"warning: {warning}")
 
 
 def evaluate(

@@ -1,0 +1,185 @@
+"""Calibrate a run: on validation patients, or, where there are none, with a warning."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from petcast.checkpoint import Card, load_card, load_synthesizer
+from petcast.device import choose_device
+from petcast.durable import read_json
+from petcast.errors import DataError, GeometryError, UsageError
+from petcast.models import Synthesizer
+from petcast.pairs import PairedStudy, Pairs
+from petcast.progress import track
+from petcast.uncertainty.calibrate import Voxels, calibrate, coverage
+from petcast.uncertainty.spread import WAYS, Method, Way, cast_with_spread, require_possible
+from petcast.uncertainty.store import Calibration, member_of, save_calibration, weights_of
+
+BEST: Way = "dropout"
+BEST_WITH_QUANTILES: Way = "quantiles"
+"""The ways that are gone where none is named: benchmarks/uncertainty.py measures them."""
+
+ENOUGH_PATIENTS = 9
+"""From so many on, a bound on the next patient's coverage of 90 % is finite."""
+
+
+def method_of(way: str | None, run: Path, *, passes: int = 8, seed: int = 0) -> Method:
+    """Choose how a run's spread is made.
+
+    Args:
+        way: One of `WAYS`; where None, the one that was measured to be best for such a model
+            (docs/decisions/0013).
+        run: A training's folder.
+        passes: Of dropout.
+        seed: Of dropout.
+
+    Returns:
+        The method.
+
+    Raises:
+        UsageError: There is no such way.
+    """
+    if way is None:
+        card = load_card(run / "best")
+        way = BEST_WITH_QUANTILES if card.recipe.model.output == "quantiles" else BEST
+    known = next((one for one in WAYS if one == way), None)
+    if known is None:
+        raise UsageError(f"--way {way}: there are {', '.join(WAYS)}")
+    return Method(known, passes, seed)
+
+
+def calibrate_run(
+    run: Path,
+    data: Path,
+    method: Method,
+    *,
+    others: Sequence[Path] = (),
+    device: str = "auto",
+) -> Calibration:
+    """Find what makes intervals of a run's PET, and write RUN/uncertainty.json.
+
+    Args:
+        run: A training's folder; its chosen epoch counts.
+        data: Pairs with patients that it was not trained on.
+        method: How the spread is made.
+        others: Of an ensemble, the other runs.
+        device: "auto" takes a GPU where there is one.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UsageError: A folder is not what it should be, or the model cannot go this way.
+        DataError: The pairs hold nobody to calibrate on.
+        GeometryError: A model was trained on another grid.
+    """
+    pairs = Pairs.open(data)
+    loaded = [load_synthesizer(folder) for folder in (run, *others)]
+    card = loaded[0][1]
+    for _, one in loaded:
+        require_grid(pairs, one)
+    models = [synthesizer for synthesizer, _ in loaded]
+    require_possible(models, method)
+    part, studies = _to_calibrate_on(pairs)
+    patients = gather(models, studies, method, choose_device(device))
+    held = list(patients.values())
+    scale = calibrate(held)
+    widths = [float(scale.half_width(voxels.spread).mean()) for voxels in held]
+    calibration = Calibration(
+        method=method,
+        scale=scale,
+        part=part,
+        patients=len(held),
+        coverage=tuple(coverage(voxels, scale) for voxels in held),
+        half_width_suv=float(np.mean(widths)),
+        sha256=weights_of(card),
+        data_hash=pairs.index["hash"],
+        members=tuple(member_of(run, other) for other in others),
+        warnings=tuple(_warnings(part, set(patients), run, others)),
+    )
+    save_calibration(run, calibration)
+    return calibration
+
+
+def gather(
+    models: Sequence[Synthesizer],
+    studies: Sequence[PairedStudy],
+    method: Method,
+    device: torch.device,
+) -> dict[str, Voxels]:
+    """Take error and spread of the body voxels of each patient.
+
+    Args:
+        models: The model, and of an ensemble the others.
+        studies: Whose voxels count.
+        method: How the spread is made.
+        device: Where to predict.
+
+    Returns:
+        Voxels by patient.
+    """
+    parts: dict[str, list[Voxels]] = {}
+    for study in track(studies, f"calibrating by {method.way}"):
+        pet, spread = cast_with_spread(models, study.ct, method, device=device)
+        body = np.asarray(study.regions) > 0
+        voxels = Voxels.inside(pet, np.asarray(study.pet), spread, body)
+        parts.setdefault(study.patient, []).append(voxels)
+    joined = {patient: Voxels.joined(own) for patient, own in parts.items()}
+    held = {patient: voxels for patient, voxels in joined.items() if voxels.error.size}
+    if not held:
+        raise DataError("no voxel of these studies lies inside a body; see regions.npy")
+    return held
+
+
+def require_grid(pairs: Pairs, card: Card) -> None:
+    """Refuse pairs on another grid than the model's.
+
+    Args:
+        pairs: Prepared.
+        card: The model's.
+
+    Raises:
+        GeometryError: They are.
+    """
+    here = {key: pairs.index["preparation"][key] for key in ("size", "spacing_mm")}
+    if here != {key: card.grid[key] for key in here}:
+        raise GeometryError(
+            f"the model was trained on a grid of {card.grid}, these pairs have {here}; prepare "
+            "them again with the run's [preparation]"
+        )
+
+
+def _to_calibrate_on(pairs: Pairs) -> tuple[str, list[PairedStudy]]:
+    """Validation patients; training ones where there are none."""
+    for part in ("validation", "train"):
+        studies = pairs.studies(part)
+        if studies:
+            return part, studies
+    raise DataError(
+        "the pairs hold neither validation nor training patients to calibrate on; test patients "
+        "are for measuring the coverage"
+    )
+
+
+def _warnings(part: str, patients: set[str], run: Path, others: Sequence[Path]) -> list[str]:
+    warnings = []
+    trained_on = set().union(*(_trained_on(folder) for folder in (run, *others)))
+    if part == "train" or patients & trained_on:
+        warnings.append(
+            "Calibrated on patients that the model was trained on, since there are no others: "
+            "errors are smaller there, so the intervals are too narrow for anyone else. Prepare "
+            "with validation patients (preparation.validation)."
+        )
+    if len(patients) < ENOUGH_PATIENTS:
+        warnings.append(
+            f"Calibrated on {len(patients)} patient(s): 90 % is an estimate; a bound for the next "
+            f"patient takes {ENOUGH_PATIENTS} and more."
+        )
+    return warnings
+
+
+def _trained_on(run: Path) -> set[str]:
+    path = run / "data.json"
+    return set(read_json(path)["parts"]["train"]) if path.is_file() else set()
