@@ -129,9 +129,20 @@ class Montage(Pictures):
             study: A study of the evaluated part.
             stages: Predicted SUV of each stage.
         """
-        places = [z for z in self._chosen.get(study.id, ()) if z < study.slices]
+        places = self.places(study)
         if places:
             self.keep(study.id, places, study.ct, study.pet, stages)
+
+    def places(self, study: PairedStudy) -> list[int]:
+        """Say which slices the montage shows of a study.
+
+        Args:
+            study: A study of the evaluated part.
+
+        Returns:
+            Their numbers, from 0.
+        """
+        return [z for z in self._chosen.get(study.id, ()) if z < study.slices]
 
 
 class FileMontage(Pictures):

@@ -22,6 +22,8 @@ from petcast.evaluate.baselines import (
 from petcast.evaluate.comparison import compare_rows, describe_power
 from petcast.evaluate.findings import beaten_by_trivial, describe_flaws, flaw_of
 from petcast.evaluate.fusion import save_fusion
+from petcast.evaluate.gains import stage_gains
+from petcast.evaluate.intervals import Intervals
 from petcast.evaluate.lesions import Lesions, Uptake, lesions_of
 from petcast.evaluate.measure import (
     Masks,
@@ -82,7 +84,8 @@ def evaluate_run(
     model, window = card.recipe.model.name, card.recipe.model.suv_window
     scores, montage, flaws, uptake = Scores(), Montage(studies), [], Uptake(window)
     artefacts, perceptual = Artefacts(), Perceptual(weights, window)
-    worst = WorstSlices()
+    worst, stages_seen = WorstSlices(), 0
+    intervals = Intervals(run, card, synthesizer, choose_device(device))
     for study in track(studies, f"evaluating {model}"):
         suv = predict_slices(synthesizer, study.ct, device=choose_device(device))
         refuse_not_finite(suv, f"study {study.id}, {model}")
@@ -100,6 +103,8 @@ def evaluate_run(
         uptake.add(study.patient, np.asarray(study.pet), images, masks, lesions, spacing_mm)
         flaws.append((study.id, flaw_of(suv[-1], masks["body"])))
         montage.add(study, suv)
+        intervals.add(study, masks, montage.places(study))
+        stages_seen = len(suv)
         worst.add(study.id, np.asarray(study.ct), np.asarray(study.pet), suv, masks["body"])
     patients = scores.patients()
     rows, comparisons = summarise(patients, seed=seed), compare_rows(patients, model, seed=seed)
@@ -111,11 +116,13 @@ def evaluate_run(
         *few_patients(len({study.patient for study in studies})),
         *describe_power(comparisons),
         *uptake.findings(),
+        *intervals.findings(),
         *_provenance(store.index, card, run, studies, part),
         *_without_training(learned),
     ]
     about = _about(card, store.index, part, which, seed, learned) | perceptual.about()
-    about |= {"worst_slices": worst.rows()}
+    about |= {"worst_slices": worst.rows()} | intervals.about()
+    about |= {"stage_gains": stage_gains(patients, model, stages_seen, seed=seed)}
     evaluation = Evaluation(
         tuple(rows),
         tuple(patients),
@@ -131,6 +138,7 @@ def evaluate_run(
     def more(folder: Path) -> None:
         artefacts.save(folder / "spectra.npz")
         worst.save(folder / "worst.npz")
+        intervals.save(folder)
         save_fusion(store, folder / "registration.npz")
 
     save_evaluation(run / "evaluation", evaluation, montage, more)

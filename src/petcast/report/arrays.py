@@ -202,6 +202,43 @@ def read_fused(path: Path) -> Fused | None:
     )
 
 
+@dataclass(frozen=True)
+class HalfWidths:
+    """How wide the intervals are in some slices.
+
+    Attributes:
+        images: Half-width in SUV, shape (n, y, x).
+        study: Id of each slice's study, shape (n,).
+        index: Number of each slice in its study, shape (n,).
+    """
+
+    images: NDArray[Any]
+    study: tuple[str, ...]
+    index: tuple[int, ...]
+
+
+def read_half_widths(path: Path) -> HalfWidths | None:
+    """Read how wide the intervals are in the slices that an evaluation kept.
+
+    Args:
+        path: uncertainty.npz; it need not exist.
+
+    Returns:
+        The half-widths; None where there are none.
+
+    Raises:
+        FormatError: The file is damaged.
+    """
+    if not path.is_file():
+        return None
+    held = _read_arrays(path, ("half_width", "study", "slice"))
+    n = len(held["half_width"])
+    fit = held["half_width"].ndim == 3 and len(held["study"]) == len(held["slice"]) == n
+    _require_fit(path, fit=fit)
+    studies = tuple(str(name) for name in held["study"])
+    return HalfWidths(held["half_width"], studies, tuple(int(place) for place in held["slice"]))
+
+
 def _require_fit(path: Path, *, fit: bool) -> None:
     if not fit:
         raise FormatError(f"{path}: its arrays do not fit together; run `petcast evaluate` again")

@@ -15,9 +15,11 @@ from petcast.durable import read_json
 from petcast.errors import FormatError, UsageError
 from petcast.report.arrays import (
     Fused,
+    HalfWidths,
     Slices,
     Spectra,
     read_fused,
+    read_half_widths,
     read_slices,
     read_spectra,
 )
@@ -90,6 +92,7 @@ class Run:
         spectra: None where none were kept.
         worst: The slices with the largest error; None where none were kept.
         trained: False for an evaluation of files that no run of petcast made.
+        half_widths: Of the intervals, in the same slices; None where none were kept.
     """
 
     recipe_text: str
@@ -104,6 +107,7 @@ class Run:
     spectra: Spectra | None = None
     worst: Slices | None = None
     trained: bool = True
+    half_widths: HalfWidths | None = None
 
     @property
     def card(self) -> Document:
@@ -153,6 +157,7 @@ def read_run(run: Path) -> Run:
         fused=read_fused(folder / "registration.npz"),
         spectra=read_spectra(folder / "spectra.npz"),
         worst=read_slices(folder / "worst.npz"),
+        half_widths=read_half_widths(folder / "uncertainty.npz"),
     )
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from petcast.report.arrays import Slices
+from petcast.report.arrays import HalfWidths, Slices
 from petcast.report.catalogue import number
 from petcast.report.png import (
     Palette,
     bar_uri,
     diverging,
+    glow,
     grey,
     png_uri,
     to_levels,
@@ -29,6 +30,9 @@ MARGIN = 4
 MAGNIFICATION = 4
 MOST_PICTURES = 78
 """Keeps the page below 3 MB: of cascades with many stages fewer slices are shown."""
+
+MOST_OF_UNCERTAINTY = 24
+"""The same for the error beside the half-width."""
 
 UPTAKE_SUV = 0.1
 """Where there is no CT, the pictures are cropped to what takes up more."""
@@ -137,8 +141,46 @@ def draw_montage(slices: Slices | None) -> Montage | None:
     """
     if slices is None or not slices.stages.shape[1]:
         return None
-    columns = _columns(slices)
-    spread = _spread(len(slices.ct), max(2, MOST_PICTURES // (2 * len(columns))))
+    return _drawn(slices, _columns(slices), MOST_PICTURES)
+
+
+def draw_uncertainty(slices: Slices | None, half_widths: HalfWidths | None) -> Montage | None:
+    """Draw the error beside the half-width of its interval, both in one window.
+
+    Args:
+        slices: That the evaluation kept; None where there are none.
+        half_widths: Of the same slices, in any order.
+
+    Returns:
+        The pictures; None where slices and half-widths are not of the same evaluation.
+    """
+    if slices is None or half_widths is None or not slices.stages.shape[1]:
+        return None
+    places = {
+        key: k for k, key in enumerate(zip(half_widths.study, half_widths.index, strict=True))
+    }
+    wanted = [places.get(key) for key in zip(slices.study, slices.index, strict=True)]
+    held = [place for place in wanted if place is not None]
+    images = half_widths.images[held].astype(np.float64)
+    if images.shape != slices.truth.shape:
+        return None
+    error = np.abs(slices.stages[:, -1].astype(np.float64) - slices.truth)
+    predicted, real = (c for c in _columns(last_stage(slices) or slices) if c.caption == "max")
+    both = np.concatenate([error, images])
+    top = smallest_window(both, 99.5, DIFFERENCE_WINDOWS_SUV)
+    style = _Style("Error and half-width", 0.0, top, glow(), "SUV")
+    columns = [
+        replace(predicted, boxed=False),
+        real,
+        _Column("|Predicted − real|", style, error, "mean"),
+        _Column("Half-width", style, images, "mean"),
+    ]
+    return _drawn(slices, columns, MOST_OF_UNCERTAINTY)
+
+
+def _drawn(slices: Slices, columns: Sequence[_Column], most: int) -> Montage:
+    """Draw columns of the slices that are shown, the worst first."""
+    spread = _spread(len(slices.ct), max(2, most // (2 * len(columns))))
     shown = sorted(spread, key=lambda place: (-_error(slices, place), place))
     dense = np.asarray(slices.ct[shown]) > BODY_HU
     seen = dense if dense.any() else np.asarray(slices.truth[shown]) > UPTAKE_SUV

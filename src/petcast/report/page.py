@@ -13,7 +13,7 @@ from petcast.report.catalogue import TRIVIAL, Metric, metric_of, number, region_
 from petcast.report.comparisons import comparisons_of
 from petcast.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, draw_curves
 from petcast.report.data import account_for, leaks
-from petcast.report.inputs import Document, Evaluation, Run, Score, finite, read_run, table
+from petcast.report.inputs import Document, Evaluation, Run, Score, finite, read_run, records, table
 from petcast.report.lesions import lesion_panel
 from petcast.report.montage import draw_montage, last_stage
 from petcast.report.provenance import chosen_epoch, misfits, provenance_of
@@ -22,6 +22,7 @@ from petcast.report.strips import draw_strip
 from petcast.report.study import is_study, read_study, render_study
 from petcast.report.tables import Table, all_columns, main_table, stage_table
 from petcast.report.templating import fill
+from petcast.report.uncertainty import uncertainty_panel
 from petcast.report.verdict import judge
 from petcast.report.worst import worst_cases
 
@@ -107,7 +108,7 @@ def _content(run: Run) -> dict[str, Any]:
         "evaluation": evaluation,
         "scores": main_table(rows, model) if rows else None,
         "all_scores": all_columns(rows, model),
-        "stages": stage_table(rows, model),
+        "stages": stage_table(rows, model, _gains(evaluation)),
         "metrics": _metrics(all_columns(rows, model)),
         "clipping": _clipping(evaluation, model),
         "score_caption": _score_caption(evaluation),
@@ -125,6 +126,7 @@ def _content(run: Run) -> dict[str, Any]:
         "lesions": lesion_panel(evaluation, model),
         "bland_altman": bland_altman(evaluation, model),
         "artefacts": artefact_panel(evaluation, model, run.spectra),
+        "uncertainty": uncertainty_panel(evaluation, run.slices, run.half_widths),
         "left_out": "" if run.trained else NOT_OF_FILES,
         "provenance": provenance_of(run),
         "trivial": _trivial(rows),
@@ -134,6 +136,11 @@ def _content(run: Run) -> dict[str, Any]:
 def _evaluated_name(run: Run) -> str:
     named = run.evaluation.document.get("model") if run.evaluation else None
     return str(named or run.model)
+
+
+def _gains(evaluation: Evaluation | None) -> list[Document]:
+    """What each stage adds, with intervals; an older evaluation has none."""
+    return records(evaluation.document, "stage_gains") if evaluation else []
 
 
 def _trivial(rows: Sequence[Score]) -> dict[str, str]:

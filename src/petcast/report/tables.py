@@ -1,7 +1,7 @@
 """The evaluation's rows as tables: the model, its stages, and the trivial images."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from petcast.report.catalogue import (
     ARTEFACTS,
@@ -17,7 +17,7 @@ from petcast.report.catalogue import (
     region_label,
     region_order,
 )
-from petcast.report.inputs import Score
+from petcast.report.inputs import Document, Score, finite
 
 MAIN = (
     ("whole", "ssim"), ("whole", "psnr"), ("whole", "mae"),
@@ -41,6 +41,7 @@ class Cell:
         best: Whether no other row is better.
         change: Difference to the row above, where the table shows one.
         better: Whether that difference is an improvement.
+        change_ends: Its 95 % interval's text, empty where there is none.
     """
 
     value: str
@@ -48,6 +49,7 @@ class Cell:
     best: bool = False
     change: str = ""
     better: bool = False
+    change_ends: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,11 @@ class Table:
         found = (metric for group in self.groups for metric in group.metrics)
         return tuple({metric.key: metric for metric in found}.values())
 
+    @property
+    def has_change_ends(self) -> bool:
+        """Whether a change stands with its interval."""
+        return any(cell.change_ends for line in self.lines for cell in line.cells)
+
 
 def main_table(rows: Sequence[Score], model: str) -> Table:
     """Lay out the columns that everybody reads.
@@ -134,12 +141,13 @@ def all_columns(rows: Sequence[Score], model: str) -> list[Table]:
     ]
 
 
-def stage_table(rows: Sequence[Score], model: str) -> Table | None:
+def stage_table(rows: Sequence[Score], model: str, gains: Sequence[Document] = ()) -> Table | None:
     """Lay out what each stage adds to the one before.
 
     Args:
         rows: Means over patients.
         model: The model's name in them, which is its last stage's.
+        gains: `stage_gains` of the evaluation: differences by patient, with intervals.
 
     Returns:
         A row a stage with the change to the one above; None for a model of one stage.
@@ -152,10 +160,25 @@ def stage_table(rows: Sequence[Score], model: str) -> Table | None:
     lines: list[Line] = []
     for place, name in enumerate(names):
         above = names[place - 1] if place else None
-        cells = tuple(_changed_cell(held, name, above, column) for column in columns)
+        ends = _ends_of_gains(gains, place + 1)
+        cells = tuple(
+            replace(_changed_cell(held, name, above, column), change_ends=ends.get(column, ""))
+            for column in columns
+        )
         label = f"Stage {place + 1}" + (" (the output)" if name == model else "")
         lines.append(Line(label, "model" if name == model else "stage", "", cells, ""))
     return Table(_groups(columns), tuple(lines))
+
+
+def _ends_of_gains(gains: Sequence[Document], stage: int) -> dict[tuple[str, str], str]:
+    """The interval of what a stage adds, by region and metric."""
+    ends = {}
+    for one in gains:
+        low, high = finite(one.get("low")), finite(one.get("high"))
+        if finite(one.get("stage")) == stage and low is not None and high is not None:
+            column = str(one.get("region")), str(one.get("metric"))
+            ends[column] = interval(low, high, metric_of(column[1]).digits)
+    return ends
 
 
 def stage_names(rows: Sequence[Score], model: str) -> list[str]:
