@@ -262,7 +262,8 @@ def predict(
 def _of_early_stage(card: Card, synthesizer: Synthesizer, stages: int | None) -> list[str]:
     """What is to be said of an earlier stage that was never compared with a PET."""
     last = len(synthesizer.generator.chain)
-    if stages in (None, last) or card.recipe.loss.stages == "all":
+    each_learned = card.recipe.loss.stages == "all" or card.recipe.training.order == "greedy"
+    if stages in (None, last) or each_learned:
         return []
     return [
         f'Only stage {last} was compared with the PET in training (loss.stages = "last"): the '

@@ -133,7 +133,7 @@ class Montage(Pictures):
         if places:
             self.keep(study.id, places, study.ct, study.pet, stages)
 
-    def places(self, study: PairedStudy) -> list[int]:
+    def places(self, study: "PairedStudy") -> list[int]:
         """Say which slices the montage shows of a study.
 
         Args:

@@ -102,7 +102,7 @@ def _obstacle(models: Models, method: Method) -> str:
         return 'the model gives no quantiles; train one with --set model.output="quantiles"'
     if (method.way == "ensemble") != (len(models) > 1):
         return "it takes the runs of an ensemble, at least one more, and no other way does"
-    if len({one.channels for one in models}) > 1:
+    if len({one.slices for one in models}) > 1:
         return "the runs take different numbers of CT slices (model.input)"
     return ""
 
@@ -135,7 +135,7 @@ def cast_with_spread(
     models = [model.to(device).eval() for model in models]
     pets, spreads = [], []
     with _drawing_from(method.seed, torch.device(device)):
-        for hu in hu_batches(ct_hu, models[0].channels, batch_size):
+        for hu in hu_batches(ct_hu, models[0].slices, batch_size):
             pet, spread = _CAST[method.way](models, hu.to(device), method)
             pets.append(pet.cpu().numpy())
             spreads.append(spread.cpu().numpy())
