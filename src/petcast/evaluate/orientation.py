@@ -255,5 +255,6 @@ def _coarse(suv: Shaped[np.ndarray, "z y x"]) -> Image:
     z, y, x = suv.shape
     cut_y, cut_x = (y % cell) // 2, (x % cell) // 2
     kept = suv[:, cut_y : cut_y + y // cell * cell, cut_x : cut_x + x // cell * cell]
-    cells = kept.reshape(z, y // cell, cell, x // cell, cell)
-    return np.asarray(cells.mean(axis=(2, 4), dtype=np.float32))
+    # Rows first: whole ones add up several times faster than squares do.
+    rows = kept.reshape(z, y // cell, cell, -1).mean(axis=2, dtype=np.float32)
+    return rows.reshape(z, y // cell, x // cell, cell).mean(axis=3)
