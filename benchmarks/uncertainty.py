@@ -111,7 +111,9 @@ def ways(images: list[Path], quantiles: Path) -> Iterator[tuple[str, list[Synthe
     yield "augmented", models[:1], Method("augmented")
     yield "dropout", models[:1], Method("dropout")
     yield f"ensemble of {len(models)}", models, Method("ensemble")
-    yield "quantiles", [load_synthesizer(quantiles)[0]], Method("quantiles")
+    with_quantiles = [load_synthesizer(quantiles)[0]]
+    yield "quantiles", with_quantiles, Method("quantiles")
+    yield "uptake, of the run with quantiles", with_quantiles, Method("uptake")
 
 
 def measure(pairs: Pairs, images: list[Path], quantiles: Path) -> tuple[list[Row], str]:

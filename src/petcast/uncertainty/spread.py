@@ -1,7 +1,8 @@
 """Ways to tell where a model is unsure: a spread in SUV beside each voxel of its PET.
 
 A spread is relative: where it is twice as large, errors should be. What it means in SUV is told by
-calibration (`petcast.uncertainty.calibrate`).
+calibration (`petcast.uncertainty.calibrate`). Of each way the mean over a neighbourhood counts: the
+spread of one voxel is a draw of few, and bears the decoder's lattice.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,10 @@ WAYS: tuple[Way, ...] = get_args(Way)
 
 SHIFTS_VOXELS = ((0, 0), (3, 1), (-1, -3))
 """Along y and x, of the way "augmented": odd, so that a lattice of any period comes to lie anew."""
+
+NEIGHBOURHOOD_VOXELS = 6.0
+"""Standard deviation, along y and x, of the Gaussian that spreads are averaged with: 12 mm on the
+model's own grid. Chosen on validation patients (docs/decisions/0013)."""
 
 Cast = tuple[Tensor, Tensor]
 Models = Sequence[Synthesizer]
@@ -126,7 +131,8 @@ def cast_with_spread(
         batch_size: Slices at a time; dropout draws batch by batch, so another size draws others.
 
     Returns:
-        The model's own PET in SUV, the same as without a spread, and the spread in SUV.
+        The model's own PET in SUV, the same as without a spread, and the spread in SUV, averaged
+        over each voxel's neighbourhood.
 
     Raises:
         UsageError: The models cannot go this way.
@@ -138,8 +144,15 @@ def cast_with_spread(
         for hu in hu_batches(ct_hu, models[0].slices, batch_size):
             pet, spread = _CAST[method.way](models, hu.to(device), method)
             pets.append(pet.cpu().numpy())
-            spreads.append(spread.cpu().numpy())
+            spreads.append(_around(spread.cpu().numpy()))
     return np.concatenate(pets), np.concatenate(spreads)
+
+
+def _around(spread: Float[np.ndarray, "b y x"]) -> Float[np.ndarray, "b y x"]:
+    from scipy.ndimage import gaussian_filter
+
+    sigma = (0.0, NEIGHBOURHOOD_VOXELS, NEIGHBOURHOOD_VOXELS)
+    return np.asarray(gaussian_filter(spread.astype(np.float32), sigma, mode="nearest"))
 
 
 def _over_stages(models: Models, hu: Tensor, _: Method) -> Cast:
