@@ -13,12 +13,13 @@ and quality-cost.svg; `--cost` measures time and memory alone and writes OUT/cos
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from petcast.contest.course import follow_all, plan
 from petcast.contest.entrants import read_contest
 from petcast.contest.results import write_cost, write_results
-from petcast.contest.thin import label_of, thinned
+from petcast.contest.thin import label_of, thinned, unscored
 from petcast.errors import PetcastError
 
 
@@ -42,6 +43,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=1, help="take every so many slices")
     parser.add_argument("--keep", choices=["first", "all", "none"], default="first",
                         help="whose weights stay: the first seed's, all, none")  # fmt: skip
+    parser.add_argument("--unscored", action="store_true",
+                        help="spend no epoch's time on scoring test slices")  # fmt: skip
     parser.add_argument("--tables", action="store_true", help="train nothing")
     parser.add_argument("--cost", action="store_true", help="measure time and memory, train little")
     parser.add_argument("--rounds", type=int, default=3, help="of --cost")
@@ -62,6 +65,9 @@ def run(knobs: argparse.Namespace) -> None:
         write_cost(contest, knobs.data[0], knobs.out, **cost)
     elif not knobs.tables:
         chosen = plan(contest.chosen(knobs.only), knobs.data, knobs.out, **shared)
+        if knobs.unscored:
+            index = {d: unscored(d, knobs.out / "unscored" / label_of(d)) for d in knobs.data}
+            chosen = [replace(task, training=index[task.data]) for task in chosen]
         follow_all(chosen, keep=knobs.keep, tell=lambda line: print(line, flush=True))
     print(write_results(contest, everyone, knobs.out, knobs.set))
 

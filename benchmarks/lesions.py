@@ -12,7 +12,7 @@ Lesion masks and what CT shows of them come from the phantoms' truth; all uptake
 
 import argparse
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from petcast.contest.course import Task, follow_all, plan, read_record
 from petcast.contest.entrants import read_contest
 from petcast.contest.lesions import Key, Known, Shown, lesion_table, name_pieces, shown_lesions
 from petcast.contest.results import write_results
+from petcast.contest.thin import unscored
 from petcast.dicom.privacy import pseudonym
 from petcast.dicom.read import load_ct, read_pet_files
 from petcast.durable import read_json, write_json, write_text
@@ -114,6 +115,8 @@ def run(knobs: argparse.Namespace) -> None:
     shared = {"seeds": knobs.seeds, "epochs": knobs.epochs, "common": knobs.set}
     if not knobs.tables:
         chosen = plan(contest.chosen(knobs.only), [pairs], knobs.out, **shared)
+        train_only = unscored(pairs, knobs.out / "unscored")
+        chosen = [replace(task, training=train_only) for task in chosen]
         follow_all(chosen, tell=lambda line: print(line, flush=True))
     tasks = plan(contest.entrants, [pairs], knobs.out, **shared)
     known = known_lesions(pairs, knobs.out / "cohort")

@@ -12,7 +12,7 @@ from petcast.contest import course
 from petcast.contest.course import follow_all, plan, read_record, twins
 from petcast.contest.entrants import Contest, Entrant
 from petcast.contest.results import write_results
-from petcast.contest.thin import cut, label_of, portion, thinned
+from petcast.contest.thin import cut, label_of, portion, thinned, unscored
 from petcast.durable import exclusive
 from petcast.errors import TrainingError, UsageError
 from petcast.pairs import Pairs
@@ -128,6 +128,18 @@ def test_twins_run_once(tmp_path: Path, whole_pairs: Path) -> None:
     assert twins((*ENTRANTS, same), ()) == {"two again": "two"}
     tasks = plan((*ENTRANTS, same), [whole_pairs], tmp_path, seeds=1, epochs=2)
     assert [task.entrant.name for task in tasks] == ["one", "two"]
+
+
+def test_without_scoring_the_others_patients_stay_and_no_voxel_is_copied(
+    tmp_path: Path, whole_pairs: Path
+) -> None:
+    whole, rest = Pairs.open(whole_pairs), Pairs.open(unscored(whole_pairs, tmp_path / "rest"))
+    kept = [study for part in ("train", "validation") for study in whole.studies(part)]
+    assert whole.studies("test")
+    assert rest.studies("test") == []
+    assert {study.id for study in rest.studies()} == {study.id for study in kept}
+    assert rest.studies("train")[0].folder.resolve() == kept[0].folder.resolve()
+    assert not list((tmp_path / "rest").rglob("*.npy"))
 
 
 def test_pairs_of_one_name_are_refused(tmp_path: Path) -> None:

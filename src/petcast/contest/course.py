@@ -44,6 +44,7 @@ class Task:
         pairs: What they are called.
         seed: Of the run.
         run: Its folder.
+        training: The pairs to train on, where they are others than those to test on.
     """
 
     entrant: Entrant
@@ -52,6 +53,7 @@ class Task:
     pairs: str
     seed: int
     run: Path
+    training: Path | None = None
 
     @property
     def title(self) -> str:
@@ -165,7 +167,7 @@ def _finish(task: Task) -> Document:
     marked = task.run / TRAINED_FILE
     try:
         if not marked.exists():
-            write_json(marked, apart(train_here, task.recipe, task.data, task.run))
+            write_json(marked, apart(train_here, task.recipe, task.training or task.data, task.run))
         measured = apart(measure_here, task.recipe, task.data, task.run)
         return {**common, **read_json(marked), **measured}
     except (TrainingError, DataError) as error:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from petcast.pairs import Document, PairedStudy, Pairs, study_folder, write_index, write_study
 from petcast.volume import Grid
+from petcast.voxels import point_to
 
 TEST_STEP = 4
 
@@ -47,6 +48,24 @@ def portion(data: Path, out: Path, slices: int) -> Path:
         return slice(0, step * slices, step) if study.id == first.id else None
 
     return cut(data, out, choose)
+
+
+def unscored(data: Path, out: Path) -> Path:
+    """Leave the test patients out, so that no epoch of a training is spent on scoring them.
+
+    Args:
+        data: A folder of pairs.
+        out: Gets an index that points to the same voxels; it is written anew.
+
+    Returns:
+        `out`.
+    """
+    index = Pairs.open(data).index
+    rows = [row for row in index["studies"] if row["part"] != "test"]
+    out.mkdir(parents=True, exist_ok=True)
+    point_to(out, data)
+    write_index(out, index | {"studies": rows, "parts": index["parts"] | {"test": []}})
+    return out
 
 
 def cut(data: Path, out: Path, choose: Choose) -> Path:
