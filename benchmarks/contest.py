@@ -7,8 +7,9 @@
 Each run is trained, measured by `petcast evaluate`, and swept: its weights stay for the first seed
 alone. Interrupted and given again, it goes on where it was; finished runs are not trained again. A
 second process may be given the same (perhaps `--only "NAME;NAME"`): each leaves to the other what
-that one works on. Finished runs' tables: `--tables`. What it writes: OUT/contest.md, .csv, .json
-and quality-cost.svg; `--cost` measures time and memory alone and writes OUT/cost.json.
+that one works on. Finished runs' tables: `--tables`. Contests may
+share OUT, and so their runs. What it writes: OUT/better.md, .csv, .json, better-quality-cost.svg;
+`--cost` measures time and memory alone and writes OUT/better-cost.json.
 """
 
 import argparse
@@ -61,7 +62,8 @@ def run(knobs: argparse.Namespace) -> None:
     shared = {"seeds": knobs.seeds, "epochs": knobs.epochs, "common": knobs.set}
     everyone = plan(contest.entrants, knobs.data, knobs.out, **shared)
     if knobs.cost:
-        cost = {"common": knobs.set, "rounds": knobs.rounds, "slices": knobs.slices}
+        cost = {"common": knobs.set, "rounds": knobs.rounds, "slices": knobs.slices,
+                "name": knobs.contest.stem}  # fmt: skip
         write_cost(contest, knobs.data[0], knobs.out, **cost)
     elif not knobs.tables:
         chosen = plan(contest.chosen(knobs.only), knobs.data, knobs.out, **shared)
@@ -69,7 +71,7 @@ def run(knobs: argparse.Namespace) -> None:
             index = {d: unscored(d, knobs.out / "unscored" / label_of(d)) for d in knobs.data}
             chosen = [replace(task, training=index[task.data]) for task in chosen]
         follow_all(chosen, keep=knobs.keep, tell=lambda line: print(line, flush=True))
-    print(write_results(contest, everyone, knobs.out, knobs.set))
+    print(write_results(contest, everyone, knobs.out, knobs.set, knobs.contest.stem))
 
 
 if __name__ == "__main__":

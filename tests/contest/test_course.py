@@ -69,7 +69,7 @@ def test_finished_runs_are_not_trained_again(
     text = write_results(contest, two_seeds, out)
     assert "4 of 4 runs, 2 epochs" in text
     assert json.loads((out / "contest.json").read_text())["runs"] == records
-    assert b"<svg" in (out / "quality-cost.svg").read_bytes()
+    assert b"<svg" in (out / "contest-quality-cost.svg").read_bytes()
 
 
 def test_a_run_that_was_killed_after_training_is_only_measured(

@@ -19,13 +19,17 @@ from petcast.pairs import Pairs
 from petcast.study.figures import to_png, to_svg
 
 FORMAT = 1
-COST_FILE = "cost.json"
+COST_FILE = "{name}-cost.json"
 
 Document = dict[str, Any]
 
 
 def write_results(
-    contest: Contest, tasks: Sequence[Task], out: Path, common: Sequence[str] = ()
+    contest: Contest,
+    tasks: Sequence[Task],
+    out: Path,
+    common: Sequence[str] = (),
+    name: str = "contest",
 ) -> str:
     """Write tables and figure of the runs that are finished.
 
@@ -34,22 +38,24 @@ def write_results(
         tasks: All runs of the contest.
         out: Its folder.
         common: Settings that all share.
+        name: Of the contest's file: several contests may share a folder, and so their runs.
 
     Returns:
-        The tables as Markdown, also in OUT/contest.md; beside it contest.csv, contest.json,
-        quality-cost.svg and .png.
+        The tables as Markdown, also in OUT/NAME.md; beside it NAME.csv, NAME.json,
+        NAME-quality-cost.svg and .png.
     """
     records = [record for task in tasks if (record := read_record(task)) is not None]
-    quiet = read_json(out / COST_FILE) if (out / COST_FILE).exists() else None
+    measured = out / COST_FILE.format(name=name)
+    quiet = read_json(measured) if measured.exists() else None
     text = "\n\n".join(_parts(contest, records, quiet, tasks, common)) + "\n"
-    write_text(out / "contest.md", text)
-    write_text(out / "contest.csv", tables.rows_as_csv(records))
+    write_text(out / f"{name}.md", text)
+    write_text(out / f"{name}.csv", tables.rows_as_csv(records))
     document = {"format": FORMAT, "petcast": petcast.__version__, "base": contest.base,
                 "entrants": [entrant.model_dump() for entrant in contest.entrants],
                 "runs": records, "cost": quiet}  # fmt: skip
-    write_json(out / "contest.json", document)
+    write_json(out / f"{name}.json", document)
     if records:
-        _draw(contest, records, quiet, tasks, out)
+        _draw(contest, records, quiet, tasks, out / f"{name}-quality-cost")
     return text
 
 
@@ -84,15 +90,15 @@ def _draw(
     records: Sequence[Document],
     quiet: Document | None,
     tasks: Sequence[Task],
-    out: Path,
+    path: Path,
 ) -> None:
     slices = {task.pairs: _train_slices(task.data) for task in tasks}
     drawn = quiet_epochs(records, quiet["rows"], slices) if quiet else records
-    words = "measured alone" if quiet else "beside other work, scoring included"
+    words = "measured alone" if quiet else "beside other work"
     figure = draw_quality(contest, drawn, f"seconds of an epoch ({words})")
-    write_bytes(out / "quality-cost.svg", to_svg(figure))
-    write_bytes(out / "quality-cost.png", to_png(figure, 130))
-    write_text(out / "quality-cost.txt", describe_quality(contest, records) + "\n")
+    write_bytes(path.with_suffix(".svg"), to_svg(figure))
+    write_bytes(path.with_suffix(".png"), to_png(figure, 130))
+    write_text(path.with_suffix(".txt"), describe_quality(contest, records) + "\n")
 
 
 def quiet_epochs(
@@ -128,8 +134,9 @@ def write_cost(
     common: Sequence[str],
     rounds: int,
     slices: int,
+    name: str = "contest",
 ) -> str:
-    """Measure what each entrant costs, one after the other, and write OUT/cost.json.
+    """Measure what each entrant costs, one after the other, and write OUT/NAME-cost.json.
 
     Args:
         contest: Who takes part.
@@ -138,6 +145,7 @@ def write_cost(
         common: Settings that all share.
         rounds: How often each is measured.
         slices: An epoch's; whole batches, if the ratios are to hold for long epochs.
+        name: Of the contest's file.
 
     Returns:
         The table as Markdown.
@@ -150,7 +158,7 @@ def write_cost(
     found = measure_costs(recipes, few, out, rounds, tell=lambda line: print(line, flush=True))  # noqa: T201
     counted = {name: operations(recipe.model, side) for name, recipe in recipes.items()}
     rows = summarise_costs(found, [n for n in contest.references if n in found], counted)
-    write_json(out / COST_FILE, {
+    write_json(out / COST_FILE.format(name=name), {
         "rounds": found, "rows": rows, "slices": slices, "threads": torch.get_num_threads(),
         "load": [began, os.getloadavg()[0]],
     })  # fmt: skip

@@ -212,7 +212,8 @@ def training_cost_table(contest: Contest, records: Records) -> str:
     title = "### What the runs took, beside other work on the machine"
     note = (
         "Times hold whatever else the machine did (least and greatest run), and an epoch's its "
-        "scoring of the test slices: `--cost` measures one recipe beside the other in a quiet run."
+        "scoring of the test slices (unless `--unscored`): `--cost` measures one recipe after the "
+        "other in a quiet run."
     )
     return f"{title}\n\n{markdown(head, rows)}\n\n{note}"
 
