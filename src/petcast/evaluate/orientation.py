@@ -257,4 +257,4 @@ def _coarse(suv: Shaped[np.ndarray, "z y x"]) -> Image:
     kept = suv[:, cut_y : cut_y + y // cell * cell, cut_x : cut_x + x // cell * cell]
     # Rows first: whole ones add up several times faster than squares do.
     rows = kept.reshape(z, y // cell, cell, -1).mean(axis=2, dtype=np.float32)
-    return rows.reshape(z, y // cell, x // cell, cell).mean(axis=3)
+    return np.asarray(rows.reshape(z, y // cell, x // cell, cell).mean(axis=3))
