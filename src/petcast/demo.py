@@ -31,11 +31,13 @@ class DemoResult:
         evaluation: The metrics on patients that the model never saw.
         pet: A synthetic PET of one of them, NIfTI in SUV on its CT's geometry.
         report: The page that shows it all.
+        card: The model card, Markdown with the same numbers.
     """
 
     evaluation: Evaluation
     pet: Path
     report: Path
+    card: Path
 
 
 def run_demo(
@@ -67,8 +69,9 @@ def run_demo(
     predict(_unseen_ct(dicom, pairs), run, pet)
     tell(f"5/6 evaluate: {_slices(pairs, 'test')} slices of unseen patients")
     evaluation = evaluate_run(out / "pairs", run)
-    tell("6/6 report")
-    return DemoResult(evaluation, pet, write_report(run, out / "report.html"))
+    tell("6/6 report and model card")
+    card = out / "MODEL_CARD.md"
+    return DemoResult(evaluation, pet, write_report(run, out / "report.html", card), card)
 
 
 def _slices(pairs: Pairs, part: str) -> int:

@@ -261,3 +261,22 @@ def test_files_of_a_newer_petcast_are_refused(make_run: MakeRun, tmp_path: Path)
     (run / "data.json").write_text(json.dumps({"format": 2}))
     with pytest.raises(FormatError, match="update"):
         write_report(run, tmp_path / "report.html")
+
+
+def test_frechet_distances_stand_with_the_scores(
+    make_run: MakeRun, good: dict[str, Any], tmp_path: Path, page_of: PageOf
+) -> None:
+    frechet = [
+        {"name": "Stage02", "value": 12.345, "slices": 840, "patients": 9},
+        {"name": "zero", "value": None, "slices": 840, "patients": 9},
+        {"name": "train-mean", "value": 210.0, "slices": 840, "patients": 9},
+    ]
+    perceptual = {"architecture": "alexnet", "sha256": "ab", "features": 256, "frechet": frechet}
+    run = make_run(evaluation=good | {"perceptual": perceptual})
+    text = page_of(run).text
+    assert "of alexnet features over 840 slices" in text
+    assert "Stage02 12.3, train-mean 210." in text  # of a single slice there is none
+    write_report(run, tmp_path / "report.html", tmp_path / "CARD.md")
+    assert "Stage02 12.3, train-mean 210." in (tmp_path / "CARD.md").read_text(encoding="utf-8")
+    (run / "evaluation" / "evaluation.json").write_text(json.dumps(good))
+    assert "Fréchet" not in page_of(run).text

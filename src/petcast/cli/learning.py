@@ -25,6 +25,7 @@ def demo(
     result = run_demo(out, patients=patients, seed=seed, tell=say)
     tables.print_table("On patients it never saw", result.evaluation.table())
     typer.echo(f"The report: {result.report}")
+    typer.echo(f"The model card: {result.card}")
 
 
 def models(as_json: Json = False) -> None:

@@ -63,7 +63,7 @@ def render_card(run: Run, content: dict[str, Any]) -> str:
         *_verdict(content["verdict"], content["warnings"]),
         *_section("Intended use", [f"- {text}" for text in INTENDED]),
         *(_training(content["data"]) if run.trained else []),
-        *_scores(content["scores"], content["clipping"]),
+        *_scores(content["scores"], (content["clipping"], content["frechet"])),
         *_comparisons(content["comparisons"]),
         *_worst(content["worst"]),
         *_lesions(content["lesions"]),
@@ -138,7 +138,7 @@ def _training(data: DataAccount) -> list[str]:
     return _section("Data", [*([plain(said), ""] if said else []), *table, "", *facts, *refused])
 
 
-def _scores(scores: Table | None, clipping: str) -> list[str]:
+def _scores(scores: Table | None, notes: Iterable[str]) -> list[str]:
     if scores is None:
         return _section("Metrics", ["Not evaluated."])
     head = ["Image"] + [
@@ -151,7 +151,7 @@ def _scores(scores: Table | None, clipping: str) -> list[str]:
         for line in scores.lines
     ]
     caption = "Means over patients, with 95 % intervals where there are several; n: patients."
-    more = ["", plain(clipping)] if clipping else []
+    more = [line for note in notes if note for line in ("", plain(note))]
     return _section("Metrics", [caption, "", *_grid([*head, "n"], rows), *more])
 
 

@@ -111,6 +111,7 @@ def _content(run: Run) -> dict[str, Any]:
         "stages": stage_table(rows, model, _gains(evaluation)),
         "metrics": _metrics(all_columns(rows, model)),
         "clipping": _clipping(evaluation, model),
+        "frechet": _frechet(evaluation),
         "score_caption": _score_caption(evaluation),
         "frame": FRAME,
         "panels": draw_curves(run.epochs, chosen_epoch(run)),
@@ -181,6 +182,25 @@ def _clipping(evaluation: Evaluation | None, model: str) -> str:
     return (
         "SUV above the window counts as its upper end in SSIM, PSNR, MAE and MSE; of the real "
         f"PET's voxels that concerns {', '.join(shares)}. SUV error and bias are not clipped."
+    )
+
+
+def _frechet(evaluation: Evaluation | None) -> str:
+    """How far the images' features lie from the real PET's, of all slices together."""
+    perceptual = table(evaluation.document, "perceptual") if evaluation else {}
+    known = [
+        (str(one.get("name")), value, finite(one.get("slices")))
+        for one in records(perceptual, "frechet")
+        if (value := finite(one.get("value"))) is not None
+    ]
+    if not known:
+        return ""
+    distances = ", ".join(f"{name} {value:.3g}" for name, value, _ in known)
+    slices = f" over {known[0][2]:.0f} slices" if known[0][2] is not None else ""
+    network = perceptual.get("architecture") or "unnamed"
+    return (
+        f"Fréchet distance of {network} features{slices} (lower is nearer to the real PET; no FID, "
+        f"which is of Inception): {distances}."
     )
 
 
