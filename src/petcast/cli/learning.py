@@ -118,7 +118,9 @@ def calibrate(
     data: Annotated[Path, typer.Option(help="Pairs: their validation patients calibrate.")],
     way: Annotated[
         str | None,
-        typer.Option(help="stages, dropout, ensemble, augmented, quantiles or uptake."),
+        typer.Option(
+            help="uptake, quantiles, stages, dropout, augmented or ensemble; else the best."
+        ),
     ] = None,
     passes: Annotated[int, typer.Option(min=2, help="Of dropout.")] = 8,
     seed: Annotated[int, typer.Option(help="Of dropout.")] = 0,

@@ -17,7 +17,7 @@ from petcast.uncertainty.calibrate import Voxels, calibrate, coverage
 from petcast.uncertainty.spread import WAYS, Method, Way, cast_with_spread, require_possible
 from petcast.uncertainty.store import Calibration, member_of, save_calibration, weights_of
 
-BEST: Way = "dropout"
+BEST: Way = "uptake"
 BEST_WITH_QUANTILES: Way = "quantiles"
 """The ways that are gone where none is named: benchmarks/uncertainty.py measures them."""
 
