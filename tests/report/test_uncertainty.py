@@ -74,6 +74,15 @@ def test_coverage_curves_and_patients_stand_on_the_page(
     assert 'href="#uncertainty"' in page
 
 
+def test_the_model_card_has_the_same_coverage(
+    make_run: MakeRun, good: dict[str, Any], tmp_path: Path
+) -> None:
+    run = make_run(evaluation=good | {"uncertainty": uncertainty(0.92, 0.88)})
+    write_report(run, tmp_path / "page.html", tmp_path / "card.md")
+    card = (tmp_path / "card.md").read_text(encoding="utf-8")
+    assert "| Inside the body | 90.0 % (88.0–92.0) | 3 |" in card.split("## Uncertainty")[1]
+
+
 def test_a_run_that_was_not_calibrated_says_how(make_run: MakeRun, good: dict[str, Any]) -> None:
     assert "petcast calibrate RUN --data PAIRS" in words(page_of(make_run(evaluation=good)))
 

@@ -16,6 +16,7 @@ from petcast.report.inputs import Run
 from petcast.report.lesions import LesionPanel
 from petcast.report.limits import INTENDED, LIMITS
 from petcast.report.tables import Table
+from petcast.report.uncertainty import UncertaintyPanel
 from petcast.report.verdict import Verdict
 from petcast.report.worst import WorstCases
 
@@ -69,6 +70,7 @@ def render_card(run: Run, content: dict[str, Any]) -> str:
         *_lesions(content["lesions"]),
         *_agreement(content["bland_altman"]),
         *_artefacts(content["artefacts"]),
+        *_uncertainty(content["uncertainty"]),
         *_section("Limits of use", [f"- **{bold}** {text}" for bold, text in LIMITS]),
         *_section(
             "Provenance",
@@ -223,3 +225,12 @@ def _artefacts(panel: ArtefactPanel | None) -> list[str]:
     ]  # fmt: skip
     head = ["Image", "Lattice dB", "Strength", "Blur mm", "Noise texture", "Noise ratio"]
     return _section("Lattice, blur and noise", _grid(head, rows))
+
+
+def _uncertainty(panel: UncertaintyPanel | None) -> list[str]:
+    if panel is None:
+        return []
+    said = [plain(text) for text in (panel.sentence, panel.made, *panel.warnings)]
+    rows = [[name, _with_ends(value, ends), f"{n}"] for name, value, ends, n in panel.regions]
+    head = ["Region", "Voxels inside their interval", "n"]
+    return _section("Uncertainty", [" ".join(said), "", *_grid(head, rows)])
