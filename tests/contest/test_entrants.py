@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from petcast.contest.course import twins
 from petcast.contest.entrants import Contest, Entrant, read_contest
@@ -19,6 +20,15 @@ def test_an_entrants_own_settings_come_after_the_common_ones() -> None:
     assert (recipe.training.epochs, recipe.training.seed) == (3, 2)
     assert entrant.is_published
     assert not Entrant(name="x", recipe="published", published=False).is_published
+
+
+def test_a_share_of_the_epochs_where_all_are_given_the_same_time() -> None:
+    slow = Entrant(name="slow", recipe="published", epochs=0.36)
+    assert [slow.made([], epochs, 0).training.epochs for epochs in (1, 2, 60)] == [1, 1, 22]
+    quick = Entrant(name="quick", recipe="published", epochs=3.0)
+    assert twins([slow, quick], ()) == {}
+    with pytest.raises(ValidationError, match="greater than 0"):
+        Entrant(name="never", recipe="published", epochs=0)
 
 
 def test_another_suv_window_is_refused_since_psnr_would_not_compare() -> None:

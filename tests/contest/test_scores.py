@@ -79,11 +79,13 @@ def test_a_table_gives_mean_and_deviation_over_seeds(contest: Contest, records: 
     row = next(line for line in first.splitlines() if line.startswith("| ours |"))
     # 31 and 33 dB: mean 32, SD √2; lattice 9 dB of which the real PET has 4
     cells = [cell.strip() for cell in row.split("|")[1:-1]]
-    assert cells[:2] == ["ours", "2"]
-    assert cells[4] == "32.00 ± 1.41"
-    assert cells[7] == "5.0 ± 0.0"
+    assert cells[:3] == ["ours", "2", "7"]
+    assert cells[5] == "32.00 ± 1.41"
+    assert cells[8:10] == ["5.0 ± 0.0", "0.40 ± 0.00"]
     assert "### b" in second
     assert "*zero*" in second
+    real = next(line for line in first.splitlines() if line.startswith("| *real PET* |"))
+    assert [c.strip() for c in real.split("|")[8:-1]] == ["0.000", "0.0", "0.20", "0.00"]
 
 
 def test_against_the_best_published_one(contest: Contest, records: Records) -> None:

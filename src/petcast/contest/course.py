@@ -23,12 +23,16 @@ from petcast.recipe import Recipe, load_recipe
 
 RECORD_FILE = "contest.json"
 TRAINED_FILE = "trained.json"
-FORMAT = 1
+FORMAT = 2
 
 FREE = {"training.device", "engine.tensorboard", "engine.pairs"}
 """Knobs in which the recipe of a finished run may differ from the one asked for."""
 
 REAL_LATTICE = "real_lattice"
+"""What the real PET itself shows: `contrast_db`, `strength`."""
+
+MANY_EPOCHS = 1000
+"""Entrants that differ in their share of the epochs alone differ in so many."""
 
 Document = dict[str, Any]
 
@@ -111,7 +115,8 @@ def twins(entrants: Sequence[Entrant], common: Sequence[str]) -> dict[str, str]:
         The earlier entrant's name by the twin's.
     """
     seen: dict[str, str] = {}
-    firsts = {e.name: seen.setdefault(e.made(common, 1, 0).to_toml(), e.name) for e in entrants}
+    firsts = {e.name: seen.setdefault(e.made(common, MANY_EPOCHS, 0).to_toml(), e.name)
+              for e in entrants}  # fmt: skip
     return {name: first for name, first in firsts.items() if name != first}
 
 
@@ -232,18 +237,22 @@ def metrics_of(evaluation: Evaluation, name: str) -> dict[str, float]:
     return {f"{r.region}/{r.metric}": r.value for r in evaluation.rows if r.name == name}
 
 
-def real_lattice(data: Path) -> float:
-    """How much of a lattice the real PET itself seems to have.
+def real_lattice(data: Path) -> dict[str, float]:
+    """Look how much of a lattice the real PET itself seems to have.
 
     Args:
         data: Pairs with test patients.
 
     Returns:
-        Mean over the test studies of the checkerboard index in dB.
+        `contrast_db`, the checkerboard index, and `strength`, a share of the uptake: means over
+        the test studies.
     """
     studies = Pairs.open(data).studies("test")
-    found = (find_lattice(study.pet, np.asarray(study.regions) > 0) for study in studies)
-    return fmean(lattice.contrast_db for lattice in found)
+    found = [find_lattice(study.pet, np.asarray(study.regions) > 0) for study in studies]
+    return {
+        "contrast_db": fmean(lattice.contrast_db for lattice in found),
+        "strength": fmean(lattice.strength for lattice in found),
+    }
 
 
 def _sweep(run: Path, keep_weights: bool) -> None:

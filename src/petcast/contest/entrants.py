@@ -21,6 +21,8 @@ class Entrant(BaseModel):
         name: What the tables call it.
         recipe: A built-in recipe or a TOML file.
         settings: Overrides, such as "model.name=U-Net".
+        epochs: For each epoch of the contest, so many of this entrant: where all are given the
+            same time and not the same epochs.
         published: Whether it is the paper's; by default, whether its recipe is "published".
     """
 
@@ -29,6 +31,7 @@ class Entrant(BaseModel):
     name: str = Field(min_length=1)
     recipe: str
     settings: tuple[str, ...] = ()
+    epochs: float = Field(default=1.0, gt=0)
     published: bool | None = None
 
     @property
@@ -46,7 +49,7 @@ class Entrant(BaseModel):
 
         Args:
             common: Settings that all entrants share; its own ones come after them.
-            epochs: Passes over the training slices.
+            epochs: Of the contest; it takes its share of them, one at least.
             seed: Of initialisation, order and dropout.
 
         Returns:
@@ -56,7 +59,8 @@ class Entrant(BaseModel):
             RecipeError: A setting is wrong.
             UsageError: It has another SUV window than the contest's.
         """
-        last = (f"training.epochs={epochs}", f"training.seed={seed}")
+        own = max(round(epochs * self.epochs), 1)
+        last = (f"training.epochs={own}", f"training.seed={seed}")
         recipe = load_recipe(self.recipe, [*common, *self.settings, *last])
         if recipe.model.suv_window != SUV_WINDOW:
             raise UsageError(

@@ -20,9 +20,11 @@ METRICS = (
     Metric("suv_mae", "body", "body SUV error", 3, -1),
     Metric("suv_bias", "body", "body SUV bias", 3, 0),
     Metric("lattice_excess", "body", "lattice excess dB", 1, 0),
+    Metric("lattice_permille", "body", "lattice ‰ of uptake", 2, -1),
     Metric("blur_mm", "body", "blur mm", 2, 0),
 )
-"""What the tables show; the real PET has bias, lattice excess and blur 0."""
+"""What the tables show; the real PET has bias, lattice excess and blur 0, and its own texture where
+a lattice would be."""
 
 BODY_PSNR = METRICS[2]
 BODY_ERROR = METRICS[3]
@@ -131,19 +133,36 @@ def scores_of(records: Iterable[Mapping[str, Any]]) -> list[Score]:
     ]  # fmt: skip
 
 
-def with_excess(metrics: Mapping[str, float], real_lattice_db: float) -> dict[str, float]:
+def with_excess(metrics: Mapping[str, float], real: Mapping[str, float]) -> dict[str, float]:
     """Set the lattice against the real PET's.
 
     Args:
         metrics: By region and metric.
-        real_lattice_db: Checkerboard index of the real PET.
+        real: What `real_lattice` gave.
 
     Returns:
-        The metrics, with "body/lattice_excess" in dB where there is a lattice index.
+        The metrics, with "body/lattice_excess" in dB and "body/lattice_permille" of the uptake
+        where there is a lattice index.
     """
-    lattice = metrics.get("body/lattice")
-    excess = {} if lattice is None else {"body/lattice_excess": lattice - real_lattice_db}
-    return {**metrics, **excess}
+    added = {}
+    if "body/lattice" in metrics:
+        added["body/lattice_excess"] = metrics["body/lattice"] - real["contrast_db"]
+        added["body/lattice_permille"] = 1000 * metrics["body/lattice_strength"]
+    return {**metrics, **added}
+
+
+def of_real(real: Mapping[str, float]) -> dict[str, float]:
+    """What the real PET would score against itself, where that is finite.
+
+    Args:
+        real: What `real_lattice` gave.
+
+    Returns:
+        By region and metric.
+    """
+    own = {"body/lattice": real["contrast_db"], "body/lattice_strength": real["strength"]}
+    return with_excess({**own, "whole/ssim": 1.0, "body/suv_mae": 0.0, "body/suv_bias": 0.0,
+                        "body/blur_mm": 0.0}, real)  # fmt: skip
 
 
 def final(scores: Iterable[Score], entrant: str) -> dict[Key, Score]:

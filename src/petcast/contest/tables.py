@@ -19,6 +19,7 @@ from petcast.contest.scores import (
     difference,
     final,
     key_of,
+    of_real,
     ratio,
     scores_of,
     spread,
@@ -73,7 +74,7 @@ def quality_tables(contest: Contest, records: Records) -> Iterator[str]:
     for pairs in dict.fromkeys(record["pairs"] for record in records):
         rows = [_quality_row(name, pairs, records, scores) for name in contest.names]
         rows += list(_trivial_rows(pairs, records))
-        head = ["", "seeds", *(metric.label for metric in METRICS)]
+        head = ["", "seeds", "epochs", *(metric.label for metric in METRICS)]
         yield f"### {pairs}: mean over seeds ± standard deviation\n\n{markdown(head, rows)}"
 
 
@@ -81,7 +82,9 @@ def _quality_row(name: str, pairs: str, records: Records, scores: Sequence[Score
     own = [score for key, score in final(scores, name).items() if key[0] == pairs]
     diverged = sum("diverged" in r for r in records if (r["entrant"], r["pairs"]) == (name, pairs))
     count = f"{len(own)}" + (f", {diverged} diverged" if diverged else "")
-    return [name, count, *(_spread_cell(own, metric) for metric in METRICS)]
+    epochs = {r["epochs"] for r in records if (r["entrant"], r["pairs"]) == (name, pairs)}
+    said = ", ".join(map(str, sorted(epochs)))
+    return [name, count, said, *(_spread_cell(own, metric) for metric in METRICS)]
 
 
 def _spread_cell(own: Sequence[Score], metric: Metric) -> str:
@@ -96,10 +99,10 @@ def _trivial_rows(pairs: str, records: Records) -> Iterator[list[str]]:
     record = next((r for r in records if r["pairs"] == pairs and "trivial" in r), None)
     if record is None:
         return
-    for name, metrics in record["trivial"].items():
+    for name, metrics in {**record["trivial"], "real PET": of_real(record[REAL_LATTICE])}.items():
         values = with_excess(metrics, record[REAL_LATTICE])
         cells = (number(values.get(key_of(metric)), metric.digits) for metric in METRICS)
-        yield [f"*{name}*", "", *cells]
+        yield [f"*{name}*", "", "", *cells]
 
 
 def against_published(contest: Contest, records: Records) -> str:
@@ -274,7 +277,7 @@ def rows_as_csv(records: Records) -> str:
     for record in records:
         shared = {key: value for key, value in record.items() if key != "stages"}
         for stage in record.get("stages") or [{"metrics": {}}]:
-            metrics = with_excess(stage["metrics"], record.get(REAL_LATTICE, 0.0))
+            metrics = with_excess(stage["metrics"], record.get(REAL_LATTICE, {}))
             writer.writerow({**shared, **stage, **metrics})
     return stream.getvalue()
 
