@@ -7,7 +7,8 @@ ours asks of the allocator cannot be taken back and a shared machine's speed dri
 medians over the rounds, ratios taken round by round, and the share of the rate of a float32
 matrix product (2048³) of the same rounds, counting forward and backward as three forwards.
 
-`--memory` prints peak memory and step time of Stage10 beside Stage01 instead.
+`--memory` prints peak memory and step time of Stage10 beside Stage01 instead, the plain loop's
+too.
 """
 
 import argparse
@@ -194,15 +195,22 @@ def speed(knobs: argparse.Namespace) -> None:
 
 
 def memory(knobs: argparse.Namespace) -> None:
-    rows = [("float32", "Stage01", 0.0), ("float32", "Stage10", 0.0), ("recompute", "Stage10", 0.0)]
-    answers = in_turn(knobs, rows)
-    print(f"batch {knobs.batch}; peak memory of the whole process, median seconds a step")
-    base = statistics.median(answer["seconds"] for answer in answers[0])
-    for (kind, name, _), taken in zip(rows, answers, strict=True):
-        seconds = statistics.median(answer["seconds"] for answer in taken)
-        peak_mb = max(answer["peak_mb"] for answer in taken)
-        label = f"{name}, recomputed" if kind == "recompute" else name
-        print(f"{label:22} {peak_mb:8.0f} MB {seconds:8.2f} s {seconds / base:6.2f} × Stage01")
+    print(f"batch {knobs.batch}, median of {knobs.rounds} rounds, peak memory of the whole process")
+    for adversarial in (0.01, 0.0):
+        print(f"{'with' if adversarial else 'without'} the discriminator")
+        for kind in ("float32", "recompute", "bfloat16", "plain"):
+            plain = "float32" if kind == "recompute" else kind
+            rows = [(plain, "Stage01", adversarial), (kind, "Stage10", adversarial)]
+            one, ten = in_turn(knobs, rows)
+            ratio = statistics.median(
+                t["seconds"] / o["seconds"] for o, t in zip(one, ten, strict=True)
+            )
+            said = [
+                f"{max(answer['peak_mb'] for answer in taken):6.0f} MB "
+                f"{statistics.median(answer['seconds'] for answer in taken):5.2f} s"
+                for taken in (one, ten)
+            ]
+            print(f"  {kind:10} Stage01 {said[0]}   Stage10 {said[1]}   {ratio:5.2f} ×", flush=True)
 
 
 def main() -> None:
