@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Bool
 
 from petcast.anatomy import regions
-from petcast.errors import DataError, GeometryError
 from petcast.evaluate.artefacts import Artefacts
 from petcast.evaluate.baselines import BLURRED_TRUTH, baselines_of_truth, blurred_truth
 from petcast.evaluate.body import body_on_truth
@@ -26,13 +25,19 @@ from petcast.evaluate.measure import (
     SliceValues,
     measure_clipping,
     measure_images,
-    refuse_not_finite,
     region_masks,
 )
 from petcast.evaluate.mistakes import Subject, describe_mistakes, examine
 from petcast.evaluate.montage import FILES_RULE, FileMontage
 from petcast.evaluate.notes import Notes, describe
 from petcast.evaluate.perceptual import Perceptual, Weights
+from petcast.evaluate.placed import (
+    Placed,
+    covered_slices,
+    load_on,
+    place_ct,
+    place_prediction,
+)
 from petcast.evaluate.result import Evaluation
 from petcast.evaluate.statistics import LEVEL, Scores, few_patients, summarise
 from petcast.evaluate.store import require_free, save_evaluation
@@ -48,7 +53,6 @@ Images = dict[str, np.ndarray]
 PREDICTION = "prediction"
 """The name of foreign predictions in the rows."""
 
-AIR_HU = -1024.0
 SUSPECT_SUV = 30.0
 """A body's mean SUV is near 1 by its definition; above this, something else than SUV was given."""
 
@@ -60,6 +64,25 @@ class _Companions:
     ct: Case | None
     lesions: Case | None
     with_lesions: bool
+
+
+@dataclass
+class _Gathered:
+    """What cases add to while they pass by."""
+
+    notes: Notes
+    uptake: Uptake
+    artefacts: Artefacts
+    perceptual: Perceptual
+    worst: WorstSlices
+    montage: FileMontage
+
+    def leave_out_mistaken(self) -> None:
+        """Forget the pictures and values of cases whose mistakes were found."""
+        if self.notes.leave_out_rescaled():
+            self.uptake = Uptake(self.uptake.suv_window)
+        for one in (self.montage, self.perceptual, self.worst):
+            one.drop(self.notes.mistakes)
 
 
 def evaluate_files(
@@ -101,71 +124,64 @@ def evaluate_files(
     if out is not None:
         require_free(out)
     measured: list[_Measured] = []
-    notes, uptake, artefacts = Notes(), Uptake(suv_window), Artefacts()
-    perceptual, worst = Perceptual(weights, suv_window), WorstSlices()
+    notes = Notes()
     with ExitStack() as stack:
         find = partial(find_cases, stack=stack, named=named, declared=declared)
         pairs, alone = match(find(truth, "truth"), find(predictions, "prediction"))
         matched = [case for case, _ in pairs]
         cts = _companions(matched, find(ct, "ct") if ct else [])
         masks = _companions(matched, find(lesions, "lesions") if lesions else [])
-        montage = FileMontage(list({case.name for case in matched}))
+        gathered = _Gathered(
+            notes, Uptake(suv_window), Artefacts(), Perceptual(weights, suv_window), WorstSlices(),
+            FileMontage(list({case.name for case in matched})),
+        )  # fmt: skip
         for real, predicted in track(pairs, "evaluating"):
             companions = _Companions(cts.get(real.keys[0]), masks.get(real.keys[0]), with_lesions)
             notes.note_slices(real.name, real.numbers, predicted.numbers)
-            measured.append(
-                _measure_case(
-                    real,
-                    predicted,
-                    companions,
-                    notes,
-                    uptake,
-                    artefacts,
-                    montage,
-                    perceptual,
-                    worst,
-                )
-            )
-    if notes.leave_out_rescaled():
-        uptake = Uptake(suv_window)
-    montage.drop(notes.mistakes)
-    perceptual.drop(notes.mistakes)
-    worst.drop(notes.mistakes)
-    patients = _scores(measured, notes).patients()
-    rows = summarise(patients, seed=seed)
-    comparisons = compare_rows(patients, PREDICTION, seed=seed)
-    findings = [
-        *describe_mistakes(notes.mistakes, len(measured)),
-        *describe_flaws(notes.flaws, "cases"),
-        *beaten_by_trivial(rows, PREDICTION),
-        *artefacts.findings(rows, PREDICTION),
-        *perceptual.findings(),
-        *few_patients(len({case.name for case in matched})),
-        *describe_power(comparisons),
-        *uptake.findings(),
-        *describe(notes, alone),
-    ]
-    evaluation = Evaluation(
-        tuple(rows),
-        tuple(patients),
-        tuple(findings),
-        suv_window,
-        _about(seed)
-        | {"left_out": notes.left_out(), "worst_slices": worst.rows()}
-        | perceptual.about(),
-        lesions=tuple(uptake.rows),
-        detection=tuple(uptake.detection()),
-        agreement=tuple(uptake.agreement()),
-        comparisons=tuple(comparisons),
-    )
+            measured.append(_measure_case(real, predicted, companions, gathered))
+    evaluation = _concluded(measured, gathered, alone, seed)
     if out is not None:
 
         def more(folder: Path) -> None:
-            artefacts.save(folder / "spectra.npz")
-            worst.save(folder / "worst.npz")
+            gathered.artefacts.save(folder / "spectra.npz")
+            gathered.worst.save(folder / "worst.npz")
 
-        save_evaluation(out, evaluation, montage, more)
+        save_evaluation(out, evaluation, gathered.montage, more)
     return evaluation
+
+
+def _concluded(
+    measured: Sequence["_Measured"], gathered: _Gathered, alone: Sequence[str], seed: int
+) -> Evaluation:
+    """Means, intervals, comparisons and warnings of all cases."""
+    gathered.leave_out_mistaken()
+    patients = _scores(measured, gathered.notes).patients()
+    rows = summarise(patients, seed=seed)
+    comparisons = compare_rows(patients, PREDICTION, seed=seed)
+    findings = [
+        *describe_mistakes(gathered.notes.mistakes, len(measured)),
+        *describe_flaws(gathered.notes.flaws, "cases"),
+        *beaten_by_trivial(rows, PREDICTION),
+        *gathered.artefacts.findings(rows, PREDICTION),
+        *gathered.perceptual.findings(),
+        *few_patients(len({case.name for case in measured})),
+        *describe_power(comparisons),
+        *gathered.uptake.findings(),
+        *describe(gathered.notes, alone),
+    ]
+    return Evaluation(
+        tuple(rows),
+        tuple(patients),
+        tuple(findings),
+        gathered.uptake.suv_window,
+        _about(seed)
+        | {"left_out": gathered.notes.left_out(), "worst_slices": gathered.worst.rows()}
+        | gathered.perceptual.about(),
+        lesions=tuple(gathered.uptake.rows),
+        detection=tuple(gathered.uptake.detection()),
+        agreement=tuple(gathered.uptake.agreement()),
+        comparisons=tuple(comparisons),
+    )
 
 
 def _companions(truths: Sequence[Case], others: Sequence[Case]) -> dict[str, Case]:
@@ -174,20 +190,13 @@ def _companions(truths: Sequence[Case], others: Sequence[Case]) -> dict[str, Cas
 
 
 def _measure_case(
-    real: Case,
-    predicted: Case,
-    companions: _Companions,
-    notes: Notes,
-    uptake: Uptake,
-    artefacts: Artefacts,
-    montage: FileMontage,
-    perceptual: Perceptual,
-    worst: WorstSlices,
+    real: Case, predicted: Case, companions: _Companions, gathered: _Gathered
 ) -> "_Measured":
+    notes, uptake, perceptual = gathered.notes, gathered.uptake, gathered.perceptual
     truth = real.load().require(Unit.SUV).canonical()
-    ct = _ct_on(companions.ct, truth.grid, real.name)
+    ct = place_ct(companions.ct, truth.grid, real.name)
     with ThreadPoolExecutor(1) as beside:
-        coming = beside.submit(_on_grid_of, truth.grid, predicted, real.name, notes)
+        coming = beside.submit(place_prediction, truth.grid, predicted, real.name, notes)
         masks = _regions(truth, ct, companions.lesions, real.name, notes)
     placed = coming.result()
     _note_units(truth.voxels[masks["body"]], "truth", real.name, notes)
@@ -195,7 +204,7 @@ def _measure_case(
         notes.small.append(real.name)
     if _examine(truth, placed, masks["body"], real.name, notes):
         return _measure_trivial(truth, masks, real.name, uptake.suv_window, perceptual)
-    kept = _kept_slices(placed.covered, masks["body"], real.name, notes)
+    kept = covered_slices(placed.covered, masks["body"], real.name, notes)
     suv, guess, covered = truth.voxels[kept], placed.suv[kept], placed.covered[kept]
     # What the prediction does not cover is left out of every region; whole slices count it as 0.
     inside = {name: mask[kept] & covered for name, mask in masks.items()}
@@ -217,14 +226,14 @@ def _measure_case(
         counted = beside.submit(
             uptake.add, real.name, suv, images, inside, lesions, place.spacing_mm
         )
-        seen = artefacts.measure(
+        seen = gathered.artefacts.measure(
             looked_at, suv, inside["body"], place.spacing_mm[::-1], real.name,
             resampled=real.name in notes.resampled,
         )  # fmt: skip
     counted.result()
     values.extend(seen.items())
-    montage.add(real.name, hu, suv, guess, inside["body"])
-    worst.add(real.name, hu, suv, guess[None], inside["body"])
+    gathered.montage.add(real.name, hu, suv, guess, inside["body"])
+    gathered.worst.add(real.name, hu, suv, guess[None], inside["body"])
     return _Measured(real.name, values)
 
 
@@ -256,7 +265,7 @@ def _measure_images(
 
 
 def _examine(
-    truth: Volume, placed: "_Placed", body: Bool[np.ndarray, "z y x"], name: str, notes: Notes
+    truth: Volume, placed: Placed, body: Bool[np.ndarray, "z y x"], name: str, notes: Notes
 ) -> bool:
     """Note flaws and mistakes; say whether there is a mistake that keeps the case out."""
     inside = body & placed.covered
@@ -297,61 +306,6 @@ class _Measured:
     values: list[tuple[str, SliceValues]]
 
 
-@dataclass(frozen=True)
-class _Placed:
-    """A prediction on the truth's grid, which voxels it covers, and as its file has it."""
-
-    suv: np.ndarray
-    covered: Bool[np.ndarray, "z y x"]
-    stored: np.ndarray
-
-
-def _on_grid_of(grid: Grid, predicted: Case, name: str, notes: Notes) -> _Placed:
-    volume = predicted.load().require(Unit.SUV)
-    refuse_not_finite(volume.voxels, f"case {name}")
-    if not predicted.placed:
-        return _unplaced(grid, volume.voxels, name)
-    volume = volume.canonical()
-    if volume.grid.matches(grid):
-        return _Placed(volume.voxels, np.ones(grid.shape, dtype=bool), volume.voxels)
-    notes.resampled.append(name)
-    # Not smoothed first: PET is smooth at the scale of its voxels, and what is not (noise, a
-    # lattice) shall be measured as it is, not blurred away.
-    suv = volume.resampled(grid, outside=0.0, antialias=False).voxels
-    ones = volume.like(np.ones(volume.voxels.shape, np.uint8), Unit.LABEL)
-    covered = ones.resampled(grid, outside=0, interpolation="nearest").voxels > 0
-    return _Placed(suv, covered, volume.voxels)
-
-
-def _unplaced(grid: Grid, stored: np.ndarray, name: str) -> _Placed:
-    """What has no place of its own takes the truth's, voxel by voxel."""
-    if stored.shape == grid.shape:
-        return _Placed(stored, np.ones(grid.shape, dtype=bool), stored)
-    if sorted(stored.shape) != sorted(grid.shape):
-        raise _other_shape(grid, stored, name)
-    nowhere = np.zeros(grid.shape, np.float32)  # exchanged axes: `examine` says so
-    return _Placed(nowhere, np.zeros(grid.shape, dtype=bool), stored)
-
-
-def _other_shape(grid: Grid, stored: np.ndarray, name: str) -> GeometryError:
-    side_by_side = stored.shape[-1] == 2 * grid.shape[-1] or 2 * stored.shape[-1] == grid.shape[-1]
-    hint = "; images side by side have to be cut apart" if side_by_side else ""
-    return GeometryError(
-        f"case {name}: {stored.shape} voxels along (z, y, x), the real PET has {grid.shape}; PNG "
-        f"and .npy have no position, so both need the same shape{hint}"
-    )
-
-
-def _load_on(case: Case, grid: Grid, name: str) -> Volume:
-    """A companion; where it has no place, at the truth's."""
-    volume = case.load()
-    if case.placed:
-        return volume
-    if volume.voxels.shape != grid.shape:
-        raise _other_shape(grid, volume.voxels, name)
-    return Volume(volume.voxels, grid.affine, volume.unit)
-
-
 def _regions(
     truth: Volume, ct: Volume | None, lesions: Case | None, name: str, notes: Notes
 ) -> dict[str, Bool[np.ndarray, "z y x"]]:
@@ -362,39 +316,10 @@ def _regions(
     else:
         masks |= region_masks(regions(ct).voxels, ct.voxels)
     if lesions is not None:
-        volume = _load_on(lesions, truth.grid, name)
+        volume = load_on(lesions, truth.grid, name)
         on_grid = volume.resampled(truth.grid, outside=0, interpolation="nearest")
         masks["lesions"] = on_grid.voxels != 0
     return masks
-
-
-def _ct_on(case: Case | None, grid: Grid, name: str) -> Volume | None:
-    if case is None:
-        return None
-    ct = _load_on(case, grid, name).require(Unit.HU)
-    return ct if ct.grid.matches(grid) else ct.resampled(grid, outside=AIR_HU)
-
-
-def _kept_slices(
-    covered: Bool[np.ndarray, "z y x"], body: Bool[np.ndarray, "z y x"], name: str, notes: Notes
-) -> slice:
-    """The slices that the prediction covers: at least half of their body, where they have one."""
-    area = body.sum(axis=(1, 2))
-    share = (body & covered).sum(axis=(1, 2)) / np.maximum(area, 1)
-    places = np.flatnonzero(np.where(area > 0, share >= 0.5, covered.any(axis=(1, 2))))
-    if not places.size:
-        raise DataError(
-            f"case {name}: the prediction covers no slice of the truth; are both of the same scan, "
-            "and is the position in both files?"
-        )
-    kept = slice(int(places[0]), int(places[-1]) + 1)
-    left_out = len(area) - (kept.stop - kept.start)
-    cut = int((body[kept] & ~covered[kept]).sum()) / max(int(area[kept].sum()), 1)
-    if left_out or cut > 0.001:
-        notes.uncovered.append(
-            f"{name}: {left_out} of {len(area)} slices left out, {cut:.1%} of the body in the rest"
-        )
-    return kept
 
 
 def _about(seed: int) -> dict[str, Any]:

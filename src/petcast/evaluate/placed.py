@@ -1,0 +1,154 @@
+"""Lay a case's prediction, CT and mask on the grid of its real PET."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool
+
+from petcast.errors import DataError, GeometryError
+from petcast.evaluate.cases import Case
+from petcast.evaluate.measure import refuse_not_finite
+from petcast.evaluate.notes import Notes
+from petcast.volume import Grid, Unit, Volume
+
+AIR_HU = -1024.0
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A prediction on the truth's grid.
+
+    Attributes:
+        suv: The prediction, 0 where it does not reach.
+        covered: Which voxels it covers.
+        stored: The voxels as its file has them.
+    """
+
+    suv: np.ndarray
+    covered: Bool[np.ndarray, "z y x"]
+    stored: np.ndarray
+
+
+def place_prediction(grid: Grid, predicted: Case, name: str, notes: Notes) -> Placed:
+    """Bring a prediction to the truth's grid, and note it where that took resampling.
+
+    Args:
+        grid: The truth's.
+        predicted: The prediction; without a position of its own it takes the truth's.
+        name: What the case is called.
+        notes: Receives the note.
+
+    Returns:
+        The prediction there.
+
+    Raises:
+        DataError: It cannot be read, or voxels are not finite.
+        GeometryError: It has no position, and other sides than the truth.
+    """
+    volume = predicted.load().require(Unit.SUV)
+    refuse_not_finite(volume.voxels, f"case {name}")
+    if not predicted.placed:
+        return _unplaced(grid, volume.voxels, name)
+    volume = volume.canonical()
+    if volume.grid.matches(grid):
+        return Placed(volume.voxels, np.ones(grid.shape, dtype=bool), volume.voxels)
+    notes.resampled.append(name)
+    # Not smoothed first: PET is smooth at the scale of its voxels, and what is not (noise, a
+    # lattice) shall be measured as it is, not blurred away.
+    suv = volume.resampled(grid, outside=0.0, antialias=False).voxels
+    ones = volume.like(np.ones(volume.voxels.shape, np.uint8), Unit.LABEL)
+    covered = ones.resampled(grid, outside=0, interpolation="nearest").voxels > 0
+    return Placed(suv, covered, volume.voxels)
+
+
+def _unplaced(grid: Grid, stored: np.ndarray, name: str) -> Placed:
+    """What has no place of its own takes the truth's, voxel by voxel."""
+    if stored.shape == grid.shape:
+        return Placed(stored, np.ones(grid.shape, dtype=bool), stored)
+    if sorted(stored.shape) != sorted(grid.shape):
+        raise _other_shape(grid, stored, name)
+    nowhere = np.zeros(grid.shape, np.float32)  # exchanged axes: `examine` says so
+    return Placed(nowhere, np.zeros(grid.shape, dtype=bool), stored)
+
+
+def _other_shape(grid: Grid, stored: np.ndarray, name: str) -> GeometryError:
+    side_by_side = stored.shape[-1] == 2 * grid.shape[-1] or 2 * stored.shape[-1] == grid.shape[-1]
+    hint = "; images side by side have to be cut apart" if side_by_side else ""
+    return GeometryError(
+        f"case {name}: {stored.shape} voxels along (z, y, x), the real PET has {grid.shape}; PNG "
+        f"and .npy have no position, so both need the same shape{hint}"
+    )
+
+
+def load_on(case: Case, grid: Grid, name: str) -> Volume:
+    """Load a companion.
+
+    Args:
+        case: A CT or a mask.
+        grid: The truth's.
+        name: What the case is called.
+
+    Returns:
+        It on its own grid; where it has none, on the truth's.
+
+    Raises:
+        GeometryError: It has no position, and other sides than the truth.
+    """
+    volume = case.load()
+    if case.placed:
+        return volume
+    if volume.voxels.shape != grid.shape:
+        raise _other_shape(grid, volume.voxels, name)
+    return Volume(volume.voxels, grid.affine, volume.unit)
+
+
+def place_ct(case: Case | None, grid: Grid, name: str) -> Volume | None:
+    """Bring a CT to the truth's grid.
+
+    Args:
+        case: The CT, if there is one.
+        grid: The truth's.
+        name: What the case is called.
+
+    Returns:
+        HU there, air where the CT does not reach; None without a CT.
+    """
+    if case is None:
+        return None
+    ct = load_on(case, grid, name).require(Unit.HU)
+    return ct if ct.grid.matches(grid) else ct.resampled(grid, outside=AIR_HU)
+
+
+def covered_slices(
+    covered: Bool[np.ndarray, "z y x"], body: Bool[np.ndarray, "z y x"], name: str, notes: Notes
+) -> slice:
+    """Find the slices that the prediction covers: half of their body or more, if they have one.
+
+    Args:
+        covered: The voxels that it covers.
+        body: True inside the body.
+        name: What the case is called.
+        notes: Receives a note of what is left out.
+
+    Returns:
+        From the first to the last such slice.
+
+    Raises:
+        DataError: It covers none.
+    """
+    area = body.sum(axis=(1, 2))
+    share = (body & covered).sum(axis=(1, 2)) / np.maximum(area, 1)
+    places = np.flatnonzero(np.where(area > 0, share >= 0.5, covered.any(axis=(1, 2))))
+    if not places.size:
+        raise DataError(
+            f"case {name}: the prediction covers no slice of the truth; are both of the same scan, "
+            "and is the position in both files?"
+        )
+    kept = slice(int(places[0]), int(places[-1]) + 1)
+    left_out = len(area) - (kept.stop - kept.start)
+    cut = int((body[kept] & ~covered[kept]).sum()) / max(int(area[kept].sum()), 1)
+    if left_out or cut > 0.001:
+        notes.uncovered.append(
+            f"{name}: {left_out} of {len(area)} slices left out, {cut:.1%} of the body in the rest"
+        )
+    return kept
