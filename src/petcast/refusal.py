@@ -24,9 +24,7 @@ class Reason(StrEnum):
     def __new__(cls, code: str, meaning: str, remedy: str) -> "Reason":
         """Make a member of its code; the texts travel as attributes."""
         member = str.__new__(cls, code)
-        member._value_ = code
-        member.meaning = meaning
-        member.remedy = remedy
+        member._value_, member.meaning, member.remedy = code, meaning, remedy
         return member
 
     # A file, before anything is known of its series
