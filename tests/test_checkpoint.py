@@ -1,6 +1,8 @@
 """Checkpoints: what is saved comes back, and what is damaged is said to be."""
 
+import errno
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,27 @@ def test_a_card_of_a_newer_format_asks_for_an_update(tmp_path: Path, card: Card,
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
     with pytest.raises(FormatError, match="update petcast"):
         load_card(tmp_path / "best")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no limit there")
+def test_a_full_disk_is_an_oserror_and_leaves_the_old_one(
+    tmp_path: Path, card: Card, weights
+) -> None:
+    import resource
+
+    save_checkpoint(tmp_path / "last", card, weights, None)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=MODEL_FILE) as full:
+            save_checkpoint(tmp_path / "last", card, {"a": torch.zeros(50_000)}, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert full.value.errno == errno.EFBIG
+    assert [path.name for path in tmp_path.iterdir()] == ["last"]
+    assert load_tensors(tmp_path / "last", MODEL_FILE, load_card(tmp_path / "last")).keys() == {
+        "a", "b",
+    }  # fmt: skip
 
 
 def test_a_folder_that_is_no_run_is_called_so(tmp_path: Path) -> None:

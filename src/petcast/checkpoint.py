@@ -8,6 +8,8 @@ A checkpoint is a directory `RUN/last` or `RUN/best`::
 """
 
 import hashlib
+import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,19 +129,31 @@ def save_checkpoint(target: Path, card: Card, model: Tensors, training: Tensors 
         card: What it says of itself; the files' hashes are added.
         model: The generator's weights.
         training: What only resuming needs, or None.
+
+    Raises:
+        OSError: The disk is full, or cannot be written to; the old one stays.
     """
 
     def fill(directory: Path) -> None:
         files = {MODEL_FILE: model} | ({TRAINING_FILE: training} if training is not None else {})
         for name, tensors in files.items():
-            save_file(
-                {k: t.detach().cpu().contiguous() for k, t in tensors.items()}, directory / name
-            )
+            _save_tensors(tensors, directory / name)
         hashes = {name: sha256_of(directory / name) for name in files}
         document = card.to_json() | {"sha256": hashes}
         write_json(directory / CARD_FILE, document)
 
     write_directory(target, fill)
+
+
+def _save_tensors(tensors: Tensors, path: Path) -> None:
+    """Write tensors; what the system refuses is an OSError, as of any other file."""
+    try:
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path)
+    except SafetensorError as error:
+        found = re.search(r"os error (\d+)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
 
 
 def load_card(checkpoint: Path) -> Card:

@@ -21,6 +21,8 @@ from petcast.cli import data, learning
 from petcast.cli.common import say
 from petcast.errors import PetcastError
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 app = typer.Typer(
     name="petcast",
     no_args_is_help=True,
@@ -69,9 +71,11 @@ def main() -> None:
     except PetcastError as error:
         _fail(str(error), error.exit_status)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno not in (*NO_ROOM, errno.EACCES, errno.EROFS):
             raise
-        _fail(f"{error.strerror}: {error.filename or 'while writing'}; nothing was damaged", 3)
+        remedy = "; make room and give the command again" if error.errno in NO_ROOM else ""
+        where = error.filename or "while writing"
+        _fail(f"{error.strerror}: {where}; nothing was damaged{remedy}", 3)
 
 
 def _fail(text: str, status: int) -> None:
