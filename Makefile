@@ -26,7 +26,7 @@ check: setup
 	$(BIN)/lint-imports --no-cache
 
 bench: setup
-	for name in train grid prepare evaluate; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in train parallel grid prepare evaluate; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

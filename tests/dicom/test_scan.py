@@ -294,7 +294,8 @@ def test_a_folder_that_cannot_be_listed_is_refused_not_skipped(export, codes, mo
             raise PermissionError(13, "Permission denied", str(closed))
         return listed(path)
 
-    monkeypatch.setattr("os.scandir", scandir)
-    found = scan([export.folder], salt="tests")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.scandir", scandir)
+        found = scan([export.folder], salt="tests")
     assert codes(found) == {"UNREADABLE"}
     assert [file.path for file in found.files] == [closed]

@@ -123,6 +123,7 @@ def evaluate_files(
     """
     if out is not None:
         require_free(out)
+    perceptual = Perceptual(weights, suv_window)  # first of all, as it refuses another file
     measured: list[_Measured] = []
     notes = Notes()
     with ExitStack() as stack:
@@ -132,7 +133,7 @@ def evaluate_files(
         cts = _companions(matched, find(ct, "ct") if ct else [])
         masks = _companions(matched, find(lesions, "lesions") if lesions else [])
         gathered = _Gathered(
-            notes, Uptake(suv_window), Artefacts(), Perceptual(weights, suv_window), WorstSlices(),
+            notes, Uptake(suv_window), Artefacts(), perceptual, WorstSlices(),
             FileMontage(list({case.name for case in matched})),
         )  # fmt: skip
         for real, predicted in track(pairs, "evaluating"):
