@@ -387,11 +387,7 @@ class Refusal:
 
 
 class RefusedError(DataError):
-    """Data were refused for one of the known reasons.
-
-    Attributes:
-        refusal: The reason and its detail.
-    """
+    """Data were refused for one of the known reasons; `refusal` has it, with its detail."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail} {reason.remedy}")
