@@ -57,11 +57,13 @@ def test_at_512_every_tap_meets_data_and_stays() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("network", "side"), [(Stage(dropout=0.0), 256), (UNet(3, 0.0), 8)])
 def test_some_steps_leave_the_published_weights(network: nn.Module, side: int) -> None:
+    # In double precision: the steps at this rate multiply what rounding leaves, and how much that
+    # is in single precision depends on the processor's kernels, not on the rewrite.
     torch.manual_seed(0)
-    published = Cascade([network]).train()
+    published = Cascade([network]).double().train()
     faster = copy.deepcopy(published)
     rewrite(faster, side)
-    x, target = torch.rand(2, 3, side, side), torch.rand(2, 3, side, side)
+    x, target = torch.rand(2, 2, 3, side, side, dtype=torch.float64)
     for generator in (published, faster):
         descent = torch.optim.SGD(generator.parameters(), lr=0.05, momentum=0.9)
         for _ in range(3):
@@ -72,7 +74,7 @@ def test_some_steps_leave_the_published_weights(network: nn.Module, side: int) -
     expected, found = published.state_dict(), faster.state_dict()
     assert expected.keys() == found.keys()
     for key, value in expected.items():
-        torch.testing.assert_close(found[key], value, rtol=1e-3, atol=1e-5, msg=key)
+        torch.testing.assert_close(found[key], value, rtol=1e-9, atol=1e-11, msg=key)
 
 
 def test_the_taps_that_meet_no_data_are_not_learned_and_stay_as_they_were() -> None:

@@ -139,7 +139,7 @@ def _input_sides(generator: nn.Module, side: int, channels: int) -> dict[nn.Modu
     """The side of the maps that each convolution meets; found on a copy without memory."""
     import copy
 
-    copied = copy.deepcopy(generator).to("meta").eval()
+    copied = copy.deepcopy(generator).to("meta", torch.float32).eval()
     met: dict[str, int] = {}
     for name, module in copied.named_modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
