@@ -1,6 +1,6 @@
 """Lattice, blur and noise of each image against the real PET: values, warnings, spectra."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
@@ -83,14 +83,19 @@ class Artefacts:
         def compare(image: NDArray[Any]) -> tuple[Blur, NoiseTexture]:
             return measure_blur(image, truth, body, plane), compare_noise(image, truth, body, plane)
 
-        real, *lattices = in_threads(partial(find_lattice, body=body), [truth, *sought])
-        compared = in_threads(compare, images.values())
-        looks = [
+        # All at once: the last of one kind leaves no thread idle while the other kind waits.
+        looks: list[Callable[[], Any]] = [
+            *(partial(find_lattice, image, body=body) for image in (truth, *sought)),
+            *(partial(compare, image) for image in images.values()),
+        ]
+        real, *others = in_threads(lambda look: look(), looks)
+        lattices, compared = others[: len(sought)], others[len(sought) :]
+        seen = [
             _Look(name, case, blur, noise, lattice, real)
             for name, (blur, noise), lattice in zip_longest(images, compared, lattices)
         ]
-        self._looks += looks
-        return {look.name: _values(look, body) for look in looks}
+        self._looks += seen
+        return {look.name: _values(look, body) for look in seen}
 
     def findings(self, rows: Iterable[Row], model: str) -> list[Finding]:
         """Put into words what should not be there.

@@ -194,10 +194,14 @@ def _measure_case(
     real: Case, predicted: Case, companions: _Companions, gathered: _Gathered
 ) -> "_Measured":
     notes, uptake, perceptual = gathered.notes, gathered.uptake, gathered.perceptual
-    truth = real.load().require(Unit.SUV).canonical()
-    ct = place_ct(companions.ct, truth.grid, real.name)
     with ThreadPoolExecutor(1) as beside:
-        coming = beside.submit(place_prediction, truth.grid, predicted, real.name, notes)
+        reading = beside.submit(predicted.load)
+        truth = real.load().require(Unit.SUV).canonical()
+        ct = place_ct(companions.ct, truth.grid, real.name)
+        stored = reading.result().require(Unit.SUV)
+        coming = beside.submit(
+            place_prediction, truth.grid, stored, real.name, notes, has_place=predicted.placed
+        )
         masks = _regions(truth, ct, companions.lesions, real.name, notes)
     placed = coming.result()
     _note_units(truth.voxels[masks["body"]], "truth", real.name, notes)
@@ -223,18 +227,20 @@ def _measure_case(
         lesions = lesions_of(suv, inside["body"], place, mask=mask)
     hu = ct.voxels[kept] if ct else None
     looked_at = {name: images[name] for name in (PREDICTION, BLURRED_TRUTH)}
+    body = inside["body"]
     with ThreadPoolExecutor(1) as beside:
-        counted = beside.submit(
-            uptake.add, real.name, suv, images, inside, lesions, place.spacing_mm
-        )
+        others = [
+            beside.submit(uptake.add, real.name, suv, images, inside, lesions, place.spacing_mm),
+            beside.submit(gathered.montage.add, real.name, hu, suv, guess, body),
+            beside.submit(gathered.worst.add, real.name, hu, suv, guess[None], body),
+        ]
         seen = gathered.artefacts.measure(
-            looked_at, suv, inside["body"], place.spacing_mm[::-1], real.name,
+            looked_at, suv, body, place.spacing_mm[::-1], real.name,
             resampled=real.name in notes.resampled,
         )  # fmt: skip
-    counted.result()
+    for other in others:
+        other.result()
     values.extend(seen.items())
-    gathered.montage.add(real.name, hu, suv, guess, inside["body"])
-    gathered.worst.add(real.name, hu, suv, guess[None], inside["body"])
     return _Measured(real.name, values)
 
 

@@ -6,6 +6,7 @@ shows which mistake makes which warning fire, on phantoms and on real PET.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -97,6 +98,9 @@ LEAST_SLICES = 8
 LEAST_VOXELS = 100
 """Of the body, for a slice's scale to be known."""
 
+MOST_VOXELS = 4096
+"""About so many of a slice are enough for its medians."""
+
 LEAST_CASES = 4
 """With fewer, nothing is said about how volumes are scaled against each other."""
 
@@ -160,9 +164,11 @@ def examine(subject: Subject) -> Facts:
     if body.sum() < LEAST_VOXELS:
         return Facts()
     air = _air(subject.prediction, subject)
-    geometry = _geometry(subject, body, air or 0.0)
+    with ThreadPoolExecutor(1) as beside:
+        scaling = beside.submit(_slice_scales, subject, body)
+        geometry = _geometry(subject, body, air or 0.0)
     # In a turned prediction the truth's body and slices say nothing about scales.
-    scaled = {} if geometry else _slice_scales(subject, body)
+    scaled = {} if geometry else scaling.result()
     values = _values(subject, body, air or 0.0, scaled)
     scale = _log_ratio(subject.prediction[body], subject.truth[body])
     return Facts(values | geometry, scale, float(np.log(subject.truth.max())))
@@ -295,8 +301,7 @@ def _slice_scales(subject: Subject, body: Bool[np.ndarray, "z y x"]) -> dict[Mis
     known = [z for z, area in enumerate(body.sum(axis=(1, 2))) if area >= LEAST_VOXELS]
     if len(known) < LEAST_SLICES:
         return {}
-    ratios = [_log_ratio(subject.prediction[z][body[z]], subject.truth[z][body[z]]) for z in known]
-    scales = np.array(ratios)
+    scales = np.array([_slice_scale(subject, body[z], z) for z in known])
     if not np.isfinite(scales).all():
         return {}
     jump = float(np.median(np.abs(np.diff(scales))))
@@ -305,6 +310,12 @@ def _slice_scales(subject: Subject, body: Bool[np.ndarray, "z y x"]) -> dict[Mis
     if _inverse(scales, np.log(np.maximum(subject.truth[known].max(axis=(1, 2)), 1e-6))):
         return {Mistake.RESCALED_SLICES: "the scale falls as the real maximum rises"}
     return {}
+
+
+def _slice_scale(subject: Subject, body: Bool[np.ndarray, "y x"], z: int) -> float:
+    inside = np.flatnonzero(body)
+    some_inside = inside[:: len(inside) // MOST_VOXELS + 1]
+    return _log_ratio(*(v[z].ravel()[some_inside] for v in (subject.prediction, subject.truth)))
 
 
 def _inverse(scales: Float[np.ndarray, " n"], maxima: Float[np.ndarray, " n"]) -> bool:

@@ -29,25 +29,27 @@ class Placed:
     stored: np.ndarray
 
 
-def place_prediction(grid: Grid, predicted: Case, name: str, notes: Notes) -> Placed:
+def place_prediction(
+    grid: Grid, volume: Volume, name: str, notes: Notes, *, has_place: bool
+) -> Placed:
     """Bring a prediction to the truth's grid, and note it where that took resampling.
 
     Args:
         grid: The truth's.
-        predicted: The prediction; without a position of its own it takes the truth's.
+        volume: The prediction in SUV.
         name: What the case is called.
         notes: Receives the note.
+        has_place: Its file says where it lies; else it takes the truth's place.
 
     Returns:
         The prediction there.
 
     Raises:
-        DataError: It cannot be read, or voxels are not finite.
+        DataError: Voxels are not finite.
         GeometryError: It has no position, and other sides than the truth.
     """
-    volume = predicted.load().require(Unit.SUV)
     refuse_not_finite(volume.voxels, f"case {name}")
-    if not predicted.placed:
+    if not has_place:
         return _unplaced(grid, volume.voxels, name)
     volume = volume.canonical()
     if volume.grid.matches(grid):

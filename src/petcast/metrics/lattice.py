@@ -41,6 +41,9 @@ DETAIL_PX = 3.0
 LOCAL_PX = 6.0
 """σ of the window that the detail's local root mean square is taken over."""
 
+REACH = 3
+"""Both windows end at so many σ."""
+
 CLIP = 3.0
 """Detail beyond this many local root mean squares is cut off."""
 
@@ -153,19 +156,30 @@ def _stacked(
     """The evened detail, the plain one and the body, summed over slices; the uptake beneath."""
     from scipy.ndimage import gaussian_filter
 
-    flat, detail, outline = np.zeros((3, *image.shape[1:]))
+    sums = np.zeros((3, *image.shape[1:]))
     uptake = 0.0
     least = max(1e-4 * float(np.abs(image[body]).mean()), 1e-15)
-    for one, inside in zip(image, body, strict=True):
-        smooth = gaussian_filter(one, DETAIL_PX, truncate=3)
+    box = _around(body)
+    flat, detail, outline = sums[:, *box]
+    for one, inside in zip(image[:, *box], body[:, *box], strict=True):
+        smooth = gaussian_filter(one, DETAIL_PX, truncate=REACH)
         fine = one - smooth
-        local = np.sqrt(gaussian_filter(fine * fine, LOCAL_PX, truncate=3) + least**2)
+        local = np.sqrt(gaussian_filter(fine * fine, LOCAL_PX, truncate=REACH) + least**2)
         weight = np.clip(2 * gaussian_filter(inside.astype(np.float32), 2.0) - 1, 0, 1)
         flat += weight * np.clip(fine / local, -CLIP, CLIP)
         detail += weight * fine
         outline += weight
         uptake += float((weight * np.abs(smooth)).sum())
+    flat, detail, outline = sums
     return flat, detail, outline, uptake
+
+
+def _around(body: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The box beyond which nothing is weighed, and as much around it as the filters reach."""
+    reach = math.ceil(REACH * (DETAIL_PX + LOCAL_PX))
+    y, x = (np.flatnonzero(body.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+    rows, columns = (slice(max(int(s[0]) - reach, 0), int(s[-1]) + 1 + reach) for s in (y, x))
+    return rows, columns
 
 
 def _transform(image: NDArray[np.floating]) -> NDArray[np.complexfloating]:

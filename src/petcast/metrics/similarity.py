@@ -12,9 +12,9 @@ use_sample_covariance=False) and MONAI leave out the outer 5 voxels, so they equ
 """
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -39,8 +39,9 @@ MS_SSIM_SIDE = 161
 SLICES_AT_ONCE = 8
 """Small enough for the intermediate images to stay near the processor."""
 
-CACHED_VOXELS = 1 << 17
-"""Averaged at once: two slices of 256 × 256, which stay nearer still."""
+BAND = 64
+"""Voxels averaged at once along an axis: wide enough for a product of matrices to pay, and narrow
+enough to spare most of the weights that are 0."""
 
 
 def ssim_map(
@@ -228,31 +229,39 @@ def blur(images: Float[Tensor, "n y x"]) -> Float[Tensor, "n y x"]:
     Returns:
         The window's weighted mean around every voxel.
     """
-    if images.device.type != "cpu":
-        return _blurred(images)
-    at_once = max(1, CACHED_VOXELS // images[0].numel()) if len(images) else 1
-    result = torch.empty_like(images)
-    for start in range(0, len(images), at_once):
-        piece = slice(start, start + at_once)
-        result[piece] = _blurred(images[piece])
+    y, x = images.shape[1:]
+    rows, result = torch.empty_like(images), torch.empty_like(images)
+    with torch.autocast(images.device.type, enabled=False):  # it would round to bfloat16
+        for here, reached, weights in _bands(x, images):
+            rows[:, :, here] = images[:, :, reached] @ weights.T
+        for here, reached, weights in _bands(y, images):
+            result[:, here] = weights @ rows[:, reached]
     return result
 
 
-def _blurred(images: Float[Tensor, "n y x"]) -> Float[Tensor, "n y x"]:
-    padded = F.pad(images, (RADIUS,) * 4, mode="reflect")
-    return _along(_along(padded, 1, images.shape[1]), 2, images.shape[2])
+def _bands(size: int, like: Tensor) -> Iterator[tuple[slice, slice, Float[Tensor, "m k"]]]:
+    """An axis in pieces: where it is averaged, where from, and the weights in between.
+
+    Products of matrices, though most weights are 0: on a processor twice as fast as shifted images
+    added up, and six times as fast as depthwise convolution.
+    """
+    weights = _window_matrix(size, like.dtype).to(like.device)
+    for start in range(0, size, BAND):
+        here = slice(start, min(start + BAND, size))
+        reached = slice(max(start - RADIUS, 0), min(here.stop + RADIUS, size))
+        yield here, reached, weights[here, reached]
 
 
-def _along(padded: Tensor, axis: int, size: int) -> Tensor:
-    """Shifted images added up: on a processor three times faster than depthwise convolution."""
-    offsets = torch.arange(-RADIUS, 1, dtype=torch.float64)
-    weights = torch.exp(-offsets.square() / (2 * SIGMA**2))
-    *outer, middle = (weights / (2 * weights.sum() - 1)).tolist()
-    result: Tensor = padded.narrow(axis, RADIUS, size) * middle
-    for place, weight in enumerate(outer):
-        both = padded.narrow(axis, place, size) + padded.narrow(axis, 2 * RADIUS - place, size)
-        result.add_(both, alpha=weight)
-    return result
+@lru_cache(64)
+def _window_matrix(size: int, dtype: torch.dtype) -> Float[Tensor, "size size"]:
+    offsets = torch.arange(-RADIUS, RADIUS + 1)
+    weights = torch.exp(-offsets.double().square() / (2 * SIGMA**2))
+    result = torch.zeros(size, size, dtype=torch.float64)
+    places, last = torch.arange(size), size - 1
+    for offset, weight in zip(offsets, weights / weights.sum(), strict=True):
+        mirrored = last - (last - (places + offset).abs()).abs()
+        result[places, mirrored] += weight
+    return result.to(dtype)
 
 
 def halved(images: Float[Tensor, "n y x"]) -> Float[Tensor, "n y2 x2"]:
