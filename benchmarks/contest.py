@@ -1,7 +1,7 @@
 """Recipes against each other on the same pairs and seeds: one command a table.
 
     python benchmarks/contest.py benchmarks/contests/better.toml \
-        --data GE-TO-SIEMENS SIEMENS-TO-GE --epochs 60 --set loss.adversarial=0.0 --out better
+        --data GE-TO-SIEMENS SIEMENS-TO-GE --epochs 60 --out better
     python benchmarks/contest.py benchmarks/contests/better.toml --data … --out better --cost
 
 Each run is trained, measured by `petcast evaluate`, and swept: its weights stay for the first seed

@@ -1,6 +1,6 @@
 """Lesions with known truth: published models against petcast's own, on phantoms never seen.
 
-    python benchmarks/lesions.py --out lesions --epochs 30 --seeds 1 --set loss.adversarial=0.0
+    python benchmarks/lesions.py --out lesions --epochs 30 --seeds 1
 
 Writes phantom patients (20 to train on, 32 to test on), prepares them with their lesion masks, lets
 the entrants of benchmarks/contests/lesions.toml contest on them (see contest.py: it goes on where
