@@ -159,6 +159,14 @@ def brute_force_ssim(prediction: np.ndarray, truth: np.ndarray, y: int, x: int) 
     return float(luminance * (2 * covariance + 9e-4) / (var_a + var_b + 9e-4))
 
 
+def test_scores_inside_autocast_are_those_outside_of_it() -> None:
+    prediction, truth = torch.rand(2, 2, 200, 170)
+    expected = image.ssim(prediction, truth, data_range=1.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = image.ssim(prediction, truth, data_range=1.0)
+    assert torch.equal(found, expected)
+
+
 def test_masked_metrics_equal_brute_force() -> None:
     prediction, truth = random_pair(3, (2, 20, 24))
     mask = torch.rand(truth.shape, generator=torch.Generator().manual_seed(5)) > 0.8
