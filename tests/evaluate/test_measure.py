@@ -13,7 +13,7 @@ from petcast.evaluate.measure import (
     refuse_not_finite,
     region_masks,
 )
-from petcast.metrics.image import nrmse, ssim_3d
+from petcast.metrics.image import mae, ms_ssim, mse, nrmse, ssim, ssim_3d
 
 WINDOW = (0.0, 10.0)
 
@@ -76,6 +76,54 @@ def test_numbers_of_the_volume_are_those_of_the_metrics(threads: int) -> None:
     assert np.isnan(values["body", "nrmse"][7])
     assert np.isnan(values["body", "ssim_3d"][7])
     assert np.isfinite(values["whole", "ssim_3d"]).all()
+
+
+@pytest.mark.parametrize("window", [(0.0, 10.0), (-1.0, 9.0)])
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [
+        (slice(41, 90), slice(52, 121)),
+        (slice(0, 60), slice(100, None)),
+        (slice(3, 168), slice(8, 171)),
+        (slice(84, 85), slice(87, 88)),
+        (slice(0, 0), slice(0, 0)),
+    ],
+)
+def test_empty_air_is_counted_though_not_computed(
+    rows: slice, columns: slice, window: tuple[float, float]
+) -> None:
+    rng = np.random.default_rng(2)
+    truth, prediction = np.zeros((2, 20, 171, 175), np.float32)
+    truth[:, rows, columns] = rng.uniform(0, 12, truth[:, rows, columns].shape)
+    prediction[5:, rows, columns] = rng.uniform(0, 12, truth[5:, rows, columns].shape)
+    prediction[:, 60:70, 61:80] = 4
+    mask = np.zeros(truth.shape, bool)
+    mask[:18, 30:120, :90] = True  # partly where nothing is
+    spacing = (3.0, 2.0, 2.0)
+    values = measure_slices(prediction, truth, {"body": mask}, window, spacing_mm=spacing)
+    suv = [torch.from_numpy(image) for image in (prediction, truth)]
+    images = [image.sub(window[0]).div(10).clamp(0, 1) for image in suv]
+    for region, where in (("whole", None), ("body", torch.from_numpy(mask))):
+        knobs = {"data_range": 1.0, "mask": where}
+        expected = {
+            "ssim": ssim(*images, **knobs),
+            "mae": mae(*images, **knobs),
+            "mse": mse(*images, **knobs),
+            "suv_mae": mae(*suv, **knobs),
+            "ssim_3d": ssim_3d(*images, spacing_mm=spacing, **knobs),
+            "nrmse": nrmse(*images, mask=where),
+        }
+        for metric, value in expected.items():
+            there = slice(None) if where is None else slice(18)
+            measured = torch.from_numpy(values[region, metric][there]).double()
+            by_itself = torch.as_tensor(value, dtype=torch.float64).expand(20)[there]
+            torch.testing.assert_close(
+                measured, by_itself, atol=1e-5, rtol=1e-5, equal_nan=True,
+                    msg=lambda text, at=(region, metric): f"{at}: {text}",
+            )
+            assert where is None or np.isnan(values[region, metric][18:]).all()
+    many = torch.from_numpy(values["whole", "ms_ssim"])
+    torch.testing.assert_close(many, ms_ssim(*images, data_range=1.0), atol=1e-5, rtol=0)
 
 
 def test_too_few_slices_have_no_ssim_over_volumes(regions: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from petcast.anatomy import mediastinum
 from petcast.errors import DataError
+from petcast.evaluate.regions import Plane, Region
 from petcast.evaluate.threads import in_threads, stretches
 from petcast.metrics.beside import Windows, ms_ssim_beside, pyramid
 from petcast.metrics.image import (
@@ -20,7 +21,7 @@ from petcast.metrics.image import (
     psnr_from_mse,
     to_unit_scale,
 )
-from petcast.metrics.similarity import similarity_of_moments
+from petcast.metrics.similarity import RADIUS, halved, similarity_of_moments
 from petcast.metrics.uptake import clipped_share
 from petcast.metrics.volume_similarity import SpacingZYX, blur_z, halo, window_z
 
@@ -29,6 +30,9 @@ SLICES_AT_ONCE = 8
 
 IN_THREE_AXES = ("whole", "body")
 """Regions that the SSIM over volumes is averaged in."""
+
+ALIKE = 1.0
+"""The similarity of nothing with nothing: of what lies beyond the part that is measured."""
 
 LUNGS = 2
 """The lungs' label in a study's `regions`; labels from 1 on are inside the body."""
@@ -195,22 +199,39 @@ class _Rolling:
     ) -> None:
         self.images, self.truth, self.suv_window = images, truth, suv_window
         self.weights, self.span, self.reach = weights, span, len(weights) // 2
+        self.plane = self._plane()
         self._end = span.start - self.reach
         room = min(SLICES_AT_ONCE, len(span)) + 2 * self.reach
-        self._real = _Held.of(1, room, truth.shape[1:])
-        self._held = {name: _Held.of(3, room, truth.shape[1:]) for name in images}
+        self._real = _Held.of(1, room, self.plane.shape)
+        self._held = {name: _Held.of(3, room, self.plane.shape) for name in images}
+
+    def _plane(self) -> Plane:
+        """The part of the slices, and of those that windows reach, in which any image is not 0."""
+        if self.suv_window[0] >= 0:
+            reached = slice(max(self.span.start - self.reach, 0), self.span.stop + self.reach)
+            return Plane.around(i[reached] for i in (self.truth, *self.images.values()))
+        y, x = self.truth.shape[1:]
+        return Plane.whole((y, x))  # 0 SUV is not the scale's 0
+
+    def suv(self, image: Shaped[np.ndarray, "z y x"], slices: slice | np.ndarray) -> Tensor:
+        """Some slices' part of the plane."""
+        return _tensor(image[slices, self.plane.rows, self.plane.columns])
 
     def unit(self, suv: Tensor) -> Tensor:
         return to_unit_scale(suv, self.suv_window)
 
+    def half(self, image: Tensor) -> Tensor:
+        """Whole slices half as fine."""
+        return self.plane.place_halved(halved(image))
+
     def advance(self, start: int, stop: int) -> None:
         """Hold the windows around the slices from `start` to `stop`."""
         fresh = halo(self._end, stop + self.reach, 0, len(self.truth)).numpy()
-        windows = Windows.of(self.unit(_tensor(self.truth[fresh])))
+        windows = Windows.of(self.unit(self.suv(self.truth, fresh)))
         kept = self._end - (start - self.reach)
         self._real.follow(kept, windows.mean[None])
         for name, image in self.images.items():
-            self._held[name].follow(kept, windows.beside(self.unit(_tensor(image[fresh]))))
+            self._held[name].follow(kept, windows.beside(self.unit(self.suv(image, fresh))))
         self._end = stop + self.reach
 
     def similarity(self, name: str) -> tuple[Tensor, Tensor]:
@@ -251,32 +272,6 @@ class _Held:
         self.room[:, kept : self.count] = fresh
 
 
-@dataclass(frozen=True)
-class _Region:
-    """A mask of some slices, cut to its box in the plane: the rest costs nothing."""
-
-    voxels: Float[Tensor, " n"]
-    box: tuple[slice, slice]
-    inside: Tensor | None = None
-
-    @classmethod
-    def of(cls, mask: Bool[np.ndarray, "n y x"]) -> "_Region":
-        box = _extent(mask, (0, 2)), _extent(mask, (0, 1))
-        cut = torch.from_numpy(np.ascontiguousarray(mask[:, box[0], box[1]]))
-        return cls(cut.sum((1, 2)).to(torch.float64), box, cut.to(torch.float32))
-
-    def mean(self, image: Tensor) -> Tensor:
-        cut = image[:, self.box[0], self.box[1]]
-        counted = cut if self.inside is None else cut * self.inside
-        # Rows in float32, their sums in float64: as exact as need be, and four times faster.
-        return counted.sum(2).sum(1, dtype=torch.float64) / self.voxels
-
-
-def _extent(mask: Bool[np.ndarray, "n y x"], across: tuple[int, int]) -> slice:
-    places = np.flatnonzero(mask.any(axis=across))
-    return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0)
-
-
 @torch.inference_mode()
 def _measure_span(rolling: _Rolling, masks: Masks) -> dict[str, TensorValues]:
     span = rolling.span
@@ -286,7 +281,7 @@ def _measure_span(rolling: _Rolling, masks: Masks) -> dict[str, TensorValues]:
         rolling.advance(start, stop)
         chunk = _Chunk.of(rolling, start, stop, masks)
         for name, image in rolling.images.items():
-            measured = chunk.measure(rolling, name, _tensor(image[start:stop]))
+            measured = chunk.measure(rolling, name, rolling.suv(image, slice(start, stop)))
             _fill(values[name], len(span), start - span.start, measured)
     return values
 
@@ -309,35 +304,41 @@ class _Chunk:
 
     suv: Tensor
     truth: Tensor
-    regions: Mapping[str, _Region]
+    regions: Mapping[str, Region]
+    inner: Region
     scales: list[Windows] | None
 
     @classmethod
     def of(cls, rolling: _Rolling, start: int, stop: int, masks: Masks) -> "_Chunk":
-        suv = _tensor(rolling.truth[start:stop])
+        suv, plane, slices = rolling.suv(rolling.truth, slice(start, stop)), rolling.plane, stop - start
         truth = rolling.unit(suv)
-        y, x = truth.shape[1:]
-        whole = _Region(torch.full((len(truth),), y * x, dtype=torch.float64), np.s_[:, :])
-        regions = {name: _Region.of(mask[start:stop]) for name, mask in masks.items()}
-        scales = pyramid(truth) if min(y, x) >= MS_SSIM_SIDE else None
-        return cls(suv, truth, {"whole": whole, **regions}, scales)
+        regions = {
+            "whole": Region.without_border(slices, plane),
+            **{name: Region.of(mask[start:stop], plane) for name, mask in masks.items()},
+        }
+        inner = Region.without_border(slices, plane, RADIUS)
+        fine = min(plane.size) >= MS_SSIM_SIDE
+        return cls(suv, truth, regions, inner, pyramid(rolling.half(truth)) if fine else None)
 
     def measure(self, rolling: _Rolling, name: str, suv: Tensor) -> TensorValues:
         prediction = rolling.unit(suv)
         similarity, structure = rolling.similarity(name)
-        maps = {"ssim": similarity, **self._maps(suv, prediction)}
-        similarity_3d = rolling.similarity_3d(name)
+        errors, similarity_3d = self._maps(suv, prediction), rolling.similarity_3d(name)
         values: TensorValues = {}
         for region, inside in self.regions.items():
-            for metric, image in maps.items():
+            for metric, image in errors.items():
                 values[region, metric] = inside.mean(image)
+            values[region, "ssim"] = inside.mean(similarity, ALIKE)
             if similarity_3d is not None and region in IN_THREE_AXES:
-                values[region, "ssim_3d"] = inside.mean(similarity_3d)
+                values[region, "ssim_3d"] = inside.mean(similarity_3d, ALIKE)
             relative_mse = values[region, "mse"]
             values[region, "psnr"] = psnr_from_mse(relative_mse).clamp(max=PSNR_CEILING_DB)
             values[region, _VOXELS] = inside.voxels
         if self.scales is not None:
-            values["whole", "ms_ssim"] = ms_ssim_beside(prediction, self.scales, structure)
+            finest = self.inner.mean(structure, ALIKE)
+            values["whole", "ms_ssim"] = ms_ssim_beside(
+                rolling.half(prediction), self.scales, finest
+            )
         return values
 
     def _maps(self, suv: Tensor, prediction: Tensor) -> dict[str, Tensor]:

@@ -7,10 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from petcast.metrics.error import masked_mean
 from petcast.metrics.similarity import (
     RADIUS,
     SCALE_WEIGHTS,
     blur,
+    contrast_mean,
     halved,
     multiscale,
     similarity_of_moments,
@@ -62,48 +64,46 @@ class Windows:
         return means
 
 
-def pyramid(truth: Float[Tensor, "n y x"]) -> list[Windows]:
+def pyramid(half: Float[Tensor, "n y x"]) -> list[Windows]:
     """Average the truth's windows at the coarser scales of MS-SSIM.
 
     Args:
-        truth: On the [0, 1] scale.
+        half: The truth, half as fine, on the [0, 1] scale.
 
     Returns:
-        Four scales, each half as fine as the last.
+        Four scales, the first of `half` itself, each half as fine as the last.
     """
-    scales = []
-    for _ in SCALE_WEIGHTS[1:]:
-        truth = halved(truth)
-        scales.append(Windows.of(truth))
+    scales = [Windows.of(half)]
+    while len(scales) < len(SCALE_WEIGHTS) - 1:
+        half = halved(half)
+        scales.append(Windows.of(half))
     return scales
 
 
 def ms_ssim_beside(
-    prediction: Float[Tensor, "n y x"],
-    scales: list[Windows],
-    structure: Float[Tensor, "n y x"],
+    half: Float[Tensor, "n y x"], scales: list[Windows], finest: Float[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
     """Give each slice's MS-SSIM, as `similarity.ms_ssim`.
 
     Args:
-        prediction: On the [0, 1] scale.
+        half: The prediction, half as fine, on the [0, 1] scale.
         scales: The truth's, of `pyramid`.
-        structure: The finest scale's map of contrast and structure.
+        finest: The finest scale's mean of contrast and structure, as `contrast_mean`.
 
     Returns:
         A value a slice, from 0 to 1.
     """
-    return multiscale(_scales(prediction, scales, structure))
+    return multiscale(_means(half, scales, finest))
 
 
-def _scales(
-    prediction: Tensor, scales: list[Windows], structure: Tensor
-) -> Iterator[tuple[Tensor, Tensor]]:
-    yield structure, structure
-    for real in scales:
-        prediction = halved(prediction)
-        mean, power, product = real.beside(prediction)
-        yield similarity_of_moments(mean, real.mean, power, product, data_range=1.0)
+def _means(half: Tensor, scales: list[Windows], finest: Tensor) -> Iterator[Tensor]:
+    yield finest
+    for number, real in enumerate(scales, start=1):
+        mean, power, product = real.beside(half)
+        maps = similarity_of_moments(mean, real.mean, power, product, data_range=1.0)
+        last = number == len(scales)
+        yield masked_mean(maps[0]) if last else contrast_mean(maps[1])
+        half = half if last else halved(half)
 
 
 def _blurred(images: Float[Tensor, "k n y x"], box: tuple[slice, slice] | None) -> Tensor:

@@ -283,27 +283,39 @@ def halved(images: Float[Tensor, "n y x"]) -> Float[Tensor, "n y2 x2"]:
     return quarters * 0.25
 
 
-def multiscale(scales: Iterable[tuple[Tensor, Tensor]]) -> Float[Tensor, " n"]:
+def multiscale(means: Iterable[Float[Tensor, " n"]]) -> Float[Tensor, " n"]:
     """Put the scales of MS-SSIM together.
 
     Args:
-        scales: What `similarity_maps` gives for each of the five, the finest first.
+        means: Of each of the five scales, the finest first: of contrast and structure
+            (`contrast_mean`), and at the last of the whole similarity.
 
     Returns:
         A value a slice, from 0 to 1.
     """
-    inside, last = slice(RADIUS, -RADIUS), len(SCALE_WEIGHTS) - 1
     result: Tensor = torch.ones(())
-    for number, (whole, structure) in enumerate(scales):
-        counted = whole if number == last else structure[:, inside, inside]
-        result = result * masked_mean(counted).clamp(min=0) ** SCALE_WEIGHTS[number]
+    for mean, weight in zip(means, SCALE_WEIGHTS, strict=True):
+        result = result * mean.clamp(min=0) ** weight
     return result
+
+
+def contrast_mean(structure: Float[Tensor, "n y x"]) -> Float[Tensor, " n"]:
+    """Average contrast and structure as MS-SSIM does.
+
+    Args:
+        structure: The second of `similarity_maps`.
+
+    Returns:
+        Means without the border that the window reaches over.
+    """
+    return masked_mean(structure[:, RADIUS:-RADIUS, RADIUS:-RADIUS])
 
 
 def _scales(
     prediction: Tensor, truth: Tensor, structure: Tensor, data_range: float
-) -> Iterator[tuple[Tensor, Tensor]]:
-    yield structure, structure  # the finest: its luminance does not count
-    for _ in SCALE_WEIGHTS[1:]:
+) -> Iterator[Tensor]:
+    yield contrast_mean(structure)
+    for _ in SCALE_WEIGHTS[2:]:
         prediction, truth = halved(prediction), halved(truth)
-        yield _similarity(prediction, truth, data_range)
+        yield contrast_mean(_similarity(prediction, truth, data_range)[1])
+    yield masked_mean(_similarity(halved(prediction), halved(truth), data_range)[0])
