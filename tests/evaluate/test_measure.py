@@ -118,8 +118,12 @@ def test_empty_air_is_counted_though_not_computed(
             measured = torch.from_numpy(values[region, metric][there]).double()
             by_itself = torch.as_tensor(value, dtype=torch.float64).expand(20)[there]
             torch.testing.assert_close(
-                measured, by_itself, atol=1e-5, rtol=1e-5, equal_nan=True,
-                    msg=lambda text, at=(region, metric): f"{at}: {text}",
+                measured,
+                by_itself,
+                atol=1e-5,
+                rtol=1e-5,
+                equal_nan=True,
+                msg=lambda text, at=(region, metric): f"{at}: {text}",
             )
             assert where is None or np.isnan(values[region, metric][18:]).all()
     many = torch.from_numpy(values["whole", "ms_ssim"])

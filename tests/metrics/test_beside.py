@@ -44,9 +44,7 @@ def test_beside_a_truth_all_is_as_image_by_image(box: tuple[slice, slice]) -> No
         alone = similarity_maps(prediction, truth, data_range=1.0)
         for one, other in zip(here, alone, strict=True):
             torch.testing.assert_close(one, other, atol=2e-5, rtol=0)
-        many = ms_ssim_beside(
-            halved(prediction), pyramid(halved(truth)), contrast_mean(here[1])
-        )
+        many = ms_ssim_beside(halved(prediction), pyramid(halved(truth)), contrast_mean(here[1]))
         torch.testing.assert_close(many, ms_ssim(prediction, truth, data_range=1.0))
 
 

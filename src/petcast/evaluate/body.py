@@ -24,9 +24,12 @@ def body_on_truth(suv: Shaped[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]
     """
     from scipy.ndimage import find_objects, label
 
-    labels, count = label(suv > BODY_SUV)
+    mask = np.zeros(suv.shape, dtype=bool)
+    tissue = suv > BODY_SUV
+    room = _room(tissue)
+    labels, count = label(tissue[room])
     if count == 0:
-        return np.zeros(suv.shape, dtype=bool)
+        return mask
     # Slice by slice, since counting a whole volume would make a copy of it in 64 bits.
     sizes = np.zeros(count + 1, np.int64)
     for slice_ in labels:
@@ -34,15 +37,26 @@ def body_on_truth(suv: Shaped[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]
     sizes[0] = 0
     largest = int(sizes.argmax())
     box = find_objects(labels, largest)[largest - 1]
-    mask = np.zeros(suv.shape, dtype=bool)
-    around = (box[0], *(_widened(side, n) for side, n in zip(box[1:], suv.shape[1:], strict=True)))
-    mask[around] = _filled(labels[around] == largest)
+    sides = zip(box[1:], labels.shape[1:], strict=True)
+    around = (box[0], *(_widened(side.start, side.stop, size) for side, size in sides))
+    mask[room][around] = _filled(labels[around] == largest)
     return mask
 
 
-def _widened(side: slice, size: int) -> slice:
+def _room(tissue: Bool[np.ndarray, "z y x"]) -> tuple[slice, slice, slice]:
+    """The part of the plane that holds tissue: the air around it need not be searched."""
+    seen = tissue.any(axis=0)
+    sides = []
+    for axis, size in enumerate(seen.shape):
+        places = np.flatnonzero(seen.any(axis=1 - axis))
+        ends = (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
+        sides.append(_widened(*ends, size))
+    return slice(None), sides[0], sides[1]
+
+
+def _widened(start: int, stop: int, size: int) -> slice:
     """One voxel of air to either side: from there, air leads straight to the image's border."""
-    return slice(max(side.start - 1, 0), min(side.stop + 1, size))
+    return slice(max(start - 1, 0), min(stop + 1, size))
 
 
 def _filled(mask: NDArray[np.bool_]) -> Bool[np.ndarray, "z y x"]:

@@ -207,8 +207,12 @@ def _measure_case(
     _note_units(truth.voxels[masks["body"]], "truth", real.name, notes)
     if min(truth.voxels.shape[1:]) < MS_SSIM_SIDE:
         notes.small.append(real.name)
-    if _examine(truth, placed, masks["body"], real.name, notes):
-        return _measure_trivial(truth, masks, real.name, uptake.suv_window, perceptual)
+    with ThreadPoolExecutor(1) as beside:
+        blurring = beside.submit(blurred_truth, truth.voxels, truth.grid.spacing_mm[::-1])
+        mistaken = _examine(truth, placed, masks["body"], real.name, notes)
+        blurred = blurring.result()
+    if mistaken:
+        return _measure_trivial(truth, blurred, masks, real.name, uptake.suv_window, perceptual)
     kept = covered_slices(placed.covered, masks["body"], real.name, notes)
     suv, guess, covered = truth.voxels[kept], placed.suv[kept], placed.covered[kept]
     # What the prediction does not cover is left out of every region; whole slices count it as 0.
@@ -216,7 +220,8 @@ def _measure_case(
     inside = {name: mask for name, mask in inside.items() if name == "body" or mask.any()}
     _note_units(guess[inside["body"]], "prediction", real.name, notes)
     place = part_of(truth.grid, kept)
-    images = {PREDICTION: guess} | _references(suv, inside["body"], place, real.name)
+    trivial = _references(suv, blurred[kept], inside["body"], real.name)
+    images = {PREDICTION: guess} | trivial
     values = _measure_images(images, suv, inside, uptake.suv_window, place)
     values.extend(perceptual.measure(images, suv, real.name).items())
     values.append((PREDICTION, measure_clipping(suv, inside, uptake.suv_window)))
@@ -246,6 +251,7 @@ def _measure_case(
 
 def _measure_trivial(
     truth: Volume,
+    blurred: np.ndarray,
     masks: dict[str, Bool[np.ndarray, "z y x"]],
     name: str,
     window: Window,
@@ -253,15 +259,17 @@ def _measure_trivial(
 ) -> "_Measured":
     """A mistaken case: only what any prediction of it would have to beat."""
     suv, inside = truth.voxels, {n: mask for n, mask in masks.items() if n == "body" or mask.any()}
-    images = _references(suv, inside["body"], truth.grid, name)
+    images = _references(suv, blurred, inside["body"], name)
     values = _measure_images(images, suv, inside, window, truth.grid)
     return _Measured(name, [*values, *perceptual.measure(images, suv, name).items()])
 
 
-def _references(suv: np.ndarray, body: Bool[np.ndarray, "z y x"], grid: Grid, name: str) -> Images:
+def _references(
+    suv: np.ndarray, blurred: np.ndarray, body: Bool[np.ndarray, "z y x"], name: str
+) -> Images:
     """The images beside the prediction: trivial ones, and the truth without its detail."""
     trivial = baselines_of_truth(suv, body, f"case {name}").images(body)
-    return trivial | {BLURRED_TRUTH: blurred_truth(suv, grid.spacing_mm[::-1])}
+    return trivial | {BLURRED_TRUTH: blurred}
 
 
 def _measure_images(

@@ -229,9 +229,12 @@ class _Rolling:
         fresh = halo(self._end, stop + self.reach, 0, len(self.truth)).numpy()
         windows = Windows.of(self.unit(self.suv(self.truth, fresh)))
         kept = self._end - (start - self.reach)
-        self._real.follow(kept, windows.mean[None])
+        self._real.after(kept, len(fresh))[:] = windows.mean
         for name, image in self.images.items():
-            self._held[name].follow(kept, windows.beside(self.unit(self.suv(image, fresh))))
+            place = self._held[name].after(kept, len(fresh))
+            windows.beside(self.unit(self.suv(image, fresh)), out=place)
+        if self.reach:
+            [self._real_in_z] = blur_z(self._real.slices, self.weights)
         self._end = stop + self.reach
 
     def similarity(self, name: str) -> tuple[Tensor, Tensor]:
@@ -246,8 +249,7 @@ class _Rolling:
         if not self.reach:
             return None
         mean, power, product = blur_z(self._held[name].slices, self.weights)
-        [real] = blur_z(self._real.slices, self.weights)
-        return similarity_of_moments(mean, real, power, product, data_range=1.0)[0]
+        return similarity_of_moments(mean, self._real_in_z, power, product, data_range=1.0)[0]
 
 
 @dataclass
@@ -265,11 +267,11 @@ class _Held:
     def slices(self) -> Float[Tensor, "k n y x"]:
         return self.room[:, : self.count]
 
-    def follow(self, kept: int, fresh: Float[Tensor, "k n y x"]) -> None:
-        """Keep the last slices, and others after them."""
+    def after(self, kept: int, fresh: int) -> Float[Tensor, "k n y x"]:
+        """Keep the last slices, and give the place after them, for others."""
         self.room[:, :kept] = self.room[:, self.count - kept : self.count].clone()
-        self.count = kept + fresh.shape[1]
-        self.room[:, kept : self.count] = fresh
+        self.count = kept + fresh
+        return self.room[:, kept : self.count]
 
 
 @torch.inference_mode()
@@ -310,7 +312,8 @@ class _Chunk:
 
     @classmethod
     def of(cls, rolling: _Rolling, start: int, stop: int, masks: Masks) -> "_Chunk":
-        suv, plane, slices = rolling.suv(rolling.truth, slice(start, stop)), rolling.plane, stop - start
+        plane, slices = rolling.plane, stop - start
+        suv = rolling.suv(rolling.truth, slice(start, stop))
         truth = rolling.unit(suv)
         regions = {
             "whole": Region.without_border(slices, plane),

@@ -98,8 +98,8 @@ LEAST_SLICES = 8
 LEAST_VOXELS = 100
 """Of the body, for a slice's scale to be known."""
 
-MOST_VOXELS = 4096
-"""About so many of a slice are enough for its medians."""
+SLICE_VOXELS, VOLUME_VOXELS = 2**12, 2**18
+"""So many of a slice, and of a volume, are enough for its medians."""
 
 LEAST_CASES = 4
 """With fewer, nothing is said about how volumes are scaled against each other."""
@@ -170,8 +170,7 @@ def examine(subject: Subject) -> Facts:
     # In a turned prediction the truth's body and slices say nothing about scales.
     scaled = {} if geometry else scaling.result()
     values = _values(subject, body, air or 0.0, scaled)
-    scale = _log_ratio(subject.prediction[body], subject.truth[body])
-    return Facts(values | geometry, scale, float(np.log(subject.truth.max())))
+    return Facts(values | geometry, _scale(subject, body), float(np.log(subject.truth.max())))
 
 
 def rescaled_volumes(facts: Sequence[Facts]) -> bool:
@@ -291,7 +290,7 @@ def _own_maximum(subject: Subject, body: Bool[np.ndarray, "z y x"]) -> bool:
     top = float(subject.stored.max())
     if abs(top - 1) > 1e-6 or (subject.stored >= top).sum() > 1:
         return False
-    width = np.exp(-_log_ratio(subject.prediction[body], subject.truth[body]))
+    width = np.exp(-_scale(subject, body))
     by_window = abs(width - np.round(width)) < 0.005 * width and subject.truth.max() > 1.005 * width
     return not by_window
 
@@ -313,9 +312,20 @@ def _slice_scales(subject: Subject, body: Bool[np.ndarray, "z y x"]) -> dict[Mis
 
 
 def _slice_scale(subject: Subject, body: Bool[np.ndarray, "y x"], z: int) -> float:
+    inside = _some(body, SLICE_VOXELS)
+    return _log_ratio(*(v[z].ravel()[inside] for v in (subject.prediction, subject.truth)))
+
+
+def _scale(subject: Subject, body: Bool[np.ndarray, "z y x"]) -> float:
+    """Of the volume: logarithm of prediction over truth."""
+    inside = _some(body, VOLUME_VOXELS)
+    return _log_ratio(*(v.ravel()[inside] for v in (subject.prediction, subject.truth)))
+
+
+def _some(body: Bool[np.ndarray, "..."], most: int) -> Shaped[np.ndarray, " n"]:
+    """Places inside the body, evenly, at most so many."""
     inside = np.flatnonzero(body)
-    some_inside = inside[:: len(inside) // MOST_VOXELS + 1]
-    return _log_ratio(*(v[z].ravel()[some_inside] for v in (subject.prediction, subject.truth)))
+    return inside[:: len(inside) // most + 1]
 
 
 def _inverse(scales: Float[np.ndarray, " n"], maxima: Float[np.ndarray, " n"]) -> bool:
@@ -337,7 +347,7 @@ def _air(image: Shaped[np.ndarray, "z y x"], subject: Subject) -> float | None:
     outside = subject.covered & ~subject.body
     if outside.sum() < LEAST_AIR * subject.covered.sum():
         return None
-    low, high = np.quantile(image[outside][::AIR_STEP], [0.25, 0.75])
+    low, high = np.quantile(image.ravel()[np.flatnonzero(outside)[::AIR_STEP]], [0.25, 0.75])
     return float(max(low, 0.0) + min(high, 0.0))
 
 

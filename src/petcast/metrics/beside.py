@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -20,6 +19,9 @@ from petcast.metrics.similarity import (
 
 MARGIN = RADIUS + 1
 """So much nothing around an image, and mirroring it is mirroring nothing."""
+
+CUT_BELOW = 0.8
+"""Images that fill more of the slice than this are averaged whole: little is spared."""
 
 
 @dataclass(frozen=True)
@@ -46,22 +48,31 @@ class Windows:
         Returns:
             The averages.
         """
-        mean, power = _blurred(torch.stack((truth, truth.square())), _support(truth))
+        box = _support(truth)
+        mean, power = truth.new_empty(2, *truth.shape)
+        _average(truth, box, mean)
+        _average(truth.square(), box, power)
         return cls(truth, mean, power)
 
-    def beside(self, prediction: Float[Tensor, "n y x"]) -> Float[Tensor, "3 n y x"]:
+    def beside(
+        self, prediction: Float[Tensor, "n y x"], out: Float[Tensor, "3 n y x"] | None = None
+    ) -> Float[Tensor, "3 n y x"]:
         """Average an image's windows.
 
         Args:
             prediction: On the [0, 1] scale.
+            out: Where the result is written; into memory of its own where None.
 
         Returns:
             Weighted means of the prediction, of the sum of both squares, and of the product.
         """
-        images = torch.stack((prediction, prediction.square(), prediction * self.truth))
-        means = _blurred(images, _support(prediction))
-        means[1] += self.power
-        return means
+        result = prediction.new_empty(3, *prediction.shape) if out is None else out
+        box = _support(prediction)
+        _average(prediction, box, result[0])
+        _average(prediction.square(), box, result[1])
+        _average(prediction * self.truth, box, result[2])
+        result[1] += self.power
+        return result
 
 
 def pyramid(half: Float[Tensor, "n y x"]) -> list[Windows]:
@@ -106,17 +117,19 @@ def _means(half: Tensor, scales: list[Windows], finest: Tensor) -> Iterator[Tens
         half = half if last else halved(half)
 
 
-def _blurred(images: Float[Tensor, "k n y x"], box: tuple[slice, slice] | None) -> Tensor:
-    """The images behind the window; outside the box all are 0."""
+def _average(
+    image: Float[Tensor, "n y x"], box: tuple[slice, slice] | None, mean: Float[Tensor, "n y x"]
+) -> None:
+    """Write the windows' means of an image; outside the box it is 0."""
     if box is None:
-        return torch.zeros_like(images)
-    cut = images[:, :, *box]
-    means = blur(cut.flatten(0, 1)).view(cut.shape)
-    if cut.shape == images.shape:
-        return means
-    result = torch.zeros_like(images)
-    result[:, :, *box] = means
-    return result
+        mean.zero_()
+        return
+    cut = image[:, *box]
+    if cut[0].numel() > CUT_BELOW * image[0].numel():
+        blur(image, out=mean)
+        return
+    mean.zero_()
+    blur(cut, out=mean[:, *box])
 
 
 def _support(image: Float[Tensor, "n y x"]) -> tuple[slice, slice] | None:

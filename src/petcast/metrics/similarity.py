@@ -220,17 +220,21 @@ def similarity_of_moments(
     return luminance.mul_(structure).div_(squares.add_(c1)), structure
 
 
-def blur(images: Float[Tensor, "n y x"]) -> Float[Tensor, "n y x"]:
+def blur(
+    images: Float[Tensor, "n y x"], *, out: Float[Tensor, "n y x"] | None = None
+) -> Float[Tensor, "n y x"]:
     """Average with the SSIM window: one pass along each axis, mirrored at the borders.
 
     Args:
         images: Slices of at least 6 × 6 voxels.
+        out: Where the result is written; into memory of its own where None.
 
     Returns:
         The window's weighted mean around every voxel.
     """
     y, x = images.shape[1:]
-    rows, result = torch.empty_like(images), torch.empty_like(images)
+    rows = torch.empty_like(images)
+    result = torch.empty_like(images) if out is None else out
     with torch.autocast(images.device.type, enabled=False):  # it would round to bfloat16
         for here, reached, weights in _bands(x, images):
             rows[:, :, here] = images[:, :, reached] @ weights.T
