@@ -45,10 +45,9 @@ def body_on_truth(suv: Shaped[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]
 
 def _room(tissue: Bool[np.ndarray, "z y x"]) -> tuple[slice, slice, slice]:
     """The part of the plane that holds tissue: the air around it need not be searched."""
-    seen = tissue.any(axis=0)
     sides = []
-    for axis, size in enumerate(seen.shape):
-        places = np.flatnonzero(seen.any(axis=1 - axis))
+    for across, size in zip(((0, 2), (0, 1)), tissue.shape[1:], strict=True):
+        places = np.flatnonzero(tissue.any(axis=across))
         ends = (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
         sides.append(_widened(*ends, size))
     return slice(None), sides[0], sides[1]

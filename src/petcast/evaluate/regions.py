@@ -61,7 +61,7 @@ class Plane:
             slices = image[:1] if image.strides[0] == 0 else image
             for start in range(0, len(slices), SLICES_AT_ONCE):
                 seen |= (slices[start : start + SLICES_AT_ONCE] != 0).any(axis=0)
-        rows, columns = _around(seen.any(axis=1)), _around(seen.any(axis=0))
+        rows, columns = (_around(np.asarray(seen.any(axis=axis))) for axis in (1, 0))
         return cls(rows, columns, (seen.shape[0], seen.shape[1]))
 
     @property
