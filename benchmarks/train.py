@@ -39,6 +39,9 @@ from petcast.recipe import EngineRecipe, LossRecipe, ModelRecipe, PreparationRec
 
 Step = Callable[[], object]
 
+LEAST_SECONDS = 1.0
+"""So long a step is repeated in each round."""
+
 
 def phantom_pairs(folder: Path) -> Path:
     write_cohort(folder / "cohort", 1, ct_size=128, slice_step_mm=8, workers=1)
@@ -125,13 +128,21 @@ def serve(knobs: argparse.Namespace) -> None:
     step()
     print("ready", flush=True)
     for _ in sys.stdin:
-        start = time.perf_counter()
+        seconds = mean_seconds(step, device)
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"seconds": seconds, "peak_mb": peak_mb}), flush=True)
+
+
+def mean_seconds(step: Step, device) -> float:
+    """Of as many steps as take a second: a single one of 0.1 s says little on a shared machine."""
+    start, steps = time.perf_counter(), 0
+    while True:
         step()
         if device.type == "cuda":
             torch.cuda.synchronize()
-        seconds = time.perf_counter() - start
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"seconds": seconds, "peak_mb": peak_mb}), flush=True)
+        steps, taken = steps + 1, time.perf_counter() - start
+        if taken >= LEAST_SECONDS:
+            return taken / steps
 
 
 class Worker:
