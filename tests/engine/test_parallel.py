@@ -42,8 +42,8 @@ STEPS_AN_EPOCH = 2
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo is not built there")
 def test_two_processes_end_where_one_does(tiny_pairs: Path, tmp_path: Path) -> None:
-    """After 20 steps. In float64: Adam's first steps follow the sign of gradients that float32
-    rounds to either side of zero (docs/train.md).
+    """After 20 steps. In float64: float32 rounds some activations to either side of a ReLU's 0, and
+    gradients jump there (docs/train.md).
     """
     recipe = Recipe(
         model=ModelRecipe(name="Stage01", dropout=0.0),
