@@ -329,9 +329,9 @@ class _Chunk:
         errors, similarity_3d = self._maps(suv, prediction), rolling.similarity_3d(name)
         values: TensorValues = {}
         for region, inside in self.regions.items():
+            values[region, "ssim"] = inside.mean(similarity, ALIKE)
             for metric, image in errors.items():
                 values[region, metric] = inside.mean(image)
-            values[region, "ssim"] = inside.mean(similarity, ALIKE)
             if similarity_3d is not None and region in IN_THREE_AXES:
                 values[region, "ssim_3d"] = inside.mean(similarity_3d, ALIKE)
             relative_mse = values[region, "mse"]
