@@ -22,6 +22,7 @@ from petcast.checkpoint import (
 from petcast.dataset import Batch
 from petcast.engine.opponent import rewrite_discriminator
 from petcast.engine.parallel import ALONE, World, spread, synchronise_norms
+from petcast.engine.processor import suit_processor
 from petcast.engine.recompute import recomputed
 from petcast.engine.rewrites import rewrite
 from petcast.engine.schedule import MovingAverage, rate_factor, stage_span
@@ -96,6 +97,8 @@ class Learner:
         if knobs.rewrites:
             rewrite(generator, side, self.recipe.model.channels)
         self._settled(self.synthesizer)
+        if knobs.rewrites and self.device.type == "cpu" and not knobs.compile:
+            suit_processor(generator)
         stages: nn.Module = _Stages(self.synthesizer)
         if knobs.compile:
             # CUDA graphs, too: a stage is many small kernels, and launching them costs more
