@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 from numpy.typing import NDArray
 
+from petcast.evaluate.regions import extent
+
 BODY_SUV = 0.1
 """Tissue takes up more than this, in SUV; the noise of air stays below it where it coheres."""
 
@@ -45,12 +47,12 @@ def body_on_truth(suv: Shaped[np.ndarray, "z y x"]) -> Bool[np.ndarray, "z y x"]
 
 def _room(tissue: Bool[np.ndarray, "z y x"]) -> tuple[slice, slice, slice]:
     """The part of the plane that holds tissue: the air around it need not be searched."""
-    sides = []
-    for across, size in zip(((0, 2), (0, 1)), tissue.shape[1:], strict=True):
-        places = np.flatnonzero(tissue.any(axis=across))
-        ends = (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
-        sides.append(_widened(*ends, size))
-    return slice(None), sides[0], sides[1]
+    (_, y, x), rows, columns = tissue.shape, extent(tissue, (0, 2)), extent(tissue, (0, 1))
+    return (
+        slice(None),
+        _widened(rows.start, rows.stop, y),
+        _widened(columns.start, columns.stop, x),
+    )
 
 
 def _widened(start: int, stop: int, size: int) -> slice:

@@ -124,7 +124,7 @@ class Region:
             The region.
         """
         part = mask[:, plane.rows, plane.columns]
-        box = _extent(part, (0, 2)), _extent(part, (0, 1))
+        box = extent(part, (0, 2)), extent(part, (0, 1))
         cut = torch.from_numpy(np.ascontiguousarray(part[:, *box]))
         inside = cut.sum((1, 2)).to(torch.float64)
         voxels = inside
@@ -170,6 +170,15 @@ class Region:
         return (sums + beyond * self.beyond) / self.voxels
 
 
-def _extent(mask: Bool[np.ndarray, "n y x"], across: tuple[int, int]) -> slice:
+def extent(mask: Bool[np.ndarray, "n y x"], across: tuple[int, int]) -> slice:
+    """Say how far a mask reaches along an axis.
+
+    Args:
+        mask: Of slices.
+        across: The other two axes.
+
+    Returns:
+        From its first place to behind its last; empty, from 0, where it has none.
+    """
     places = np.flatnonzero(mask.any(axis=across))
     return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0)
