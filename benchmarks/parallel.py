@@ -4,9 +4,10 @@
 
 Two processes add the same numbers in another order. What that may do to a training is shown first
 by one plain process of PyTorch: nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d and `Adam`, trained
-twice on the same batches, the slices of each batch once in order and once reversed. Then petcast,
-one process of torchrun against two with half of each batch: in float32 and in float64. All train
-Stage01 with MSE and without dropout. Printed is the norm of the difference over the norm of the
+twice on the same batches, the slices of each batch once in order and once reversed. Then petcast:
+two processes of torchrun, with half of each batch each, against one that works on each batch in
+two parts, and against one that works on it as a whole. All train Stage01 without dropout, with MSE
+and, where said, with a discriminator. Printed is the norm of the difference over the norm of the
 weights.
 """
 
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -74,16 +76,23 @@ def plain(data: Path, knobs: argparse.Namespace, dtype: torch.dtype, *, reverse:
     return generator.state_dict()
 
 
-def ours(data: Path, knobs: argparse.Namespace, precision: str, processes: int, out: Path) -> State:
+def ours(
+    data: Path,
+    out: Path,
+    knobs: argparse.Namespace,
+    processes: int,
+    adversarial: float,
+    **engine: Any,
+) -> State:
     slices = len(SliceDataset(Pairs.open(data).studies("train"), channels=1))
     epochs = -(-knobs.steps // -(-slices // knobs.batch))
     recipe = Recipe(
         model=MODEL,
-        loss=LossRecipe(adversarial=0.0),
+        loss=LossRecipe(adversarial=adversarial),
         training=TrainingRecipe(
             epochs=epochs, batch_size=knobs.batch, device="cpu", score_every=epochs
         ),
-        engine=EngineRecipe(precision=precision),
+        engine=EngineRecipe(**engine),
     )
     out.mkdir()
     (out / "r.toml").write_text(recipe.to_toml())
@@ -102,6 +111,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, help="else three phantoms are made")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=20, help="rounded up to whole epochs for ours")
+    parser.add_argument("--discriminator", action="store_true", help="with one, too: minutes more")
     knobs = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -112,13 +122,27 @@ def main() -> None:
             word = str(dtype).removeprefix("torch.")
             found = relative_difference(ends[1], ends[0])
             print(f"plain, one process, slices reversed   {word}  {found:.1e}", flush=True)
-        for precision in ("float32", "float64"):
-            ends = [
-                ours(data, knobs, precision, count, scratch / f"{precision}-{count}")
-                for count in (1, 2)
-            ]
-            found = relative_difference(ends[1], ends[0])
-            print(f"petcast, two processes against one    {precision}  {found:.1e}", flush=True)
+        for adversarial in (0.0, 0.01) if knobs.discriminator else (0.0,):
+            for precision in ("float32", "bfloat16", "float64"):
+                compare(data, scratch, knobs, adversarial, precision)
+
+
+def compare(
+    data: Path, scratch: Path, knobs: argparse.Namespace, adversarial: float, precision: str
+) -> None:
+    """Two processes, one in two parts, one as it is."""
+    ends = [
+        ours(
+            data, scratch / f"{precision}-{adversarial}-{processes}-{parts}", knobs, processes,
+            adversarial, precision=precision, parts=parts,
+        )
+        for processes, parts in ((2, 0), (1, 2), (1, 0))
+    ]  # fmt: skip
+    judged = " with discriminator" if adversarial else ""
+    for end, way in zip(ends[1:], ("in two parts", "as a whole"), strict=True):
+        found = relative_difference(ends[0], end)
+        words = f"petcast{judged}, two processes against one that works {way}"
+        print(f"{words}   {precision}  {found:.1e}", flush=True)
 
 
 if __name__ == "__main__":

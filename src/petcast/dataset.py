@@ -141,20 +141,23 @@ class SliceDataset:
             lesions,
         )
 
-    def division(self, order: Int[Tensor, " n"] | None, size: int) -> list[list[int]]:
+    def division(
+        self, order: Int[Tensor, " n"] | None, size: int, least: int = 2
+    ) -> list[list[int]]:
         """Divide all slices into batches.
 
         Args:
             order: A permutation of the slices; as stored where None.
-            size: Slices a batch. A last batch of one slice joins the one before it, since
-                batch normalisation learns nothing from a batch of one.
+            size: Slices a batch.
+            least: A last batch of fewer slices joins the one before it: batch normalisation
+                learns nothing from a batch of one, and each part of a batch needs a slice.
 
         Returns:
             The indices of each batch.
         """
         places = list(range(len(self))) if order is None else order.tolist()
         starts = list(range(0, len(places), size))
-        if len(starts) > 1 and len(places) % size == 1:
+        if len(starts) > 1 and len(places) - starts[-1] < least:
             starts.pop()
         return [places[a:b] for a, b in zip(starts, [*starts[1:], len(places)], strict=True)]
 

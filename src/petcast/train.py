@@ -63,8 +63,15 @@ class Training:
                 "test": False,
             }.items()
         }
-        if len(self.parts["train"]) < 2 * world.size:
-            raise DataError("training needs at least two slices; see the split in pairs.json")
+        if len(self.parts["train"]) < max(2, world.parts):
+            raise DataError(
+                "training needs two slices, and one for each part; see the split in pairs.json"
+            )
+        if recipe.training.batch_size < world.parts:
+            raise UsageError(
+                f"training.batch_size = {recipe.training.batch_size} has no slice for each of "
+                f"{world.parts} parts: enlarge it, or use fewer processes or engine.parts"
+            )
         self._pairs = pairs
         self._grid = pairs.index["preparation"]
         self.learner = Learner(recipe, self.device, self._grid["size"], world)
@@ -114,7 +121,7 @@ class Training:
             torch.manual_seed(_epoch_seed(seed, self._world.rank))
         self.learner.synthesizer.train()
         sums: dict[str, Tensor] = {}
-        division = feed.dataset.division(order, knobs.batch_size)
+        division = feed.dataset.division(order, knobs.batch_size, max(2, self._world.parts))
         for step, batch in enumerate(feed.batches(order, knobs.batch_size, self._world)):
             self.learner.advance(epoch - 1 + (step + 0.5) / len(division))
             slices = batch
@@ -204,7 +211,7 @@ def train(recipe: Recipe, data: Path, run: Path) -> list[Row]:
     require_clean(pairs)
     keep_freed_memory()
     run.mkdir(parents=True, exist_ok=True)
-    with joined(recipe.training.device) as world, _owned(run, world):
+    with joined(recipe.training.device, recipe.engine.parts) as world, _owned(run, world):
         if world.first:
             _claim(run, recipe, pairs)
         world.wait()

@@ -9,6 +9,8 @@ import torch
 from petcast.checkpoint import Card, load_card, save_checkpoint
 from petcast.dataset import Batch
 from petcast.engine import Learner
+from petcast.engine.parallel import ALONE
+from petcast.engine.parts import shares
 from petcast.errors import UsageError
 from petcast.losses import discriminator_loss, generator_adversarial_loss, pinball
 from petcast.recipe import (
@@ -100,7 +102,7 @@ def test_one_pass_of_the_discriminator_gives_both_players_their_gradients(
     plain = copy.deepcopy(judge)
     ct, pet = learner.synthesizer.normalise(batch.hu), learner.synthesizer.target(batch.suv)
     fake = torch.rand_like(pet)
-    _, push = learner._step_discriminator(ct, pet, fake, 1.0)
+    _, push = learner._step_discriminator(ct, pet, fake, shares(len(pet), None, ALONE))
 
     asked = fake.clone().requires_grad_()
     generator_adversarial_loss(plain(ct, asked), form).mul(0.3).backward()

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
-from petcast.engine.parallel import ALONE, World, joined, synchronise_norms
+from petcast.engine.parallel import ALONE, World, joined
 from petcast.recipe import EngineRecipe, LossRecipe, ModelRecipe, Recipe, TrainingRecipe
 from petcast.train import read_metrics
 
@@ -20,12 +19,6 @@ def test_without_torchrun_there_is_one_process(monkeypatch) -> None:
     with joined("cpu") as world:
         assert world == ALONE
         world.wait()
-
-
-def test_alone_norms_stay_torchs_own() -> None:
-    module = nn.Sequential(nn.BatchNorm2d(3))
-    synchronise_norms(module, ALONE)
-    assert type(module[0]) is nn.BatchNorm2d
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])
@@ -38,31 +31,58 @@ def test_parts_of_a_batch_make_the_batch(count: int) -> None:
 STEPS_AN_EPOCH = 2
 """Six slices in batches of four: the second is smaller."""
 
+not_on_windows = pytest.mark.skipif(sys.platform == "win32", reason="gloo is not built there")
+
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="gloo is not built there")
+@not_on_windows
 def test_two_processes_end_where_one_does(tiny_pairs: Path, tmp_path: Path) -> None:
     """After 20 steps. In float64: float32 rounds some activations to either side of a ReLU's 0, and
     gradients jump there (docs/train.md).
     """
+    one, two = (
+        trained(tiny_pairs, tmp_path / f"of-{processes}", processes, 10, precision="float64")
+        for processes in (1, 2)
+    )
+    assert len(read_metrics(tmp_path / "of-1/run")) * STEPS_AN_EPOCH == 20
+    assert relative_difference(two, one) < 1e-9
+
+
+@pytest.mark.slow
+@not_on_windows
+@pytest.mark.parametrize(
+    ("processes", "parts", "epochs", "adversarial"),
+    [(2, 2, 10, 0.0), (2, 2, 2, 0.01), (4, 4, 2, 0.0)],
+)
+def test_the_same_parts_give_the_same_bits(
+    processes: int, parts: int, epochs: int, adversarial: float, tiny_pairs: Path, tmp_path: Path
+) -> None:
+    """In float32, the default: whoever works on them."""
+    knobs = {"epochs": epochs, "adversarial": adversarial, "parts": parts}
+    one = trained(tiny_pairs, tmp_path / "one", 1, **knobs)
+    several = trained(tiny_pairs, tmp_path / "several", processes, **knobs)
+    assert [name for name in one if not torch.equal(one[name], several[name])] == []
+
+
+def trained(
+    data: Path, folder: Path, processes: int, epochs: int, adversarial: float = 0.0, **engine
+) -> dict[str, torch.Tensor]:
     recipe = Recipe(
         model=ModelRecipe(name="Stage01", dropout=0.0),
-        loss=LossRecipe(adversarial=0.0),
-        training=TrainingRecipe(epochs=10, batch_size=4),
-        engine=EngineRecipe(precision="float64"),
+        loss=LossRecipe(adversarial=adversarial),
+        training=TrainingRecipe(epochs=epochs, batch_size=4),
+        engine=EngineRecipe(**engine),
     )
-    (tmp_path / "r.toml").write_text(recipe.to_toml())
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-    for processes in (1, 2):
-        command = [
-            *torchrun, str(processes), "-m", "petcast", "train", str(tmp_path / "r.toml"),
-            "--data", str(tiny_pairs), "--out", str(tmp_path / f"of-{processes}"),
-        ]  # fmt: skip
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        subprocess.run(command, check=True, capture_output=True, env=environment)
-    one, two = (load_file(tmp_path / f"of-{n}/last/model.safetensors") for n in (1, 2))
-    assert len(read_metrics(tmp_path / "of-1")) * STEPS_AN_EPOCH == 20
-    assert relative_difference(two, one) < 1e-9
+    folder.mkdir()
+    (folder / "r.toml").write_text(recipe.to_toml())
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
+        str(processes), "-m", "petcast", "train", str(folder / "r.toml"),
+        "--data", str(data), "--out", str(folder / "run"),
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    return load_file(folder / "run/last/model.safetensors")
 
 
 def relative_difference(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> float:

@@ -6,7 +6,10 @@
     augment    random flips, turns, scales and shifts on the device
     schedule   the learning rate's course, and the moving average of the weights
     feed       slices on their way to the device: resident, or read ahead
-    parallel   several processes under torchrun: gradients, batch statistics
+    parallel   several processes under torchrun: their parts of a batch, their gradients
+    parts      a batch in parts, in one process or several: the same sums, batch statistics
+    processor  what a processor does faster in another layout or precision
+    opponent   the discriminator's convolutions with fewer operations
 
 Everything here is a knob of the recipe. Nothing here changes what a step computes, except where a
 knob says so.

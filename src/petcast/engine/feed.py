@@ -63,7 +63,7 @@ class Feed:
         Yields:
             The batches, on the device.
         """
-        parts = list(map(world.part, self.dataset.division(order, size)))
+        parts = list(map(world.part, self.dataset.division(order, size, max(2, world.parts))))
         yield from map(self._gathered, parts) if self.resident else self._read_ahead(parts)
 
     def _gathered(self, places: Sequence[int]) -> Batch:

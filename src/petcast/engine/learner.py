@@ -1,6 +1,6 @@
 """A generator, its opponent and their optimisers: one step of MSE + adversarial training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from petcast.checkpoint import (
 )
 from petcast.dataset import Batch
 from petcast.engine.opponent import rewrite_discriminator
-from petcast.engine.parallel import ALONE, World, spread, synchronise_norms
+from petcast.engine.parallel import ALONE, World, spread
+from petcast.engine.parts import Copies, Share, cut, divide, shares
 from petcast.engine.processor import suit_processor
 from petcast.engine.recompute import recomputed
 from petcast.engine.rewrites import rewrite
@@ -66,6 +67,9 @@ class Learner:
         self.parameters = count_parameters(self.synthesizer)
         if recipe.training.order == "greedy" and world.size > 1:
             raise UsageError('training.order = "greedy" trains in one process; leave torchrun off')
+        if recipe.engine.compile and world.own_parts > 1:
+            raise UsageError("engine.compile fuses whole batches: leave engine.parts at 0 with it")
+        self._copies: list[Copies] = []
         adversarial = recipe.loss.adversarial > 0
         channels = recipe.model.channels + 3
         self.discriminator = Discriminator(channels=channels) if adversarial else None
@@ -108,7 +112,7 @@ class Learner:
 
     def _settled(self, module: nn.Module) -> nn.Module:
         """Bring a module to its device, precision and layout, among its like."""
-        synchronise_norms(module, self._world)
+        self._copies += divide(module, self._world)
         module.to(self.device, self.dtype)
         if self.device.type == "cuda":  # tensor cores want it so; processors gain nothing by it
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -156,32 +160,32 @@ class Learner:
         Returns:
             Each term of the loss, still on the device.
         """
-        # The processes' gradients are averaged, so a smaller part of a batch must count for less.
-        weight = 1.0 if slices is None else len(batch.suv) * self._world.size / slices
+        for copies in self._copies:
+            copies.renew()
         hu = batch.hu.to(self.dtype)
         ct = self.synthesizer.normalise(hu)
         pet = self.synthesizer.target(batch.suv.to(self.dtype))
         with self._precision():
             outputs = [stage.to(self.dtype) for stage in self._stages(hu)]
-        stages = [self._image(output) for output in outputs]
-        terms, push = self._generator_terms(pet, stages, batch.lesions), None
-        loss = torch.stack([self.recipe.loss.terms[name] * terms[name] for name in terms]).sum()
-        if self.synthesizer.gives_quantiles:
-            terms["pinball"] = self._pinball(pet, outputs)
-            loss = loss + terms["pinball"]
+        last, push = self._image(outputs[-1]), None
+        parts = shares(len(pet), slices, self._world)
+        terms = self._terms_of_parts(pet, outputs, batch.lesions, parts)
+        loss = _weighed([of_part["loss"] for of_part in terms], parts)
         if self._game is not None:
-            judged, push = self._step_discriminator(ct, pet, stages[-1], weight)
-            terms |= judged
-        self._step_generator(loss * weight, stages[-1], push)
+            judged, push = self._step_discriminator(ct, pet, last, parts)
+            for own, theirs in zip(terms, judged, strict=True):
+                own["loss"] = own["loss"] + self.recipe.loss.adversarial * theirs["adversarial"]
+                own.update(theirs)
+        self._step_generator(loss, last, push)
         if self._average is not None:
             self._average.update()
-        if "adversarial" in terms:
-            loss = loss + self.recipe.loss.adversarial * terms["adversarial"]
-        return {name: value.detach() for name, value in {"loss": loss, **terms}.items()}
+        return _means(terms, parts)
 
     def _precision(self) -> Any:
         if self.recipe.engine.precision == "bfloat16":
-            return torch.autocast(self.device.type, torch.bfloat16)
+            # Copies of parameters are not cached, so of parts no parameter may be
+            cached = self._world.parts == 1
+            return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=cached)
         return nullcontext()
 
     def _image(self, output: Tensor) -> Tensor:
@@ -190,31 +194,41 @@ class Learner:
             return output
         return self.synthesizer.image(output).unsqueeze(1).expand_as(output)
 
-    def _pinball(self, pet: Tensor, outputs: list[Tensor]) -> Tensor:
-        terms = [losses.pinball(output, pet) for output in self._supervised(outputs)]
-        return torch.stack(terms).mean()
-
-    def _supervised(self, stages: list[Tensor]) -> list[Tensor]:
-        return stages if self.recipe.loss.stages == "all" else stages[-1:]
+    def _terms_of_parts(
+        self, pet: Tensor, outputs: list[Tensor], lesions: Tensor | None, parts: Sequence[Share]
+    ) -> list[dict[str, Tensor]]:
+        marks = [None] * len(parts) if lesions is None else cut(lesions, parts)
+        stages = zip(*(cut(output, parts) for output in outputs), strict=True)
+        return [
+            self._generator_terms(*of_part)
+            for of_part in zip(cut(pet, parts), stages, marks, strict=True)
+        ]
 
     def _generator_terms(
-        self, pet: Tensor, stages: list[Tensor], lesions: Tensor | None
+        self, pet: Tensor, outputs: Sequence[Tensor], lesions: Tensor | None
     ) -> dict[str, Tensor]:
-        """Each term that counts, and the two that are always looked at; the mean over stages."""
-        knobs, supervised = self.recipe.loss, self._supervised(stages)
+        """The loss, each term that counts and two that are always looked at: means of stages."""
+        knobs = self.recipe.loss
+        supervised = outputs if knobs.stages == "all" else outputs[-1:]
+        images = [self._image(output) for output in supervised]
         marks = None if lesions is None else lesions[:, None].to(pet.dtype).expand_as(pet)
         weight = losses.voxel_weights(pet, knobs.uptake, marks, knobs.lesions)
         means = {}
         for name, counts in knobs.terms.items():
             if counts or name in ALWAYS:
                 further = (weight,) if name in WEIGHTED else ()
-                values = [getattr(losses, name)(stage, pet, *further) for stage in supervised]
+                values = [getattr(losses, name)(image, pet, *further) for image in images]
                 means[name] = torch.stack(values).mean()
-        return means
+        loss = torch.stack([knobs.terms[name] * means[name] for name in means]).sum()
+        if self.synthesizer.gives_quantiles:
+            values = [losses.pinball(output, pet) for output in supervised]
+            means["pinball"] = torch.stack(values).mean()
+            loss = loss + means["pinball"]
+        return {"loss": loss, **means}
 
     def _step_discriminator(
-        self, ct: Tensor, pet: Tensor, last: Tensor, weight: float
-    ) -> tuple[dict[str, Tensor], Tensor]:
+        self, ct: Tensor, pet: Tensor, last: Tensor, parts: Sequence[Share]
+    ) -> tuple[list[dict[str, Tensor]], Tensor]:
         """Judge, say where the generator should go, then learn.
 
         One pass over the synthetic PET serves both: the generator is judged by the weights that
@@ -222,22 +236,28 @@ class Learner:
         eleven stages' cost.
 
         Returns:
-            The terms of both, and the gradient of the adversarial loss at the synthetic PET.
+            The terms of both of each part, and the adversarial loss's gradient at the synthetic
+            PET.
         """
         assert self._game is not None  # noqa: S101 - for the type checker
         knobs = self.recipe.loss
         fake = last.detach().requires_grad_()
         with self._precision():
             real, made = (logits.to(self.dtype) for logits in self._game(ct, pet, fake))
-        adversarial = losses.generator_adversarial_loss(made, knobs.adversarial_form)
-        [push] = torch.autograd.grad(
-            adversarial * (knobs.adversarial * weight), fake, retain_graph=True
-        )
-        loss = losses.discriminator_loss(real, made, knobs.adversarial_form)
+        judged = [
+            {
+                "discriminator": losses.discriminator_loss(*words, knobs.adversarial_form),
+                "adversarial": losses.generator_adversarial_loss(words[1], knobs.adversarial_form),
+            }
+            for words in zip(cut(real, parts), cut(made, parts), strict=True)
+        ]
+        adversarial = _weighed([terms["adversarial"] for terms in judged], parts)
+        [push] = torch.autograd.grad(knobs.adversarial * adversarial, fake, retain_graph=True)
+        loss = _weighed([terms["discriminator"] for terms in judged], parts)
         self._judge_adam.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss * weight, inputs=list(self._game.parameters()))
+        torch.autograd.backward(loss, inputs=list(self._game.parameters()))
         self._judge_adam.step()
-        return {"discriminator": loss, "adversarial": adversarial}, push
+        return judged, push
 
     def _step_generator(self, loss: Tensor, last: Tensor, push: Tensor | None) -> None:
         self._adam.zero_grad(set_to_none=True)
@@ -323,6 +343,20 @@ class _Game(nn.Module):
 
     def forward(self, ct: Tensor, pet: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         return self.judge(ct, pet), self.judge(ct, fake)
+
+
+def _weighed(of_parts: list[Tensor], parts: Sequence[Share]) -> Tensor:
+    """What a process's slices add to the step's loss."""
+    return torch.stack([v * part.weight for v, part in zip(of_parts, parts, strict=True)]).sum()
+
+
+def _means(of_parts: list[dict[str, Tensor]], parts: Sequence[Share]) -> dict[str, Tensor]:
+    """Each term's mean over a process's slices, without its history."""
+    slices = sum(part.slices for part in parts)
+    even = [part._replace(weight=part.slices / slices) for part in parts]
+    return {
+        name: _weighed([terms[name].detach() for terms in of_parts], even) for name in of_parts[0]
+    }
 
 
 def _under(prefix: str, tensors: Tensors) -> Tensors:

@@ -278,6 +278,8 @@ class EngineRecipe(Knobs):
         compile: Let torch.compile fuse the generator: some percent faster, a minute later.
         recompute: Run each stage again in the backward pass instead of keeping its features:
             those of a ten-stage cascade take the memory of about one stage's.
+        parts: Work on each batch in so many parts, shared among the processes; 0 is one part a
+            process. The same number gives the same bits on one process and on several.
         pairs: All slices on the device, or read ahead from the memory maps; "auto" takes the
             former where they need less than a quarter of its free memory.
         tensorboard: Write the curves for TensorBoard, too (the extra `tensorboard`).
@@ -287,5 +289,6 @@ class EngineRecipe(Knobs):
     rewrites: bool = True
     compile: bool = False
     recompute: bool = False
+    parts: Literal[0, 1, 2, 4, 8, 16] = 0
     pairs: Literal["auto", "resident", "streamed"] = "auto"
     tensorboard: bool = False
