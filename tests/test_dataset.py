@@ -29,6 +29,11 @@ def test_no_batch_of_one_is_left_over(dataset, slices: int, size: int, expected)
     assert [len(batch) for batch in dataset.division(order, size)] == expected
 
 
+def test_no_batch_is_left_over_with_fewer_slices_than_parts(dataset: SliceDataset) -> None:
+    assert [len(batch) for batch in dataset.division(torch.arange(14), 4, least=4)] == [4, 4, 6]
+    assert [len(batch) for batch in dataset.division(torch.arange(3), 4, least=4)] == [3]
+
+
 def test_neighbours_do_not_reach_into_the_next_study(tiny_pairs: Path) -> None:
     studies = Pairs.open(tiny_pairs).studies("train")
     dataset = SliceDataset(studies, channels=3)

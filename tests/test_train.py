@@ -190,6 +190,25 @@ def test_pairs_without_training_slices_are_refused(test_only_pairs: Path, tmp_pa
         train(recipe(1), test_only_pairs, tmp_path / "run")
 
 
+def test_a_batch_without_a_slice_for_each_part_is_refused(tiny_pairs: Path, tmp_path: Path) -> None:
+    knobs = recipe(1)
+    small = knobs.model_copy(
+        update={
+            "training": knobs.training.model_copy(update={"batch_size": 2}),
+            "engine": knobs.engine.model_copy(update={"parts": 4}),
+        }
+    )
+    with pytest.raises(UsageError, match=r"training\.batch_size = 2 has no slice for each of 4"):
+        train(small, tiny_pairs, tmp_path / "run")
+
+
+def test_fewer_slices_than_parts_are_refused(tiny_pairs: Path, tmp_path: Path) -> None:
+    knobs = recipe(1)
+    many = knobs.model_copy(update={"engine": knobs.engine.model_copy(update={"parts": 16})})
+    with pytest.raises(DataError, match="16 to divide a batch"):
+        train(many, tiny_pairs, tmp_path / "run")
+
+
 @pytest.mark.slow
 def test_the_adversarial_terms_are_learned_and_written(tiny_pairs: Path, tmp_path: Path) -> None:
     rows = train(recipe(1, adversarial=0.01), tiny_pairs, tmp_path / "run")

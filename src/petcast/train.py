@@ -65,7 +65,10 @@ class Training:
         }
         if len(self.parts["train"]) < max(2, world.parts):
             raise DataError(
-                "training needs two slices, and one for each part; see the split in pairs.json"
+                f"training needs at least two slices, and {world.parts} to divide a batch into as "
+                "many parts; see the split in pairs.json"
+                if world.parts > 2
+                else "training needs at least two slices; see the split in pairs.json"
             )
         if recipe.training.batch_size < world.parts:
             raise UsageError(
