@@ -28,6 +28,13 @@ from petcast.engine.parallel import World, joined
 from petcast.errors import DataError, TrainingError, UsageError
 from petcast.metrics import score_slices
 from petcast.pairs import Pairs
+from petcast.pretraining import (
+    FOLDER,
+    PHANTOMS,
+    phantom_pairs,
+    pretraining_recipe,
+    remove_phantoms,
+)
 from petcast.progress import track
 from petcast.recipe import Recipe, load_recipe
 
@@ -83,8 +90,12 @@ class Training:
         self._saved_at = -math.inf
         self._saving_seconds = 0.0
 
-    def resume(self) -> None:
-        """Take up an earlier training in the same folder, where there is one."""
+    def resume(self, start: Path | None = None) -> None:
+        """Take up an earlier training in the same folder, where there is one.
+
+        Args:
+            start: A checkpoint to begin from where there is none; random weights where None.
+        """
         last = self.run / "last"
         if self._world.first:
             settle(last)
@@ -93,6 +104,8 @@ class Training:
             card = load_card(last)
             self.learner.restore(last, card)
             self._epoch, self._best = card.epoch, card.best
+        elif start is not None:
+            self.learner.begin_from(start, load_card(start))
         if self._world.first:
             _truncate_metrics(self.run / METRICS_FILE, self._epoch)
 
@@ -194,13 +207,15 @@ class Training:
         save_checkpoint(self.run / name, card, self.learner.model_state(), training)
 
 
-def train(recipe: Recipe, data: Path, run: Path) -> list[Row]:
+def train(recipe: Recipe, data: Path, run: Path, pretraining: Path | None = None) -> list[Row]:
     """Train a model, or finish a training that was interrupted.
 
     Args:
         recipe: What to do.
         data: A folder of pairs.
         run: The run's folder; it is made, or taken up where the same recipe and data made it.
+        pretraining: Where the network that has learned from phantoms is kept, if the recipe wants
+            one; several runs may share it. `run / "pretraining"` where None.
 
     Returns:
         The rows of metrics.jsonl, one an epoch.
@@ -218,10 +233,53 @@ def train(recipe: Recipe, data: Path, run: Path) -> list[Row]:
         if world.first:
             _claim(run, recipe, pairs)
         world.wait()
+        start = None
+        if recipe.pretraining.phantoms and not (run / "last").is_dir():
+            first = pretraining_recipe(recipe, pairs.index["preparation"])
+            start = _pretrained(recipe, first, pretraining or run / FOLDER, world)
         training = Training(recipe, pairs, run, world)
-        training.resume()
+        training.resume(start)
         training.finish()
     return read_metrics(run)
+
+
+def _pretrained(recipe: Recipe, first: Recipe, folder: Path, world: World) -> Path:
+    """Have the network that has learned from phantoms; whoever else makes it is waited for.
+
+    Args:
+        recipe: The whole recipe.
+        first: How the network learns from phantoms.
+        folder: Where it is, or will be.
+        world: The processes that share the work.
+
+    Returns:
+        Its checkpoint.
+
+    Raises:
+        UsageError: `folder` holds another one.
+    """
+    best = folder / "best"
+    if world.first:
+        folder.mkdir(parents=True, exist_ok=True)
+    with _owned(folder, world, wait=True):
+        if world.first:
+            settle(best)
+        world.wait()
+        if best.is_dir():  # without validation patients, `best` is written at the end alone
+            _require_same(folder, first)
+        else:
+            phantoms = folder / PHANTOMS
+            if world.first:
+                pairs = phantom_pairs(recipe.pretraining, first.preparation, phantoms)
+                _claim(folder, first, pairs)
+            world.wait()
+            training = Training(first, Pairs.open(phantoms / "pairs"), folder, world)
+            training.resume()
+            training.finish()
+        world.wait()
+        if world.first:
+            remove_phantoms(folder)
+    return best
 
 
 def read_metrics(run: Path) -> list[Row]:
@@ -244,9 +302,9 @@ def read_metrics(run: Path) -> list[Row]:
     return rows
 
 
-def _owned(run: Path, world: World) -> AbstractContextManager[None]:
+def _owned(run: Path, world: World, *, wait: bool = False) -> AbstractContextManager[None]:
     """The first process keeps others out for all of its company."""
-    return exclusive(run / ".lock") if world.first else nullcontext()
+    return exclusive(run / ".lock", wait=wait) if world.first else nullcontext()
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:
@@ -278,6 +336,16 @@ def _claim(run: Path, recipe: Recipe, pairs: Pairs) -> None:
             "give another --out, or the same recipe to resume"
         )
     write_text(path, recipe.to_toml())
+
+
+def _require_same(folder: Path, first: Recipe) -> None:
+    """Refuse a network that learned from phantoms otherwise than this recipe wants."""
+    differing = load_recipe(folder / RECIPE_FILE).differences(first)
+    if differing - (HARMLESS - {"training.epochs"}):
+        raise UsageError(
+            f"{folder} holds a network that learned from phantoms by another recipe "
+            f"({', '.join(sorted(differing))} differ); give another --pretraining"
+        )
 
 
 def _truncate_metrics(path: Path, epoch: int) -> None:

@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 
 from petcast.contest import course
-from petcast.contest.course import follow_all, plan, read_record, twins
+from petcast.contest.course import (
+    follow_all,
+    plan,
+    pretraining_folder,
+    read_record,
+    twins,
+)
 from petcast.contest.entrants import Contest, Entrant
 from petcast.contest.results import write_results
+from petcast.contest.tables import training_cost_table
 from petcast.contest.thin import cut, label_of, portion, thinned, unscored
 from petcast.durable import exclusive
 from petcast.errors import TrainingError, UsageError
@@ -29,7 +36,9 @@ def trained(monkeypatch: pytest.MonkeyPatch, record: Callable[..., dict[str, Any
     """Training and measuring leave files without computing; what was trained is listed."""
     calls: list[str] = []
 
-    def train(recipe: Recipe, data: Path, run: Path) -> dict[str, float]:
+    def train(
+        recipe: Recipe, data: Path, run: Path, pretraining: Path | None = None
+    ) -> dict[str, float]:
         calls.append(f"{label_of(data)}/{run.parent.name}/{run.name}")
         for name in ("last", "best"):
             (run / name).mkdir()
@@ -108,8 +117,8 @@ def test_a_diverged_run_is_recorded_and_the_others_go_on(
 ) -> None:
     well = course.train_here
 
-    def diverge(recipe: Recipe, data: Path, run: Path) -> Any:
-        found = well(recipe, data, run)
+    def diverge(recipe: Recipe, data: Path, run: Path, first: Path | None) -> Any:
+        found = well(recipe, data, run, first)
         if run.parent.name == "one":
             raise TrainingError(f"epoch 1: loss became NaN; see {run}")
         return found
@@ -163,3 +172,28 @@ def test_fewer_slices_keep_their_place_and_their_voxels(tmp_path: Path, whole_pa
     study = late.studies()[0]
     origin = whole[study.id].grid.affine @ np.array([0, 0, 1, 1])
     np.testing.assert_allclose(study.grid.affine[:, 3], origin)
+
+
+def test_runs_that_learn_alike_from_phantoms_share_what_was_learned(
+    tmp_path: Path, whole_pairs: Path, trained: list[str]
+) -> None:
+    entrants = (
+        Entrant(name="none", recipe="tiny"),
+        Entrant(name="one", recipe="tiny", settings=("pretraining.phantoms=2",)),
+        Entrant(name="later otherwise", recipe="tiny",
+                settings=("pretraining.phantoms=2", "optimizer.learning_rate=0.1")),
+        Entrant(name="other", recipe="tiny", settings=("pretraining.phantoms=3",)),
+    )  # fmt: skip
+    tasks = plan(entrants, [whole_pairs], tmp_path, seeds=2, epochs=2)
+    none, one, otherwise, other, _, second, *_ = map(pretraining_folder, tasks)
+    assert none is None
+    assert one is not None
+    assert one.parent == tmp_path / "pretraining"
+    assert one == otherwise
+    assert len({one, other, second}) == 3
+    (one / "metrics.jsonl").parent.mkdir(parents=True)
+    rows = [{"epoch": epoch, "seconds": 2.5, "train": {}} for epoch in (1, 2)]
+    (one / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (record,) = follow_all([tasks[1]], tell=silent)
+    assert record["pretraining_seconds"] == 5.0
+    assert "5.0" in training_cost_table(Contest.model_validate({"entrant": entrants}), [record])

@@ -58,6 +58,10 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Override a knob: training.epochs=20, model.name=Stage07 …"),
     ] = None,
+    pretraining: Annotated[
+        Path | None,
+        typer.Option(help="Where what was learned from phantoms is kept, for runs to share."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a generator on pairs, or go on.
@@ -69,7 +73,7 @@ def train(
     from petcast.recipe import load_recipe
     from petcast.train import train as train_recipe
 
-    rows = train_recipe(load_recipe(recipe, settings or ()), data, out)
+    rows = train_recipe(load_recipe(recipe, settings or ()), data, out, pretraining)
     if as_json:
         print_json({"run": str(out), "epochs": rows})
         return

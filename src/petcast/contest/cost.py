@@ -23,7 +23,7 @@ from petcast.models import Synthesizer
 from petcast.models.describe import count_parameters
 from petcast.pairs import Pairs
 from petcast.predict import predict_slices
-from petcast.recipe import ModelRecipe, Recipe
+from petcast.recipe import ModelRecipe, PretrainingRecipe, Recipe
 from petcast.train import read_metrics, train
 
 Asked = ParamSpec("Asked")
@@ -105,20 +105,23 @@ def peak_mb(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def train_here(recipe: Recipe, data: Path, run: Path) -> dict[str, float | None]:
+def train_here(
+    recipe: Recipe, data: Path, run: Path, pretraining: Path | None = None
+) -> dict[str, float | None]:
     """Train, and say what it took beside the epochs' own times; for a process of its own.
 
     Args:
         recipe: What to do.
         data: Pairs.
         run: The run's folder.
+        pretraining: Where what was learned from phantoms is kept.
 
     Returns:
         `peak_mb` (None where there was nothing left to train), `threads`, and the machine's
         `load` at the end.
     """
     left = recipe.training.epochs - len(read_metrics(run))
-    train(recipe, data, run)
+    train(recipe, data, run, pretraining)
     peak = peak_mb(choose_device(recipe.training.device)) if left > 0 else None
     return {"peak_mb": peak, "threads": torch.get_num_threads(), "load": os.getloadavg()[0]}
 
@@ -159,11 +162,23 @@ def epoch_seconds(run: Path, leave_out: int = 0) -> float:
     return statistics.median(taken[leave_out:] or taken)
 
 
+def total_seconds(run: Path) -> float:
+    """How long all epochs of a run took.
+
+    Args:
+        run: Its folder.
+
+    Returns:
+        In seconds.
+    """
+    return sum(float(row["seconds"]) for row in read_metrics(run))
+
+
 def cost_here(recipe: Recipe, data: Path, run: Path) -> dict[str, float]:
     """Train a few epochs and predict; for a process of its own.
 
     Args:
-        recipe: Its epochs are replaced.
+        recipe: Its epochs are replaced, and nothing is learned from phantoms first.
         data: Pairs with training slices alone, so that no epoch's time holds its scoring.
         run: Is made, and removed.
 
@@ -174,7 +189,8 @@ def cost_here(recipe: Recipe, data: Path, run: Path) -> dict[str, float]:
     shutil.rmtree(run, ignore_errors=True)
     slices = sum(study.slices for study in Pairs.open(data).studies("train"))
     knobs = recipe.training.model_copy(update={"epochs": WARM_EPOCHS + TIMED_EPOCHS})
-    took = train_here(recipe.model_copy(update={"training": knobs}), data, run)
+    short = recipe.model_copy(update={"training": knobs, "pretraining": PretrainingRecipe()})
+    took = train_here(short, data, run)
     cost = {
         "train_s": epoch_seconds(run, WARM_EPOCHS) / slices,
         "peak_mb": float(took["peak_mb"] or 0),

@@ -4,13 +4,21 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from petcast.contest.cost import apart, epoch_seconds, operations, seconds_a_slice, train_here
+from petcast.contest.cost import (
+    apart,
+    epoch_seconds,
+    operations,
+    seconds_a_slice,
+    total_seconds,
+    train_here,
+)
 from petcast.contest.entrants import Entrant
 from petcast.contest.thin import label_of
 from petcast.durable import exclusive, read_json, settle, write_json
@@ -19,6 +27,7 @@ from petcast.evaluate import Evaluation, evaluate_run
 from petcast.evaluate.baselines import BLURRED_TRUTH, TRIVIAL
 from petcast.metrics.artefact import find_lattice
 from petcast.pairs import Pairs
+from petcast.pretraining import pretraining_recipe
 from petcast.recipe import Recipe, load_recipe
 
 RECORD_FILE = "contest.json"
@@ -172,13 +181,33 @@ def _finish(task: Task) -> Document:
     marked = task.run / TRAINED_FILE
     try:
         if not marked.exists():
-            write_json(marked, apart(train_here, task.recipe, task.training or task.data, task.run))
+            data, first = task.training or task.data, pretraining_folder(task)
+            took = apart(train_here, task.recipe, data, task.run, first)
+            before = {} if first is None else {"pretraining_seconds": total_seconds(first)}
+            write_json(marked, took | before)
         measured = apart(measure_here, task.recipe, task.data, task.run)
         return {**common, **read_json(marked), **measured}
     except (TrainingError, DataError) as error:
         if isinstance(error, DataError) and not marked.exists():
             raise
         return common | {"diverged": str(error).replace(str(task.run), task.run.name)}
+
+
+def pretraining_folder(task: Task) -> Path | None:
+    """Where a run's network learns from phantoms: runs that learn alike share it.
+
+    Args:
+        task: The run.
+
+    Returns:
+        A folder of the contest's, named after how it learns; None where it does not.
+    """
+    if not task.recipe.pretraining.phantoms:
+        return None
+    preparation = Pairs.open(task.training or task.data).index["preparation"]
+    recipe = pretraining_recipe(task.recipe, preparation).to_toml()
+    out = task.run.parents[2]
+    return out / "pretraining" / sha256(recipe.encode()).hexdigest()[:12]
 
 
 def measure_here(recipe: Recipe, data: Path, run: Path) -> Document:

@@ -305,6 +305,17 @@ class Learner:
             tensors |= {f"{JUDGE}{name}": value for name, value in weights.items()}
         return tensors
 
+    def begin_from(self, checkpoint: Path, card: Card) -> None:
+        """Begin with the weights of another training; optimisers and averages start anew.
+
+        Args:
+            checkpoint: Another run's `best`, of the same generator.
+            card: Its card.
+        """
+        load_weights(self.synthesizer, load_tensors(checkpoint, MODEL_FILE, card), checkpoint)
+        if self._average is not None:
+            self._average.restart(0)
+
     def restore(self, checkpoint: Path, card: Card) -> None:
         """Take up where a checkpoint left off.
 

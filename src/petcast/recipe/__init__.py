@@ -13,6 +13,7 @@ from petcast.recipe.knobs import (
     ModelRecipe,
     OptimizerRecipe,
     PreparationRecipe,
+    PretrainingRecipe,
     TrainingRecipe,
     Window,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "ModelRecipe",
     "OptimizerRecipe",
     "PreparationRecipe",
+    "PretrainingRecipe",
     "Recipe",
     "TrainingRecipe",
     "Window",

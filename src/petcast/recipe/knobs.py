@@ -268,6 +268,28 @@ class TrainingRecipe(Knobs):
     order: Literal["joint", "greedy"] = "joint"
 
 
+class PretrainingRecipe(Knobs):
+    """Phantoms that the network learns from before it sees a patient; the paper has none.
+
+    The phantoms are those of `petcast phantom`, on the grid of the pairs; model, loss, motions and
+    the rest of training are the recipe's own.
+
+    Attributes:
+        phantoms: How many; 0 leaves pretraining out.
+        epochs: Passes over their slices.
+        learning_rate: In place of the optimiser's.
+        slice_step_mm: Distance of their slices.
+        seed: Of the phantoms; far from the small numbers that tests and demonstrations take, so
+            that a network is not tested on phantoms it has learned from.
+    """
+
+    phantoms: Annotated[int, Field(ge=0)] = 0
+    epochs: Annotated[int, Field(ge=1)] = 6
+    learning_rate: Positive = 0.001
+    slice_step_mm: Annotated[float, Field(ge=1, le=20)] = 10.0
+    seed: Annotated[int, Field(ge=0)] = 1_000_000
+
+
 class EngineRecipe(Knobs):
     """How a step is computed; what it computes changes with the precision alone.
 

@@ -18,6 +18,7 @@ from petcast.recipe.knobs import (
     ModelRecipe,
     OptimizerRecipe,
     PreparationRecipe,
+    PretrainingRecipe,
     TrainingRecipe,
 )
 
@@ -32,6 +33,7 @@ class Recipe(Knobs):
         optimizer: How.
         augmentation: On which motions of the slices.
         training: For how long.
+        pretraining: On which phantoms first.
         engine: How a step is computed.
     """
 
@@ -41,6 +43,7 @@ class Recipe(Knobs):
     optimizer: OptimizerRecipe = OptimizerRecipe()
     augmentation: AugmentationRecipe = AugmentationRecipe()
     training: TrainingRecipe = TrainingRecipe()
+    pretraining: PretrainingRecipe = PretrainingRecipe()
     engine: EngineRecipe = EngineRecipe()
 
     @model_validator(mode="after")

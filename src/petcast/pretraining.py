@@ -1,0 +1,75 @@
+"""Phantoms to learn from before patients: what a recipe's `[pretraining]` asks for.
+
+A phantom is not a patient, but a network that has seen many knows where lungs, heart and liver
+lie, how noise and resolution of scanners differ, and which of it a PET repeats. Few patients are
+then enough to learn the rest: docs/results.md says what that is worth.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from petcast.pairs import Pairs
+from petcast.phantom import write_cohort
+from petcast.prepare import prepare
+from petcast.recipe import PreparationRecipe, PretrainingRecipe, Recipe
+
+FOLDER = "pretraining"
+"""Of a run: where its network learned from phantoms, itself a run."""
+
+PHANTOMS = "phantoms"
+
+SALT = "phantoms are nobody"
+"""A key of their own, not the user's: phantoms fall into the same order for everyone."""
+
+ON_THE_GRID_OF = ("size", "spacing_mm", "slices", "margin_mm")
+
+
+def pretraining_recipe(recipe: Recipe, preparation: dict[str, Any]) -> Recipe:
+    """Say how a recipe's network learns from phantoms.
+
+    Args:
+        recipe: The whole recipe.
+        preparation: How the pairs were prepared that it learns from afterwards.
+
+    Returns:
+        The same network, loss and motions, with the epochs and the learning rate of
+        `[pretraining]`, and all phantoms to train on.
+    """
+    knobs = recipe.pretraining
+    grid = {name: preparation[name] for name in ON_THE_GRID_OF}
+    optimizer = {"learning_rate": knobs.learning_rate}
+    training = {"epochs": knobs.epochs, "score_every": knobs.epochs}
+    return recipe.model_copy(
+        update={
+            "preparation": PreparationRecipe(**grid, test=0.0, validation=0.0),
+            "optimizer": recipe.optimizer.model_copy(update=optimizer),
+            "training": recipe.training.model_copy(update=training),
+        }
+    )
+
+
+def phantom_pairs(knobs: PretrainingRecipe, preparation: PreparationRecipe, out: Path) -> Pairs:
+    """Write phantoms as DICOM and prepare them as patients are; the same call again resumes.
+
+    Args:
+        knobs: How many, and which.
+        preparation: The grid.
+        out: Gets `cohort` and `pairs`.
+
+    Returns:
+        The pairs, opened.
+    """
+    cohort = out / "cohort"
+    write_cohort(cohort, knobs.phantoms, knobs.seed, slice_step_mm=knobs.slice_step_mm)
+    return prepare([cohort / "dicom"], out / "pairs", preparation, salt=SALT)
+
+
+def remove_phantoms(folder: Path) -> None:
+    """Give back the room of what can be made again.
+
+    Args:
+        folder: Of a pretraining that is finished.
+    """
+    for name in (PHANTOMS, "last"):
+        shutil.rmtree(folder / name, ignore_errors=True)
