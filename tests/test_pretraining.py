@@ -143,6 +143,11 @@ def test_a_run_killed_while_it_learns_from_phantoms_ends_in_the_same_weights(
     assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
 
 
+def test_a_place_for_what_no_recipe_asks_for_is_refused(tiny_pairs: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"learns from no phantoms \(pretraining.phantoms = 0\)"):
+        train(load_recipe("tiny"), tiny_pairs, tmp_path / "run", tmp_path / "phantoms")
+
+
 def test_phantoms_to_learn_from_are_not_those_of_a_demonstration() -> None:
     assert PretrainingRecipe().seed >= 1_000_000
 

@@ -100,6 +100,7 @@ def test_greedy_stages_stopped_between_their_turns_end_in_the_same_weights(
     greedy = load_recipe("best", [
         "training.epochs=2", "training.order=greedy", "model.name=Stage02", "training.ema=0.9",
         "augmentation.hu_noise=10", "loss.lesions=5", "engine.precision=float32",
+        "pretraining.phantoms=0",
     ])  # fmt: skip
     train(greedy, tiny_pairs, tmp_path / "straight")
     whole = Training._train_epoch

@@ -221,12 +221,18 @@ def train(recipe: Recipe, data: Path, run: Path, pretraining: Path | None = None
         The rows of metrics.jsonl, one an epoch.
 
     Raises:
-        UsageError: `run` belongs to another recipe or to other data.
+        UsageError: `run` belongs to another recipe or to other data, or `pretraining` to another
+            recipe.
         DataError: There is too little to train on, or the pairs leak and are not marked to.
         TrainingError: The loss became infinite or NaN.
     """
     pairs = Pairs.open(data)
     require_clean(pairs)
+    if pretraining is not None and not recipe.pretraining.phantoms:
+        raise UsageError(
+            "--pretraining: this recipe learns from no phantoms (pretraining.phantoms = 0); leave "
+            "it off, or set how many"
+        )
     keep_freed_memory()
     run.mkdir(parents=True, exist_ok=True)
     with joined(recipe.training.device, recipe.engine.parts) as world, _owned(run, world):

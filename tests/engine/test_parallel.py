@@ -4,13 +4,21 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from petcast.engine.parallel import ALONE, World, joined
-from petcast.recipe import EngineRecipe, LossRecipe, ModelRecipe, Recipe, TrainingRecipe
+from petcast.recipe import (
+    EngineRecipe,
+    LossRecipe,
+    ModelRecipe,
+    PretrainingRecipe,
+    Recipe,
+    TrainingRecipe,
+)
 from petcast.train import read_metrics
 
 
@@ -51,26 +59,38 @@ def test_two_processes_end_where_one_does(tiny_pairs: Path, tmp_path: Path) -> N
 @pytest.mark.slow
 @not_on_windows
 @pytest.mark.parametrize(
-    ("processes", "parts", "epochs", "adversarial"),
-    [(2, 2, 10, 0.0), (2, 2, 1, 0.01), (4, 4, 2, 0.0)],
+    ("parts", "knobs"),
+    [
+        (2, {"epochs": 10}),
+        (2, {"epochs": 1, "adversarial": 0.01}),
+        (2, {"epochs": 1, "phantoms": 2}),
+        (4, {"epochs": 2}),
+    ],
 )
 def test_the_same_parts_give_the_same_bits(
-    processes: int, parts: int, epochs: int, adversarial: float, tiny_pairs: Path, tmp_path: Path
+    parts: int, knobs: dict[str, Any], tiny_pairs: Path, tmp_path: Path
 ) -> None:
     """In float32, the default: whoever works on them. Ten epochs are 20 steps."""
-    knobs = {"epochs": epochs, "adversarial": adversarial, "parts": parts}
+    knobs, processes = {**knobs, "parts": parts}, parts
     one = trained(tiny_pairs, tmp_path / "one", 1, **knobs)
     several = trained(tiny_pairs, tmp_path / "several", processes, **knobs)
     assert [name for name in one if not torch.equal(one[name], several[name])] == []
 
 
 def trained(
-    data: Path, folder: Path, processes: int, epochs: int, adversarial: float = 0.0, **engine
+    data: Path,
+    folder: Path,
+    processes: int,
+    epochs: int,
+    adversarial: float = 0.0,
+    phantoms: int = 0,
+    **engine,
 ) -> dict[str, torch.Tensor]:
     recipe = Recipe(
         model=ModelRecipe(name="Stage01", dropout=0.0),
         loss=LossRecipe(adversarial=adversarial),
         training=TrainingRecipe(epochs=epochs, batch_size=4),
+        pretraining=PretrainingRecipe(phantoms=phantoms, epochs=1, slice_step_mm=20),
         engine=EngineRecipe(**engine),
     )
     folder.mkdir()

@@ -78,3 +78,11 @@ def test_a_run_without_evaluation_says_so(make_run: MakeRun, card_of: CardOf) ->
 def test_a_folder_as_card_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"give a file name such as .*MODEL_CARD\.md"):
         write_report(make_run(), tmp_path / "page.html", tmp_path)
+
+
+def test_phantoms_that_it_learned_from_are_named(make_run: MakeRun, card_of: CardOf) -> None:
+    run = make_run()
+    assert "Learned from first" not in card_of(run)
+    recipe = run / "recipe.toml"
+    recipe.write_text(recipe.read_text() + "\n[pretraining]\nphantoms = 24\nepochs = 4\n")
+    assert "| Learned from first | 24 phantoms, for 4 epochs; nobody's data |" in card_of(run)

@@ -284,7 +284,7 @@ class PretrainingRecipe(Knobs):
     """
 
     phantoms: Annotated[int, Field(ge=0)] = 0
-    epochs: Annotated[int, Field(ge=1)] = 6
+    epochs: Annotated[int, Field(ge=1)] = 4
     learning_rate: Positive = 0.001
     slice_step_mm: Annotated[float, Field(ge=1, le=20)] = 10.0
     seed: Annotated[int, Field(ge=0)] = 1_000_000

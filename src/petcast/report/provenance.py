@@ -71,6 +71,7 @@ def _model_facts(run: Run) -> Iterable[tuple[str, str]]:
     yield "Parameters", f"{int(parameters):,}" if parameters is not None else ""
     yield "Chosen epoch", _choice(run)
     yield "Training time", _training_time(run.epochs)
+    yield "Learned from first", _phantoms(run)
     grid = table(run.card, "grid")
     if grid:
         size, spacing = finite(grid.get("size")), finite(grid.get("spacing_mm"))
@@ -91,6 +92,15 @@ def _choice(run: Run) -> str:
         return f"{epoch}{of}; no validation patient chose it"
     metric = metric_of(str(by))
     return f"{epoch}{of}, by the best validation {metric.label}"
+
+
+def _phantoms(run: Run) -> str:
+    knobs = table(run.recipe, "pretraining")
+    phantoms = int(finite(knobs.get("phantoms")) or 0)
+    if not phantoms:
+        return ""
+    epochs = int(finite(knobs.get("epochs")) or 0)
+    return f"{count(phantoms, 'phantom')}, for {count(epochs, 'epoch')}; nobody's data"
 
 
 def _training_time(epochs: Sequence[Document]) -> str:
