@@ -118,29 +118,39 @@ def test_what_was_learned_is_shared_but_not_with_another_recipe(
             train(recipe(change), tiny_pairs, tmp_path / knob, shared)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("after", ["phantoms/cohort/truth", "last", "best"])
-def test_a_run_killed_while_it_learns_from_phantoms_ends_in_the_same_weights(
-    trained: Path, tiny_pairs: Path, tmp_path: Path, after: str
-) -> None:
-    run = tmp_path / "run"
-    recipe_file = tmp_path / "recipe.toml"
+def command(out: Path, data: Path) -> list[str]:
+    """Trains in a process of its own, on one thread, as tests of kills do in test_train."""
+    recipe_file = out.with_suffix(".toml")
     recipe_file.write_text(recipe().to_toml())
-    command = [sys.executable, "-m", "petcast", "train", str(recipe_file), "--data",
-               str(tiny_pairs), "--out", str(run)]  # fmt: skip
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               start_new_session=True)  # fmt: skip
-    deadline = time.monotonic() + 120
-    while not (run / "pretraining" / after).exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert (run / "pretraining").is_dir()
-    assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
-    train(recipe(), tiny_pairs, run)
-    ends = [load_tensors(place / "best", MODEL_FILE, load_card(place / "best"))
-            for place in (trained, run)]  # fmt: skip
-    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+    train_into = [sys.executable, "-m", "petcast", "train", str(recipe_file), "--out", str(out)]
+    return [*train_into, "--data", str(data)]
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_while_it_learns_from_phantoms_it_ends_in_the_same_weights(
+    tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    subprocess.run(command(straight, tiny_pairs), check=True, capture_output=True)
+    for after in ("phantoms/cohort/truth", "last", "best"):
+        process = subprocess.Popen(
+            command(killed, tiny_pairs), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        while not (killed / "pretraining" / after).exists() and process.poll() is None:
+            time.sleep(0.005)
+        assert process.poll() is None, f"it ended without pretraining/{after}"
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not (killed / "last").exists(), "it was killed too late to say anything"
+    subprocess.run(command(killed, tiny_pairs), check=True, capture_output=True)
+    one, other = (
+        load_tensors(run / "best", MODEL_FILE, load_card(run / "best"))
+        for run in (straight, killed)
+    )
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert not list((killed / "pretraining").glob("phantoms*"))
 
 
 def test_a_place_for_what_no_recipe_asks_for_is_refused(tiny_pairs: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Training: to the bit resumable, strict about its folder, and it learns."""
 
+import ctypes
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from petcast.checkpoint import MODEL_FILE, TRAINING_FILE, load_card, sha256_of
 from petcast.errors import DataError, TrainingError, UsageError
@@ -127,8 +129,14 @@ def test_scores_come_as_often_as_asked_for_and_after_the_last_epoch(
 
 
 @pytest.mark.slow
-def test_a_killed_training_ends_in_the_same_weights(tiny_pairs: Path, tmp_path: Path) -> None:
+def test_a_killed_training_ends_in_the_same_weights(
+    tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one thread: on two, on a busy machine, one process in fifty rounded otherwise from its
+    first step on (docs/log.md).
+    """
     (tmp_path / "r.toml").write_text(recipe(4).to_toml())
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     train_into = [  # processes of their own: another number of threads rounds otherwise
         sys.executable, "-c", "from petcast.cli import main; main()", "train",
         str(tmp_path / "r.toml"), "--data", str(tiny_pairs), "--out",
@@ -147,6 +155,24 @@ def _kill_after(command: list[str], run: Path, rows: int) -> None:
         while len(read_metrics(run)) < rows and child.poll() is None:
             time.sleep(0.02)
         os.kill(child.pid, signal.SIGKILL)
+
+
+def test_while_it_trains_mkl_takes_the_threads_that_it_is_given(
+    tiny_pairs: Path, tmp_path: Path
+) -> None:
+    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    if not library.is_file() or not hasattr(ctypes.CDLL(str(library)), "mkl_serv_get_dynamic"):
+        pytest.skip("this torch has no MKL that can be asked")
+    told = (
+        "import ctypes, sys, torch; from pathlib import Path; from petcast.train import train\n"
+        "from petcast.recipe import load_recipe\n"
+        "before = torch.get_num_threads()\n"
+        "train(load_recipe('tiny', ['training.epochs=1']), Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "print(ctypes.CDLL(sys.argv[3]).mkl_serv_get_dynamic(), torch.get_num_threads() - before)"
+    )
+    command = [sys.executable, "-c", told, str(tiny_pairs), str(tmp_path / "run"), str(library)]
+    found = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert found.stdout.split() == ["0", "0"]
 
 
 def test_a_torn_row_of_metrics_is_dropped(tiny_pairs: Path, tmp_path: Path) -> None:

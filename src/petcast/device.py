@@ -28,6 +28,15 @@ def choose_device(name: str) -> torch.device:
         raise UsageError(f"there is no device {name!r} here; use auto, cpu or cuda") from error
 
 
+def fix_threads() -> None:
+    """Have every library compute on as many threads as torch says, and always on so many.
+
+    By default MKL may take fewer for a product, and then rounds otherwise: a run that is taken up
+    again would not end in the same bits. torch forbids it that once a number is set.
+    """
+    torch.set_num_threads(torch.get_num_threads())
+
+
 def keep_freed_memory() -> None:
     """Have glibc keep the memory of large temporaries for the next step.
 

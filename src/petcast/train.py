@@ -19,7 +19,7 @@ from torch import Tensor
 from petcast.audit import require_clean
 from petcast.checkpoint import Card, Tensors, load_card, save_checkpoint
 from petcast.dataset import SliceDataset
-from petcast.device import choose_device, keep_freed_memory
+from petcast.device import choose_device, fix_threads, keep_freed_memory
 from petcast.durable import exclusive, read_json, settle, write_json, write_text
 from petcast.engine import Learner, augment
 from petcast.engine.curves import Curves
@@ -233,6 +233,7 @@ def train(recipe: Recipe, data: Path, run: Path, pretraining: Path | None = None
             "--pretraining: this recipe learns from no phantoms (pretraining.phantoms = 0); leave "
             "it off, or set how many"
         )
+    fix_threads()
     keep_freed_memory()
     run.mkdir(parents=True, exist_ok=True)
     with joined(recipe.training.device, recipe.engine.parts) as world, _owned(run, world):
