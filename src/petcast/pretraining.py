@@ -12,7 +12,7 @@ from typing import Any
 from petcast.pairs import Pairs
 from petcast.phantom import write_cohort
 from petcast.prepare import prepare
-from petcast.recipe import PreparationRecipe, PretrainingRecipe, Recipe
+from petcast.recipe import PreparationRecipe, Recipe
 
 FOLDER = "pretraining"
 """Of a run: where its network learned from phantoms, itself a run."""
@@ -49,20 +49,19 @@ def pretraining_recipe(recipe: Recipe, preparation: dict[str, Any]) -> Recipe:
     )
 
 
-def phantom_pairs(knobs: PretrainingRecipe, preparation: PreparationRecipe, out: Path) -> Pairs:
+def phantom_pairs(first: Recipe, out: Path) -> Pairs:
     """Write phantoms as DICOM and prepare them as patients are; the same call again resumes.
 
     Args:
-        knobs: How many, and which.
-        preparation: The grid.
+        first: How many, which, and the grid, as `pretraining_recipe` gives it.
         out: Gets `cohort` and `pairs`.
 
     Returns:
         The pairs, opened.
     """
-    cohort = out / "cohort"
+    cohort, knobs = out / "cohort", first.pretraining
     write_cohort(cohort, knobs.phantoms, knobs.seed, slice_step_mm=knobs.slice_step_mm)
-    return prepare([cohort / "dicom"], out / "pairs", preparation, salt=SALT)
+    return prepare([cohort / "dicom"], out / "pairs", first.preparation, salt=SALT)
 
 
 def remove_phantoms(folder: Path) -> None:

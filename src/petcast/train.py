@@ -243,18 +243,17 @@ def train(recipe: Recipe, data: Path, run: Path, pretraining: Path | None = None
         start = None
         if recipe.pretraining.phantoms and not (run / "last").is_dir():
             first = pretraining_recipe(recipe, pairs.index["preparation"])
-            start = _pretrained(recipe, first, pretraining or run / FOLDER, world)
+            start = _pretrained(first, pretraining or run / FOLDER, world)
         training = Training(recipe, pairs, run, world)
         training.resume(start)
         training.finish()
     return read_metrics(run)
 
 
-def _pretrained(recipe: Recipe, first: Recipe, folder: Path, world: World) -> Path:
+def _pretrained(first: Recipe, folder: Path, world: World) -> Path:
     """Have the network that has learned from phantoms; whoever else makes it is waited for.
 
     Args:
-        recipe: The whole recipe.
         first: How the network learns from phantoms.
         folder: Where it is, or will be.
         world: The processes that share the work.
@@ -277,7 +276,7 @@ def _pretrained(recipe: Recipe, first: Recipe, folder: Path, world: World) -> Pa
         else:
             phantoms = folder / PHANTOMS
             if world.first:
-                pairs = phantom_pairs(recipe.pretraining, first.preparation, phantoms)
+                pairs = phantom_pairs(first, phantoms)
                 _claim(folder, first, pairs)
             world.wait()
             training = Training(first, Pairs.open(phantoms / "pairs"), folder, world)
