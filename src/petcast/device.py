@@ -31,8 +31,8 @@ def choose_device(name: str) -> torch.device:
 def fix_threads() -> None:
     """Have every library compute on as many threads as torch says, and always on so many.
 
-    By default MKL may take fewer for a product, and then rounds otherwise: a run that is taken up
-    again would not end in the same bits. torch forbids it that once a number is set.
+    By default MKL may take fewer for a product, and another number rounds otherwise, which bits
+    that shall come again cannot bear. torch forbids it that once a number is set.
     """
     torch.set_num_threads(torch.get_num_threads())
 
