@@ -109,11 +109,15 @@ class Training:
         if self._world.first:
             _truncate_metrics(self.run / METRICS_FILE, self._epoch)
 
-    def finish(self) -> None:
-        """Train the epochs that are left."""
+    def finish(self, activity: str = "training") -> None:
+        """Train the epochs that are left.
+
+        Args:
+            activity: What the progress bar calls it.
+        """
         epochs = range(self._epoch + 1, self.recipe.training.epochs + 1)
         curves = Curves(self.run, self.recipe.engine.tensorboard and self._world.first)
-        for epoch in track(epochs, f"training {self.recipe.model.name}"):
+        for epoch in track(epochs, f"{activity} {self.recipe.model.name}"):
             started = time.perf_counter()
             terms = self._train_epoch(epoch)
             self._epoch = epoch
@@ -281,7 +285,7 @@ def _pretrained(first: Recipe, folder: Path, world: World) -> Path:
             world.wait()
             training = Training(first, Pairs.open(phantoms / "pairs"), folder, world)
             training.resume()
-            training.finish()
+            training.finish("pretraining")
         world.wait()
         if world.first:
             remove_phantoms(folder)
