@@ -165,7 +165,8 @@ def test_on_more_phantoms(seed: int) -> None:
 @pytest.mark.parametrize("case", ["ge_a", "siemens_b"])
 def test_on_real_pet(real_data: Path, case: str) -> None:
     pet = Volume.load(real_data / "volumes" / f"{case}_pet.nii.gz", Unit.SUV).canonical()
-    assert wrong(np.asarray(pet.voxels, np.float32)) == {}
+    of_4_mm = tuple(slice(None, None, max(1, round(4 / mm))) for mm in pet.spacing_mm[::-1])
+    assert wrong(np.asarray(pet.voxels[of_4_mm], np.float32)) == {}
 
 
 @pytest.mark.real
