@@ -54,9 +54,9 @@ def as_nifti(truths: list[PhantomTruth], out: Path) -> Path:
 def make_pairs(out: Path, train: int, test: int, size: int, step_mm: float) -> Path:
     """Phantoms as pairs with masks; the first ones train."""
     pairs = out / "phantoms" / "pairs"
-    if (pairs / "pairs.json").exists():
-        return pairs
     truths = write_cohort(out / "cohort", train + test, ct_size=size, slice_step_mm=step_mm)
+    if (pairs / "pairs.json").exists():  # the truth is asked for even so
+        return pairs
     parts = ["train"] * train + ["test"] * test
     lines = [f"{truth.name},{part}" for truth, part in zip(truths, parts, strict=True)]
     write_text(out / "split.csv", "\n".join(["patient,part", *lines]) + "\n")
