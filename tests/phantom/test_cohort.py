@@ -5,8 +5,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from hashlib import sha256
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +159,30 @@ def test_kill_in_the_middle_leaves_whole_patients_only(tmp_path: Path) -> None:
     for patient in range(4):
         name = f"phantom-{patient:03d}"
         assert _hashes(killed, name) == _hashes(undisturbed, name)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="kill -9 is POSIX")
+def test_what_a_killed_worker_had_begun_another_writes(tmp_path: Path) -> None:
+    undisturbed, hurt = tmp_path / "undisturbed", tmp_path / "hurt"
+    write_cohort(undisturbed, 4, workers=1, **TINY)
+    killed: list[int] = []
+
+    def kill_a_worker() -> None:
+        while not list((hurt / "unfinished").glob("*")):
+            time.sleep(0.005)
+        worker = active_children()[0]
+        worker.kill()
+        killed.append(worker.pid or 0)
+
+    killer = threading.Thread(target=kill_a_worker)
+    killer.start()
+    written = write_cohort(hurt, 4, workers=2, **TINY)
+    killer.join()
+    assert len(killed) == 1
+    for patient, truth in enumerate(written):
+        assert truth.name == f"phantom-{patient:03d}"
+        assert _hashes(hurt, truth.name) == _hashes(undisturbed, truth.name)
 
 
 @pytest.mark.slow

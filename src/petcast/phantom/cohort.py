@@ -1,12 +1,9 @@
 """A cohort on disk: whole patients only, the same bytes for the same seed."""
 
-import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from petcast.phantom.streams import Streams
 from petcast.phantom.styles import Protocol, draw_protocol
 from petcast.progress import track
 from petcast.volume import Unit, Volume
+from petcast.workers import cores, work_through
 
 FORMAT = 1
 """Rises with every change of what the same seed gives; older patients are then written again."""
@@ -126,24 +124,24 @@ def write_cohort(
 
     Raises:
         UsageError: A number is out of range, or `out` holds patients of a larger cohort.
+        DataError: The processes that write a patient are killed again and again.
     """
     knobs = Knobs(seed, ct_size, pet_size, slice_step_mm)
     _check(out, patients, knobs)
     out.mkdir(parents=True, exist_ok=True)
     with exclusive(out / ".lock"):
-        return _write_all(out, patients, knobs, min(workers or _processors(), patients))
+        return _write_all(out, patients, knobs, min(workers or cores(), patients))
 
 
 def _write_all(out: Path, patients: int, knobs: Knobs, workers: int) -> list[PhantomTruth]:
     write = partial(write_patient, out, knobs=knobs)
-    if workers == 1:
-        written = map(write, range(patients))
-        return list(track(written, "Writing phantoms", patients))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(write, patient) for patient in range(patients)]
-        for _ in track(as_completed(futures), "Writing phantoms", patients):
-            pass
-        return [future.result() for future in futures]
+    done = work_through(write, range(patients), workers=workers)
+    written = {truth.name: truth for truth in track(done, "Writing phantoms", patients)}
+    return [written[_name(patient)] for patient in range(patients)]
+
+
+def _name(patient: int) -> str:
+    return f"phantom-{patient:03d}"
 
 
 def write_patient(out: Path, patient: int, *, knobs: Knobs) -> PhantomTruth:
@@ -157,7 +155,7 @@ def write_patient(out: Path, patient: int, *, knobs: Knobs) -> PhantomTruth:
     Returns:
         What is known of the patient.
     """
-    name = f"phantom-{patient:03d}"
+    name = _name(patient)
     dicom, truth = out / "dicom" / name, out / "truth" / name
     if (known := _whole(dicom, truth, patient, knobs)) is not None:
         return known
@@ -187,7 +185,7 @@ def read_truth(out: Path, patient: int) -> PhantomTruth:
     Raises:
         FormatError: The patient is not there.
     """
-    name = f"phantom-{patient:03d}"
+    name = _name(patient)
     document = read_json(out / "truth" / name / "truth.json")
     lesions = read_json(out / "truth" / name / "lesions.json")["lesions"]
     known = {key: document[key] for key in _RECORD}
@@ -217,19 +215,13 @@ def _check(out: Path, patients: int, knobs: Knobs) -> None:
         raise UsageError(f"slices of {sizes} pixels across: give 16 to 1024")
     if knobs.slice_step_mm is not None and not 1 <= knobs.slice_step_mm <= 20:
         raise UsageError(f"slices {knobs.slice_step_mm} mm apart: give 1 to 20 mm")
-    wanted = {f"phantom-{patient:03d}" for patient in range(patients)}
+    wanted = {_name(patient) for patient in range(patients)}
     extra = sorted(p.name for p in (out / "dicom").glob("phantom-*") if p.name not in wanted)
     if extra:
         raise UsageError(
             f"{out} holds {extra[0]}, which a cohort of {patients} does not have; "
             "give an empty folder, or remove the patients that are too many"
         )
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _whole(dicom: Path, truth: Path, patient: int, knobs: Knobs) -> PhantomTruth | None:

@@ -7,11 +7,9 @@ So the files are real DICOM, no two patients share a slice, and 20,000 take seco
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +20,7 @@ from pydicom import dcmread
 from petcast.errors import UsageError
 from petcast.phantom.cohort import write_cohort
 from petcast.progress import track
+from petcast.workers import cores, work_through
 
 LARGEST_CROWD = 100_000
 """Patients' numbers take as many digits as those of the phantoms they are made of."""
@@ -109,8 +108,8 @@ def write_crowd(
         )
         sources = sorted((Path(place) / "dicom").iterdir())
         make = partial(_write_copies, sources, out, patients)
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            return sum(track(pool.map(make, range(models)), "Writing patients", models))
+        done = work_through(make, range(models), workers=workers or cores())
+        return sum(track(done, "Writing patients", models))
 
 
 def _write_copies(sources: list[Path], out: Path, patients: int, model: int) -> int:
@@ -120,7 +119,7 @@ def _write_copies(sources: list[Path], out: Path, patients: int, model: int) -> 
     for patient in own:
         folder = out / f"crowd-{patient:05d}"
         for inner in {mould.name.parent for mould in moulds}:
-            (folder / inner).mkdir(parents=True)
+            (folder / inner).mkdir(parents=True, exist_ok=True)
         for mould in moulds:
             (folder / mould.name).write_bytes(mould.cast(patient))
     return len(own) * len(moulds)
