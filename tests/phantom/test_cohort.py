@@ -175,7 +175,7 @@ def test_what_a_killed_worker_had_begun_another_writes(tmp_path: Path) -> None:
         worker.kill()
         killed.append(worker.pid or 0)
 
-    killer = threading.Thread(target=kill_a_worker)
+    killer = threading.Thread(target=kill_a_worker, daemon=True)
     killer.start()
     written = write_cohort(hurt, 4, workers=2, **TINY)
     killer.join()
