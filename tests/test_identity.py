@@ -30,7 +30,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from petcast.phantom import write_cohort
 from petcast.volume import Unit, Volume
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("identity")]
 
 PLANTED, TYPED = "Qzplanted", "Qztyped"
 NAME = f"{PLANTED}^Anna"

@@ -38,6 +38,10 @@ def recipe(*more: str) -> Recipe:
     return load_recipe("tiny", (*SETTINGS, *more))
 
 
+together = pytest.mark.xdist_group("pretrained")
+"""One process runs what reads `trained`, or each would train its own."""
+
+
 @pytest.fixture(scope="module")
 def trained(tiny_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run that learned from two phantoms first; nobody writes into it."""
@@ -81,6 +85,7 @@ def test_a_learner_begins_with_the_weights_it_is_given_and_so_does_its_average(
 
 
 @pytest.mark.slow
+@together
 def test_a_run_keeps_what_was_learned_and_not_the_phantoms(trained: Path) -> None:
     folder = trained / "pretraining"
     assert len(read_metrics(folder)) == 2
@@ -91,6 +96,7 @@ def test_a_run_keeps_what_was_learned_and_not_the_phantoms(trained: Path) -> Non
 
 
 @pytest.mark.slow
+@together
 def test_training_begins_from_it(trained: Path, tiny_pairs: Path, tmp_path: Path) -> None:
     """At a rate of nothing the weights stay what the phantoms taught."""
     still = recipe("optimizer.learning_rate=1e-30")
@@ -106,6 +112,7 @@ def test_training_begins_from_it(trained: Path, tiny_pairs: Path, tmp_path: Path
 
 
 @pytest.mark.slow
+@together
 def test_what_was_learned_is_shared_but_not_with_another_recipe(
     trained: Path, tiny_pairs: Path, tmp_path: Path
 ) -> None:
@@ -163,6 +170,7 @@ def test_phantoms_to_learn_from_are_not_those_of_a_demonstration() -> None:
 
 
 @pytest.mark.slow
+@together
 def test_phantoms_fall_alike_whatever_the_users_key(
     trained: Path, tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
