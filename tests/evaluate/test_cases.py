@@ -1,10 +1,12 @@
 """Which files are cases, and which belong together."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from petcast.dicom.scan import Scan, scan
 from petcast.errors import DataError, UsageError
 from petcast.evaluate.cases import Case, Role, case_name, find_cases, match
 
@@ -119,6 +121,27 @@ def test_a_patient_s_only_prediction_of_another_study_is_its_partner() -> None:
 def test_two_predictions_of_one_study_are_refused() -> None:
     with pytest.raises(UsageError, match="2 on the other"):
         match([dicom("s1", "p")], [dicom("s1", "p"), dicom("s1", "p")])
+
+
+def test_two_studies_of_one_patient_are_two_cases_and_one_patient(
+    tiny_cohort: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = scan([tiny_cohort])
+    whose = dict(zip([s.id for s in found.studies], "aabc", strict=True))
+    studies = [
+        replace(study, pet=study.pet and replace(study.pet, patient_id=whose[study.id]))
+        for study in found.studies
+    ]
+    again = replace(found, studies=studies)
+
+    def scanned(folders: list[Path]) -> Scan:
+        return again
+
+    monkeypatch.setattr("petcast.dicom.scan.scan", scanned)
+    with ExitStack() as stack:
+        cases = find_cases(tiny_cohort, "truth", stack)
+    assert [case.whose for case in cases] == ["a", "a", "b", "c"]
+    assert [case.name for case in cases] == [found.studies[0].id, found.studies[1].id, "b", "c"]
 
 
 def test_a_case_and_its_errors_carry_no_name_below_what_was_typed(tmp_path: Path) -> None:

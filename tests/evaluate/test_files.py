@@ -13,6 +13,7 @@ import pytest
 
 from petcast.errors import DataError, UsageError
 from petcast.evaluate import Evaluation, evaluate, evaluate_files
+from petcast.evaluate.cases import Case
 from petcast.volume import Grid, Unit, Volume
 
 SHAPE = (6, 32, 32)
@@ -45,6 +46,50 @@ def suv() -> np.ndarray:
     image = np.where(body(), 2.0, 0.0)
     image[:, 12:16, 12:16] = 6.0
     return image
+
+
+def _uneven(seed: int) -> np.ndarray:
+    """A body whose uptake differs from voxel to voxel: its grey levels cannot be taken for SUV."""
+    rng = np.random.default_rng(seed)
+    return np.where(body((12, 48, 48)), rng.gamma(4.0, 0.5, (12, 48, 48)), 0.0)
+
+
+def test_one_case_without_mistake_among_many_is_one_patient(tmp_path: Path) -> None:
+    for k in range(11):
+        image = _uneven(k)
+        save(tmp_path / "truth" / f"p{k}.nii.gz", image)
+        save(tmp_path / "guess" / f"p{k}.nii.gz", image * (0.9 if k == 0 else 25.0))
+    found = evaluate_files(tmp_path / "truth", tmp_path / "guess")
+    assert {row.n for row in found.rows if row.name == "prediction"} == {1}
+    few = next(w.detail for w in found.warnings if w.code == "FEW-PATIENTS")
+    assert few.startswith("One patient only")
+
+
+def test_a_mistaken_study_does_not_take_the_patients_other_one_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two studies of patient A, the second saved as grey levels, and one of B."""
+    cases: dict[str, list[Case]] = {"truth": [], "prediction": []}
+    for k, (name, patient) in enumerate((("a1", "A"), ("a2", "A"), ("B", "B"))):
+        image = _uneven(k).astype(np.float32)
+        for role, voxels in (("truth", image), ("prediction", image * (25 if k == 1 else 0.9))):
+            volume = Volume(voxels.astype(np.float32), affine(), Unit.SUV)
+            cases[role].append(Case(name, (f"study{k}",), lambda v=volume: v, patient=patient))
+
+    def found(path: Path, role: str, **_: Any) -> list[Case]:
+        return cases[role]
+
+    monkeypatch.setattr("petcast.evaluate.files.find_cases", found)
+    evaluation = evaluate_files(Path("truth"), Path("prediction"))
+    assert [one["case"] for one in evaluation.about["left_out"]] == ["a2"]
+    measured = [
+        row.patient
+        for row in evaluation.patients
+        if (row.name, row.region, row.metric) == ("prediction", "body", "suv_mae")
+    ]
+    assert sorted(measured) == ["A", "B"]
+    agreement = next(one for one in evaluation.agreement if one.region == "body")
+    assert sorted(point["patient"] for point in agreement.points) == ["A", "B"]
 
 
 def test_every_number_of_a_known_case_is_right(tmp_path: Path, suv: np.ndarray) -> None:

@@ -38,6 +38,20 @@ def test_a_model_better_everywhere_is_said_to_have_learned(
     assert "and so in each of 12 patients" in verdict.sentences[0]
 
 
+def test_patients_who_win_on_one_number_do_not_count_as_winning_on_both(
+    verdict_of: VerdictOf, good: dict[str, Any]
+) -> None:
+    """Seven win by PSNR and seven by SUV error, but only two by both."""
+    losses = {"psnr": (range(7, 12), 0.0), "suv_mae": (range(5), 9.0)}
+    for row in good["patients"]:
+        lost, value = losses.get(row["metric"], ((), 0.0))
+        if (row["name"], row["region"]) == ("Stage02", "body") and row["patient"] in {
+            f"patient{k}" for k in lost
+        }:
+            row["value"] = value
+    assert "inside the body on both in 2 of 12 patients" in verdict_of(good).sentences[0]
+
+
 def test_few_patients_are_called_a_hint(verdict_of: VerdictOf, evaluated: Evaluated) -> None:
     verdict = verdict_of(evaluated("Stage02", {"Stage02": 0.9, **TRIVIAL}, n=2))
     assert "With 2 patients only" in verdict.sentences[-1]
@@ -143,6 +157,9 @@ def _look(document: dict[str, Any], lattice: float, blur: float, factor: float) 
         for k, suv in ((1, 10.0), (2, 6.0))
     ]  # fmt: skip
     document["detection"] = [{"name": "Stage02", "false_positives": 3}]
+    if lattice >= 15.0:
+        detail = "Stage02 bears a checkerboard that the real PET does not: …"
+        document["warnings"] = [*document["warnings"], {"code": "LATTICE", "detail": detail}]
     return document
 
 
@@ -172,6 +189,37 @@ def test_a_lattice_hides_blur_and_is_named(verdict_of: VerdictOf, good: dict[str
     assert "sharper" not in verdict.sentences[1]
     assert "kept on average (+2 %)" in verdict.sentences[1]
     assert verdict.headline.endswith("but it bears a lattice")
+
+
+def test_a_lattice_in_one_of_five_patients_is_not_averaged_away(
+    verdict_of: VerdictOf, good: dict[str, Any]
+) -> None:
+    """The mean of the five lies below the evaluation's threshold, and one image is spoilt."""
+    document = _look(good, 13.4, 0.4, 1.02)
+    detail = "Stage02 bears a checkerboard that the real PET does not: … in 1 of 5 (p2)."
+    document["warnings"] = [{"code": "LATTICE", "detail": detail}]
+    shares = {"p1": 0.001, "p2": 0.052, "p3": 0.001}
+    document["patients"] += [
+        {"name": "Stage02", "patient": patient, "region": "body", "metric": "lattice_strength",
+         "value": share, "slices": 5}
+        for patient, share in shares.items()
+    ]  # fmt: skip
+    verdict = verdict_of(document)
+    assert "bears a lattice of up to 5.2 % of the uptake" in verdict.sentences[1]
+    assert verdict.headline.endswith("but it bears a lattice")
+
+
+def test_an_earlier_stages_lattice_is_not_the_images(
+    verdict_of: VerdictOf, good: dict[str, Any]
+) -> None:
+    document = _look(good, 5.0, 0.4, 1.02)
+    earlier = next(row for row in document["rows"] if row["name"] == "Stage02")
+    document["rows"].append(earlier | {"name": "Stage02 / stage 1"})
+    detail = "Stage02 / stage 1 bears a checkerboard that the real PET does not: …"
+    document["warnings"] = [{"code": "LATTICE", "detail": detail}]
+    verdict = verdict_of(document)
+    assert "bears no lattice (though 1 earlier stage did)" in verdict.sentences[1]
+    assert "lattice" not in verdict.headline
 
 
 def test_a_sharp_image_with_faithful_lesions_stays_good(

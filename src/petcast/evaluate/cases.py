@@ -61,11 +61,13 @@ class Case:
     """A volume that can be loaded, and the names that it is matched by.
 
     Attributes:
-        name: What it is called in results and messages: a pseudonym, of DICOM the patient's.
+        name: What it is called in results and messages, like no other: a pseudonym, of DICOM the
+            patient's, or the study's where a patient has several.
         keys: Names to match by, the strongest first; they may be a patient's and stay here.
         load: Reads it.
         numbers: Of the slices that it was stacked from.
         placed: Whether its file says where it lies; else it takes the truth's place.
+        patient: Pseudonym of the patient, where a file says whose it is.
     """
 
     name: str
@@ -73,6 +75,12 @@ class Case:
     load: Callable[[], Volume]
     numbers: tuple[int, ...] = ()
     placed: bool = True
+    patient: str = ""
+
+    @property
+    def whose(self) -> str:
+        """The patient, over whom means and intervals go; the case itself where nobody is named."""
+        return self.patient or self.name
 
     def key(self, level: int) -> str:
         """Give a name to match by.
@@ -272,7 +280,13 @@ def _dicom_cases(path: Path, role: Role, stack: ExitStack) -> list[Case]:
     wanted = _of_studies(found, role) or _of_scan(found, role)
     if not wanted:
         raise DataError(_why_nothing(path, "CT" if role == "ct" else "PT", found.series))
-    return [_dicom_case(series, role, folder) for series in wanted]
+    studies: dict[str, set[str]] = {}
+    for series in wanted:
+        studies.setdefault(series.patient_id, set()).add(series.study_id)
+    return [
+        _dicom_case(series, role, folder, several=len(studies[series.patient_id]) > 1)
+        for series in wanted
+    ]
 
 
 def _of_studies(found: "Scan", role: Role) -> "list[Series]":
@@ -293,7 +307,7 @@ def _of_scan(found: "Scan", role: Role) -> "list[Series]":
     return [series for series in usable if not series.synthetic or role == "prediction"]
 
 
-def _dicom_case(series: "Series", role: Role, folder: Path) -> Case:
+def _dicom_case(series: "Series", role: Role, folder: Path, *, several: bool) -> Case:
     from petcast.dicom.read import read_ct, read_pet
 
     def load() -> Volume:
@@ -301,7 +315,8 @@ def _dicom_case(series: "Series", role: Role, folder: Path) -> Case:
 
     below = _folder_below(series.files[0], folder)
     keys = (series.study_id, series.frame_id, series.patient_id, below)
-    return Case(series.patient_id, keys, load)
+    name = series.study_id if several else series.patient_id
+    return Case(name, keys, load, patient=series.patient_id)
 
 
 def _folder_below(file: Path, folder: Path) -> str:

@@ -165,7 +165,7 @@ def _concluded(
         *beaten_by_trivial(rows, PREDICTION),
         *gathered.artefacts.findings(rows, PREDICTION),
         *gathered.perceptual.findings(),
-        *few_patients(len({case.name for case in measured})),
+        *few_patients(len({case.patient for case in _sound(measured, gathered.notes) or measured})),
         *describe_power(comparisons),
         *gathered.uptake.findings(),
         *describe(gathered.notes, alone),
@@ -212,7 +212,7 @@ def _measure_case(
         mistaken = _examine(truth, placed, masks["body"], real.name, notes)
         blurred = blurring.result()
     if mistaken:
-        return _measure_trivial(truth, blurred, masks, real.name, uptake.suv_window, perceptual)
+        return _measure_trivial(truth, blurred, masks, real, uptake.suv_window, perceptual)
     kept = covered_slices(placed.covered, masks["body"], real.name, notes)
     suv, guess, covered = truth.voxels[kept], placed.suv[kept], placed.covered[kept]
     # What the prediction does not cover is left out of every region; whole slices count it as 0.
@@ -235,7 +235,7 @@ def _measure_case(
     body = inside["body"]
     with ThreadPoolExecutor(1) as beside:
         others = [
-            beside.submit(uptake.add, real.name, suv, images, inside, lesions, place.spacing_mm),
+            beside.submit(uptake.add, real.whose, suv, images, inside, lesions, place.spacing_mm),
             beside.submit(gathered.montage.add, real.name, hu, suv, guess, body),
             beside.submit(gathered.worst.add, real.name, hu, suv, guess[None], body),
         ]
@@ -246,22 +246,23 @@ def _measure_case(
     for other in others:
         other.result()
     values.extend(seen.items())
-    return _Measured(real.name, values)
+    return _Measured(real.name, real.whose, values)
 
 
 def _measure_trivial(
     truth: Volume,
     blurred: np.ndarray,
     masks: dict[str, Bool[np.ndarray, "z y x"]],
-    name: str,
+    real: Case,
     window: Window,
     perceptual: Perceptual,
 ) -> "_Measured":
     """A mistaken case: only what any prediction of it would have to beat."""
     suv, inside = truth.voxels, {n: mask for n, mask in masks.items() if n == "body" or mask.any()}
-    images = _references(suv, blurred, inside["body"], name)
+    images = _references(suv, blurred, inside["body"], real.name)
     values = _measure_images(images, suv, inside, window, truth.grid)
-    return _Measured(name, [*values, *perceptual.measure(images, suv, name).items()])
+    values.extend(perceptual.measure(images, suv, real.name).items())
+    return _Measured(real.name, real.whose, values)
 
 
 def _references(
@@ -304,20 +305,24 @@ def _note_units(inside: np.ndarray, what: str, name: str, notes: Notes) -> None:
 
 def _scores(measured: Sequence["_Measured"], notes: Notes) -> Scores:
     """The values of cases without mistakes; where there are none, the trivial rows of all."""
-    sound = [case for case in measured if case.name not in notes.mistakes]
-    scores = Scores()
+    sound, scores = _sound(measured, notes), Scores()
     for case in sound or measured:
         for name, values in case.values:
             if sound or name != PREDICTION:
-                scores.add(name, case.name, values)
+                scores.add(name, case.patient, values)
     return scores
+
+
+def _sound(measured: Sequence["_Measured"], notes: Notes) -> list["_Measured"]:
+    return [case for case in measured if case.name not in notes.mistakes]
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """A case's values, by the name of the row."""
+    """A case's values, by the name of the row, and whose they are."""
 
     name: str
+    patient: str
     values: list[tuple[str, SliceValues]]
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from petcast.report.arrays import Spectra, Spectrum
 from petcast.report.catalogue import BLURRED_TRUTH, MINUS, MISSING, interval, metric_of, number
-from petcast.report.closer import LATTICE_DB
+from petcast.report.closer import bears_lattice
 from petcast.report.inputs import Evaluation, Score
 from petcast.report.plot import Chart, Note, Plane, Stroke, ticks_around
 from petcast.report.tables import stage_names
@@ -98,7 +98,10 @@ def artefact_panel(
     by_name = {name: _values(rows, name) for name in names}
     known = {name: values for name, values in by_name.items() if values}
     widest = max((abs(_value(v, "blur_mm") or 0.0) for v in known.values()), default=0.0)
-    looks = tuple(_look(name, model, values, widest) for name, values in known.items())
+    spoilt = {n for n in known if evaluation is not None and bears_lattice(evaluation, n)}
+    looks = tuple(
+        _look(name, model, values, widest, spoilt=name in spoilt) for name, values in known.items()
+    )
     charts = tuple(_charts(spectra, model)) if spectra else ()
     if not (set(known) - {BLURRED_TRUTH}) and not charts:
         return None
@@ -115,16 +118,18 @@ def _value(values: Mapping[str, Score], key: str) -> float | None:
     return values[key].value if key in values else None
 
 
-def _look(name: str, model: str, values: Mapping[str, Score], widest: float) -> Look:
+def _look(
+    name: str, model: str, values: Mapping[str, Score], widest: float, *, spoilt: bool
+) -> Look:
     kind = "model" if name == model else "reference" if name == BLURRED_TRUTH else "stage"
     label = "Blurred truth" if kind == "reference" else name
     label = name.removeprefix(f"{model} / ").capitalize() if kind == "stage" else label
-    blur, lattice = _value(values, "blur_mm"), _value(values, "lattice")
+    blur = _value(values, "blur_mm")
     return Look(
         name=label,
         kind=kind,
         blur=_measure(values, "blur_mm", _bar(blur, widest)),
-        lattice=_measure(values, "lattice", flagged=lattice is not None and lattice >= LATTICE_DB),
+        lattice=_measure(values, "lattice", flagged=spoilt),
         strength=_percent(_value(values, "lattice_strength")),
         texture=_measure(values, "noise_texture", _bar(_value(values, "noise_texture"), 1.0)),
         noise=_measure(values, "noise_ratio", _bar(_value(values, "noise_ratio"), 1.0)),

@@ -8,9 +8,6 @@ from petcast.report.inputs import Document, Evaluation, finite, records
 from petcast.report.lesions import lesions_of, mean_uptake
 from petcast.report.tables import stage_names
 
-LATTICE_DB = 15.0
-"""From here on the evaluation calls a lattice one (docs/evaluate.md)."""
-
 BLURRED_MM = 4.0
 """From here on it warns of blur."""
 
@@ -54,42 +51,63 @@ def look_closer(evaluation: Evaluation, model: str, *, empty: bool = False) -> C
         if (row.name, row.region) == (model, "body") and row.value is not None
     }
     lattice, blur = (None if empty else values.get(key) for key in ("lattice", "blur_mm"))
+    spoilt = lattice is not None and bears_lattice(evaluation, model)
     own = lesions_of(evaluation, model)
-    said = [*_images(evaluation, model, lattice, values.get("lattice_strength"), blur)]
+    said = [*_images(evaluation, model, lattice, blur, spoilt=spoilt)]
     parts = [" and ".join(said)] if said else []
     parts.extend(_lesions(own, evaluation, model))
     sentence = f"A closer look: the image {'; '.join(parts)}." if parts else ""
     if parts and not said:
         sentence = f"A closer look: {'; '.join(parts)}."
-    return Closer(sentence, tuple(_flaws(lattice, blur, own)))
+    return Closer(sentence, tuple(_flaws(blur, own, spoilt=spoilt)))
+
+
+def bears_lattice(evaluation: Evaluation, name: str) -> bool:
+    """Whether the evaluation found a lattice that the real PET does not have.
+
+    It judges case by case: a mean over patients hides the one who is spoilt.
+
+    Args:
+        evaluation: With warnings.
+        name: Of a row.
+
+    Returns:
+        Whether it is so in any case.
+    """
+    return any(
+        code == "LATTICE" and detail.startswith(f"{name} bears ")
+        for code, detail in evaluation.warnings
+    )
 
 
 def _images(
-    evaluation: Evaluation,
-    model: str,
-    lattice: float | None,
-    strength: float | None,
-    blur: float | None,
+    evaluation: Evaluation, model: str, lattice: float | None, blur: float | None, *, spoilt: bool
 ) -> Iterator[str]:
+    if spoilt:
+        share = _strongest(evaluation, model)
+        yield f"bears a lattice{share}, under which its blur cannot be read"
+        return
     if lattice is not None:
-        share = f" of {number(100 * (strength or 0.0), 1)} % of the uptake"
-        earlier = _earlier_lattices(evaluation, model)
-        if lattice >= LATTICE_DB:
-            yield f"bears a lattice{share}, under which its blur cannot be read"
-            return
-        yield f"bears no lattice{earlier}"
+        yield f"bears no lattice{_earlier_lattices(evaluation, model)}"
     if blur is not None:
         yield f"is {_sharpness(blur)} the real PET"
 
 
+def _strongest(evaluation: Evaluation, model: str) -> str:
+    """The lattice's share of the uptake in the patient where it is the largest."""
+    of_patients, of_all = (
+        [r.value for r in rows if (r.name, r.metric) == (model, "lattice_strength") and r.value]
+        for rows in (evaluation.patients, evaluation.rows)
+    )
+    shares = of_patients or of_all
+    upto = "up to " if len(shares) > 1 else ""
+    return f" of {upto}{number(100 * max(shares), 1)} % of the uptake" if shares else ""
+
+
 def _earlier_lattices(evaluation: Evaluation, model: str) -> str:
-    stages = set(stage_names(evaluation.rows, model)) - {model}
-    spoilt = [
-        row.name
-        for row in evaluation.rows
-        if row.name in stages and row.metric == "lattice" and (row.value or 0.0) >= LATTICE_DB
-    ]
-    return f" (though {count(len(spoilt), 'earlier stage')} did)" if spoilt else ""
+    stages = [name for name in stage_names(evaluation.rows, model) if name != model]
+    spoilt = sum(bears_lattice(evaluation, name) for name in stages)
+    return f" (though {count(spoilt, 'earlier stage')} did)" if spoilt else ""
 
 
 def _sharpness(blur_mm: float) -> str:
@@ -143,8 +161,8 @@ def _invented(evaluation: Evaluation, model: str) -> str:
     return "" if invented is None else f" and {int(invented) or 'none'} invented"
 
 
-def _flaws(lattice: float | None, blur: float | None, own: Sequence[Document]) -> Iterator[str]:
-    if lattice is not None and lattice >= LATTICE_DB:
+def _flaws(blur: float | None, own: Sequence[Document], *, spoilt: bool) -> Iterator[str]:
+    if spoilt:
         yield "it bears a lattice"
     if blur is not None and blur >= BLURRED_MM:
         yield "it is blurred"

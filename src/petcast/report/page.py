@@ -178,9 +178,9 @@ def _clipping(evaluation: Evaluation | None, model: str) -> str:
         if row.value
     ]
     if not shares:
-        return "No voxel of the real PET lies above the SUV window of the image metrics."
+        return "No voxel of the real PET lies outside the SUV window of the image metrics."
     return (
-        "SUV above the window counts as its upper end in SSIM, PSNR, MAE and MSE; of the real "
+        "SUV outside the window counts as its nearer end in SSIM, PSNR, MAE and MSE; of the real "
         f"PET's voxels that concerns {', '.join(shares)}. SUV error and bias are not clipped."
     )
 

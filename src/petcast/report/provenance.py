@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from petcast.report.catalogue import MISSING, count, metric_of, number
+from petcast.report.catalogue import MINUS, MISSING, count, metric_of, number
 from petcast.report.data import Fact
 from petcast.report.inputs import Document, Run, finite, records, table
 
@@ -152,9 +152,9 @@ def _evaluation_facts(run: Run) -> Iterable[tuple[str, str]]:
 def _window(value: object, unit: str) -> str:
     if not isinstance(value, list) or len(value) != 2:
         return ""
-    low, high = (number(finite(end), 0) for end in value)
+    low, high = (_g(finite(end)) for end in value)
     return f"{low} to {high} {unit}"
 
 
 def _g(value: float | None) -> str:
-    return MISSING if value is None else f"{value:g}"
+    return MISSING if value is None else f"{value:g}".replace("-", MINUS)

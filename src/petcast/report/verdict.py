@@ -28,7 +28,7 @@ class Claim:
         region: Where it was measured.
         score: The model's.
         rivals: The trivial images'.
-        ahead: Patients in whom the model is better than every trivial image.
+        ahead: The patients in whom the model is better than every trivial image.
         patients: Patients for whom both are known.
     """
 
@@ -36,7 +36,7 @@ class Claim:
     region: str
     score: Score
     rivals: tuple[Score, ...]
-    ahead: int
+    ahead: frozenset[str]
     patients: int
 
     @property
@@ -138,20 +138,26 @@ def _claims(evaluation: Evaluation, model: str) -> Iterable[Claim]:
         yield Claim(metric_of(metric), region, score, known, ahead, patients)
 
 
-def _ahead(patients: Sequence[Score], model: str, region: str, metric: str) -> tuple[int, int]:
-    """In how many patients the model is better than every trivial image, and of how many."""
+def _ahead(
+    patients: Sequence[Score], model: str, region: str, metric: str
+) -> tuple[frozenset[str], int]:
+    """In which patients the model is better than every trivial image, and of how many."""
     by_patient: dict[str, dict[str, Score]] = {}
     for row in patients:
         if (row.region, row.metric) == (region, metric) and row.value is not None:
             by_patient.setdefault(row.patient, {})[row.name] = row
-    compared = [
-        (rows[model], [rows[name] for name in TRIVIAL if name in rows])
-        for rows in by_patient.values()
-        if model in rows
-    ]
+    compared = {
+        patient: (rows[model], rivals)
+        for patient, rows in by_patient.items()
+        if model in rows and (rivals := [rows[name] for name in TRIVIAL if name in rows])
+    }
     known = metric_of(metric)
-    ahead = [all(_is_better(m, r, known) for r in rivals) for m, rivals in compared if rivals]
-    return sum(ahead), len(ahead)
+    ahead = (
+        patient
+        for patient, (own, rivals) in compared.items()
+        if all(_is_better(own, rival, known) for rival in rivals)
+    )
+    return frozenset(ahead), len(compared)
 
 
 def _penalty(score: Score, metric: Metric) -> float:
@@ -209,13 +215,14 @@ def _each(body: Sequence[Claim]) -> str:
     """In how many patients the body's numbers are better than every trivial image's."""
     if not body:
         return ""
-    wins = min(body, key=lambda claim: claim.ahead)
-    if wins.patients < 2 or not wins.won:
+    patients = max(claim.patients for claim in body)
+    if patients < 2 or not all(claim.won for claim in body):
         return ""
-    if wins.ahead == wins.patients:
-        return f", and so in each of {wins.patients} patients"
-    least = "in" if len(body) == 1 else "inside the body on both in at least"
-    return f", {least} {wins.ahead} of {count(wins.patients, 'patient')}"
+    ahead = len(frozenset.intersection(*(claim.ahead for claim in body)))
+    if ahead == patients:
+        return f", and so in each of {patients} patients"
+    where = "in" if len(body) == 1 else "inside the body on both in"
+    return f", {where} {ahead or 'none'} of {count(patients, 'patient')}"
 
 
 def _numbers(claims: Sequence[Claim]) -> str:
