@@ -14,6 +14,7 @@ import torch
 
 from petcast.checkpoint import MODEL_FILE, TRAINING_FILE, load_card, sha256_of
 from petcast.errors import DataError, TrainingError, UsageError
+from petcast.models.synthesizer import Synthesizer
 from petcast.recipe import (
     AugmentationRecipe,
     EngineRecipe,
@@ -209,6 +210,24 @@ def test_an_infinite_loss_stops_with_a_word_and_keeps_the_last_good_state(
             train(recipe(2), tiny_pairs, tmp_path / "run")
     finally:
         petcast.losses.mse = original
+    assert hashes(tmp_path / "run") == before
+
+
+def test_a_prediction_that_is_not_finite_is_no_score(
+    tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Losses stay sound where only the running statistics of evaluation have overflowed."""
+    train(recipe(1), tiny_pairs, tmp_path / "run")
+    before = hashes(tmp_path / "run")
+    forward = Synthesizer.forward
+
+    def spoilt(self: Synthesizer, hu: torch.Tensor) -> list[torch.Tensor]:
+        stages = forward(self, hu)
+        return stages if self.training else [stage * float("nan") for stage in stages]
+
+    monkeypatch.setattr(Synthesizer, "forward", spoilt)
+    with pytest.raises(TrainingError, match="on the validation part"):
+        train(recipe(2), tiny_pairs, tmp_path / "run")
     assert hashes(tmp_path / "run") == before
 
 

@@ -166,11 +166,14 @@ class Training:
             for batch in feed.batches(None, self.recipe.training.batch_size):
                 suv = synthesizer(batch.hu.to(self.learner.dtype))[-1].float()
                 window = self.recipe.model.suv_window
+                with_body = int(batch.body.flatten(1).any(1).sum())
                 for name, value in score_slices(suv, batch.suv, batch.body, window).items():
-                    if math.isfinite(value):
-                        sums[name] = sums.get(name, 0.0) + value * len(suv)
-                        counts[name] = counts.get(name, 0) + len(suv)
-        return {name: sums[name] / counts[name] for name in sums}
+                    if slices := with_body if name.endswith("_body") else len(suv):
+                        sums[name] = sums.get(name, 0.0) + value * slices
+                        counts[name] = counts.get(name, 0) + slices
+        means = {name: sums[name] / counts[name] for name in sums}
+        _refuse_divergence(means, epoch, self.run, f" on the {part} part")
+        return means
 
     def _keep(self, row: Row) -> None:
         """Write the epoch down: its row, the best weights so far, the state of training."""
@@ -321,12 +324,12 @@ def _epoch_seed(seed: int, epoch: int) -> int:
     return (seed * 1_000_003 + epoch) % 2**63
 
 
-def _refuse_divergence(means: dict[str, float], epoch: int, run: Path) -> None:
+def _refuse_divergence(means: dict[str, float], epoch: int, run: Path, where: str = "") -> None:
     bad = [name for name, value in means.items() if not math.isfinite(value)]
     if bad:
         raise TrainingError(
-            f"epoch {epoch}: {', '.join(bad)} became infinite or NaN. The last good state is in "
-            f"{run / 'last'}; try a smaller optimizer.learning_rate or loss.adversarial"
+            f"epoch {epoch}: {', '.join(bad)} became infinite or NaN{where}. The last good state "
+            f"is in {run / 'last'}; try a smaller optimizer.learning_rate or loss.adversarial"
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from petcast.errors import DataError, UsageError
+from petcast.errors import DataError, GeometryError, UsageError
 from petcast.evaluate import Evaluation, evaluate, evaluate_files
 from petcast.evaluate.cases import Case
 from petcast.volume import Grid, Unit, Volume
@@ -52,6 +52,15 @@ def _uneven(seed: int) -> np.ndarray:
     """A body whose uptake differs from voxel to voxel: its grey levels cannot be taken for SUV."""
     rng = np.random.default_rng(seed)
     return np.where(body((12, 48, 48)), rng.gamma(4.0, 0.5, (12, 48, 48)), 0.0)
+
+
+@pytest.mark.parametrize("side", [1, 5])
+def test_slices_too_small_for_ssim_are_refused_by_name(tmp_path: Path, side: int) -> None:
+    image = np.ones((24, side, 24))
+    for role in ("truth", "guess"):
+        save(tmp_path / role / "coronal.nii.gz", image)
+    with pytest.raises(GeometryError, match=rf"case coronal: .* found 24 × {side} × 24"):
+        evaluate_files(tmp_path / "truth", tmp_path / "guess", named=True)
 
 
 def test_one_case_without_mistake_among_many_is_one_patient(tmp_path: Path) -> None:

@@ -87,6 +87,22 @@ def test_half_of_the_contrast_is_found(height: float, found: bool) -> None:
     assert first.found is found
 
 
+def test_a_lesion_without_background_is_measured_but_neither_found_nor_missed() -> None:
+    """Of a crop that the lesion fills, a constant image would find it however high it is."""
+    mask = ball(PLACES[0], 10)
+    truth = np.where(mask, np.float32(8), np.float32(1))
+    uptake = Uptake((0.0, 10.0))
+    lesions = lesions_of(truth, mask, GRID, mask=mask)
+    images = {"model": np.full(SHAPE, 5, np.float32)}
+    uptake.add("a", truth, images, {"body": mask, "lesions": mask}, lesions, SPACING)
+    row = of_model(uptake)[0]
+    assert (row.hot, row.found, row.truth_background_suv) == (False, None, None)
+    assert (row.truth_suv_max, row.prediction_suv_max) == (8.0, 5.0)
+    assert uptake.detection()[0].lesions == 0
+    warned = next(f for f in uptake.findings() if f.code == "LESIONS-ALONE")
+    assert warned.detail.startswith("1 of 1 lesions have no background")
+
+
 def test_a_hot_spot_that_is_not_real_is_counted_by_its_size() -> None:
     prediction = pet((0, 10, 8), (2, 14, 9))  # where the real one is cold
     prediction[30:34, 5:9, 45:49] = 9.0  # 64 voxels: too small to count

@@ -268,6 +268,22 @@ def test_scores_of_a_batch_clip_the_window_but_not_the_suv_error() -> None:
     assert scores["suv_mae_body"] == 25.0
 
 
+def test_a_slice_that_is_not_finite_is_not_left_out_of_the_scores() -> None:
+    truth = torch.ones(2, 16, 16)
+    body = torch.ones(2, 16, 16, dtype=torch.bool)
+    prediction = truth.clone()
+    prediction[1] = float("nan")
+    scores = image.score_slices(prediction, truth, body, (0.0, 10.0))
+    assert not any(math.isfinite(value) for value in scores.values())
+
+
+def test_what_is_not_finite_outside_a_mask_does_not_count() -> None:
+    values, mask = torch.ones(1, 4, 4), torch.zeros(1, 4, 4, dtype=torch.bool)
+    mask[0, :2] = True
+    values[0, 3, 3] = float("nan")
+    assert image.masked_mean(values, mask).tolist() == [1.0]
+
+
 def test_scores_of_a_perfect_batch_stay_finite() -> None:
     truth, body = torch.rand(1, 16, 16), torch.ones(1, 16, 16, dtype=torch.bool)
     scores = image.score_slices(truth, truth, body, (0.0, 10.0))

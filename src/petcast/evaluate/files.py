@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from petcast.anatomy import regions
+from petcast.errors import GeometryError
 from petcast.evaluate.artefacts import Artefacts
 from petcast.evaluate.baselines import BLURRED_TRUTH, baselines_of_truth, blurred_truth
 from petcast.evaluate.body import body_on_truth
@@ -44,6 +45,7 @@ from petcast.evaluate.store import require_free, save_evaluation
 from petcast.evaluate.worst import WorstSlices
 from petcast.grid import part_of
 from petcast.metrics.image import MS_SSIM_SIDE
+from petcast.metrics.similarity import require_room
 from petcast.progress import track
 from petcast.volume import Grid, Unit, Volume
 
@@ -197,6 +199,7 @@ def _measure_case(
     with ThreadPoolExecutor(1) as beside:
         reading = beside.submit(predicted.load)
         truth = real.load().require(Unit.SUV).canonical()
+        _require_slices(truth, real.name)
         ct = place_ct(companions.ct, truth.grid, real.name)
         stored = reading.result().require(Unit.SUV)
         coming = beside.submit(
@@ -247,6 +250,16 @@ def _measure_case(
         other.result()
     values.extend(seen.items())
     return _Measured(real.name, real.whose, values)
+
+
+def _require_slices(truth: Volume, name: str) -> None:
+    try:
+        require_room(truth.voxels.shape)
+    except GeometryError as error:
+        shape = " × ".join(str(size) for size in truth.voxels.shape)
+        raise GeometryError(
+            f"case {name}: {error}; found {shape} along z, y, x. Give axial slices, or leave it out"
+        ) from None
 
 
 def _measure_trivial(

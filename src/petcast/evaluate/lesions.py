@@ -167,9 +167,9 @@ class Uptake:
         """What must be known of the lesions.
 
         Returns:
-            Warnings: lesions found by threshold, and lesions that the window clips.
+            Warnings: lesions found by threshold, that the window clips, or without background.
         """
-        return [*self._of_threshold(), *self._of_window()]
+        return [*self._of_threshold(), *self._of_window(), *self._of_background()]
 
     def _of_threshold(self) -> Iterator[Finding]:
         found = [count for source, count in self.sources if source == "threshold"]
@@ -191,6 +191,16 @@ class Uptake:
                 f"{clipped} of {len(own)} lesions ({clipped / len(own):.0%}) exceed SUV "
                 f"{self.suv_window[1]:g}, the window's end: image metrics do not see what lies "
                 "above, and a model of this window cannot show it.",
+            )
+
+    def _of_background(self) -> Iterator[Finding]:
+        alone = {(row.patient, row.lesion): row.truth_background_suv is None for row in self.rows}
+        if any(alone.values()):
+            yield Finding(
+                "LESIONS-ALONE",
+                f"{sum(alone.values())} of {len(alone)} lesions have no background: too little of "
+                "the body lies 5 to 15 mm from them. Whether they are hot, and whether they were "
+                "found, cannot be said; their uptake is measured.",
             )
 
     def _add_means(
@@ -221,7 +231,8 @@ def _rows_of(
 ) -> Iterator[LesionRow]:
     threshold = mtv_threshold(truth, place.site)
     real = measure_lesion(truth, place.site, threshold)
-    hot = threshold is not None and real.contrast_suv > 0
+    contrast = real.contrast_suv or 0.0
+    hot = threshold is not None and contrast > 0
     common: dict[str, Any] = {
         "patient": place.patient,
         "lesion": place.number,
@@ -233,7 +244,7 @@ def _rows_of(
     }
     for name, image in images.items():
         shown = measure_lesion(image, place.site, threshold)
-        found = shown.contrast_suv >= FOUND_CONTRAST * real.contrast_suv if hot else None
+        found = (shown.contrast_suv or 0.0) >= FOUND_CONTRAST * contrast if hot else None
         values = _both(real, shown)
         yield LesionRow(name=name, found=found, **common, **values)
 

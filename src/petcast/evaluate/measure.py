@@ -21,7 +21,7 @@ from petcast.metrics.image import (
     psnr_from_mse,
     to_unit_scale,
 )
-from petcast.metrics.similarity import RADIUS, halved, similarity_of_moments
+from petcast.metrics.similarity import RADIUS, halved, require_room, similarity_of_moments
 from petcast.metrics.uptake import clipped_share
 from petcast.metrics.volume_similarity import SpacingZYX, blur_z, halo, window_z
 
@@ -110,7 +110,11 @@ def measure_images(
 
     Returns:
         What `measure_slices` gives, by name.
+
+    Raises:
+        GeometryError: Slices are smaller than 6 × 6 voxels.
     """
+    require_room(truth.shape)
     weights = _weights_z(spacing_mm, len(truth))
 
     def measure_span(span: range) -> dict[str, TensorValues]:

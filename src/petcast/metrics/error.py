@@ -191,7 +191,8 @@ def masked_mean(
         return values.mean(dim=(-2, -1), dtype=torch.float64)
     if mask.shape != values.shape:
         raise GeometryError(f"a mask of {tuple(mask.shape)} does not fit {tuple(values.shape)}")
-    sums = (values * mask).sum(dim=(-2, -1), dtype=torch.float64)
+    inside = values.masked_fill(~mask, 0)  # a product would let NaN outside in
+    sums = inside.sum(dim=(-2, -1), dtype=torch.float64)
     return sums / mask.sum(dim=(-2, -1))
 
 

@@ -53,7 +53,8 @@ def score_slices(
     Returns:
         Means over the slices: `ssim`, `psnr` (dB), `mae`, `mse` of whole slices on the [0, 1]
         scale, `psnr_body` inside the body, `suv_mae_body` in SUV. Slices without body are left
-        out of the last two; where none has any, those are NaN.
+        out of the last two; where none has any, those are NaN. A prediction that is not finite
+        makes means NaN or infinite: it is never left out.
 
     Raises:
         GeometryError: The shapes differ.
@@ -74,7 +75,11 @@ def score_slices(
         "psnr_body": psnr_from_mse(masked_mean(squared, body)).clamp(max=PSNR_CEILING_DB),
         "suv_mae_body": masked_mean((prediction_suv - truth_suv).abs(), body),
     }
-    return {name: float(values.nanmean()) for name, values in slices.items()}
+    seen = body.flatten(1).any(1)
+    return {
+        name: float((values[seen] if name.endswith("_body") else values).mean())
+        for name, values in slices.items()
+    }
 
 
 def to_unit_scale(

@@ -105,9 +105,9 @@ class LesionUptake:
     tlg_g: float | None
 
     @property
-    def contrast_suv(self) -> float:
-        """SUVpeak above the background, or above zero without one."""
-        return self.suv_peak - (self.background_suv or 0.0)
+    def contrast_suv(self) -> float | None:
+        """SUVpeak above the background; None without one: any height would be contrast to it."""
+        return None if self.background_suv is None else self.suv_peak - self.background_suv
 
 
 def voxel_ml(spacing_mm: Spacing) -> float:

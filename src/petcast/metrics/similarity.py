@@ -11,7 +11,7 @@ use_sample_covariance=False) and MONAI leave out the outer 5 voxels, so they equ
 `ssim_map` without those.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import torch
@@ -165,9 +165,21 @@ def ms_ssim(
 
 
 def _chunks(prediction: Tensor, truth: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    if min(truth.shape[-2:]) <= RADIUS:
-        raise GeometryError(f"SSIM needs slices of at least 6 × 6 voxels: {tuple(truth.shape)}")
+    require_room(truth.shape)
     return zip(*(torch.split(image, SLICES_AT_ONCE) for image in (prediction, truth)), strict=True)
+
+
+def require_room(shape: Sequence[int]) -> None:
+    """Refuse slices that SSIM's window does not fit into.
+
+    Args:
+        shape: Of the images; y and x last.
+
+    Raises:
+        GeometryError: A side is shorter than 6 voxels.
+    """
+    if min(shape[-2:]) <= RADIUS:
+        raise GeometryError(f"SSIM needs slices of at least 6 × 6 voxels: {tuple(shape)}")
 
 
 def _similarity(prediction: Tensor, truth: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
