@@ -40,7 +40,10 @@ def scores() -> Scores:
         for name in names
     }
     zero = {"zero": {PSNR.at: Mean(19.0, None, None, 1)}}
-    return Scores(names, outcomes, dict.fromkeys(PROTOCOLS, zero), 3)
+    over_slices = {"zero": {PSNR.at: Mean(18.0, None, None, 1)}}
+    return Scores(
+        names, outcomes, dict.fromkeys(PROTOCOLS, zero), 3, dict.fromkeys(PROTOCOLS, over_slices)
+    )
 
 
 def test_the_papers_figures_have_the_papers_numbers() -> None:
@@ -60,6 +63,8 @@ def test_both_protocols_are_drawn_with_every_generator(scores: Scores) -> None:
     for axes in (left, right):
         labels = axes.get_legend_handles_labels()[1]
         assert labels == ["U-Net", "Stage01", "Stage07", "all-zero image"]
+        zero = next(line for line in axes.lines if line.get_label() == "all-zero image")
+        assert set(zero.get_ydata()) == {18.0}  # over slices, as the curves are
     assert (left.get_title("left"), right.get_title("left")) == (
         "published: slices shuffled", "sound: patients apart",
     )  # fmt: skip

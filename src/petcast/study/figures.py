@@ -103,7 +103,7 @@ def describe_curves(scores: Scores, metric: Metric) -> str:
     Returns:
         Sentences for those who do not see it.
     """
-    sentences = [f"{metric.label} on the test part after each epoch."]
+    sentences = [f"{metric.label} on the test part after each epoch, mean over slices."]
     for protocol in PROTOCOLS:
         lasts = []
         for name in scores.generators:
@@ -194,7 +194,7 @@ def _draw_panel(
             continue
         _draw_line(axes, name, points, theme)
         _mark_chosen(axes, points, outcome.chosen, theme)
-    zero = scores.trivial[protocol].get("zero", {}).get(metric.at)
+    zero = scores.over_slices[protocol].get("zero", {}).get(metric.at)
     if zero is not None:
         axes.axhline(zero.value, label="all-zero image", color=theme.ink, linestyle=":", lw=1.2)
     _dress(axes, metric, protocol, theme)
@@ -259,7 +259,7 @@ def _dress(axes: "Axes", metric: Metric, protocol: Protocol, theme: Theme) -> No
     axes.set_facecolor(theme.paper)
     axes.set_title(TITLES[protocol], color=theme.ink, fontsize=11, loc="left")
     axes.set_xlabel("epoch", color=theme.ink, fontsize=10)
-    axes.set_ylabel(f"test {metric.label}", color=theme.ink, fontsize=10)
+    axes.set_ylabel(f"{metric.label}, mean over test slices", color=theme.ink, fontsize=10)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(color=theme.soft, linewidth=0.7)
     axes.set_axisbelow(True)

@@ -84,7 +84,9 @@ def _scores(study: Path, recipe: Recipe, generators: Sequence[str]) -> Scores:
         for name in generators
     }
     trivial = {p: trivial_rows(pairs_folder(study, p), p, window) for p in PROTOCOLS}
-    return Scores(generators, outcomes, trivial, epochs)
+    means = {protocol: own.means for protocol, own in trivial.items()}
+    over_slices = {protocol: own.over_slices for protocol, own in trivial.items()}
+    return Scores(generators, outcomes, means, epochs, over_slices)
 
 
 def _tables(scores: Scores, divisions: dict[Protocol, Pairs], every: Sequence[str]) -> list[Table]:

@@ -61,12 +61,14 @@ class Scores:
         outcomes: Of each protocol and generator.
         trivial: Of each protocol, the images that none made.
         epochs: What the recipe asks for.
+        over_slices: As `trivial`, but over slices under both protocols, as curves of epochs are.
     """
 
     generators: Sequence[str]
     outcomes: Mapping[tuple[Protocol, str], Outcome]
     trivial: Mapping[Protocol, Means]
     epochs: int
+    over_slices: Mapping[Protocol, Means]
 
     def mean(self, generator: str, metric: Metric) -> Mean | None:
         """The sound number of a generator.
