@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from petcast.dataset import Batch
-from petcast.engine.augment import draw, move, tint
+from petcast.engine.augment import Motions, _places, draw, move, tint
 from petcast.recipe import AugmentationRecipe
 
 SIDE = 32
@@ -19,8 +19,8 @@ def batch() -> Batch:
     return Batch(suv[:, None] * 100 - 50, suv, suv > 0.5)
 
 
-def affine(a: float, b: float, x: float, c: float, d: float, y: float) -> torch.Tensor:
-    return torch.tensor([[[a, b, x], [c, d, y]]]).expand(2, 2, 3)
+def affine(a: float, b: float, x: float, c: float, d: float, y: float) -> Motions:
+    return Motions(torch.tensor([[[a, b, x], [c, d, y]]]).expand(2, 2, 3))
 
 
 def test_no_knob_no_motion() -> None:
@@ -52,14 +52,51 @@ def test_a_shift_of_two_voxels_brings_air_and_no_uptake_in(batch: Batch) -> None
 def test_draws_stay_within_the_knobs_and_come_again_with_the_seed() -> None:
     knobs = AugmentationRecipe(rotate_degrees=10, scale=0.1, shift_mm=8)
     torch.manual_seed(3)
-    motions = draw(knobs, 500, 512.0)
+    motions = draw(knobs, 500, 512.0).affine
     torch.manual_seed(3)
-    assert torch.equal(draw(knobs, 500, 512.0), motions)
+    assert torch.equal(draw(knobs, 500, 512.0).affine, motions)
     zoom = torch.linalg.det(motions[:, :, :2]).sqrt()
     angle = torch.atan2(motions[:, 1, 0], motions[:, 0, 0])
     assert 1 / 1.1 - 1e-6 <= zoom.min() < 0.95 < 1.05 < zoom.max() <= 1 / 0.9 + 1e-6
     assert math.radians(9) < angle.abs().max() <= math.radians(10) + 1e-6
     assert 7.5 < motions[:, :, 2].abs().max() * 256 <= 8 + 1e-4
+
+
+def test_a_bend_pulls_ct_and_pet_alike_and_leaves_what_is_far_where_it_was(batch: Batch) -> None:
+    """One of 8 × 8 points pulled by one voxel: bicubic weights end two points away."""
+    bends = torch.zeros(2, 2, 8, 8)
+    bends[:, 0, 2, 2] = 2 / SIDE
+    still = affine(1, 0, 0, 0, 1, 0).affine
+    bent = move(batch, Motions(still, bends))
+    changed = (bent.suv != batch.suv).any(0)
+    assert changed[8:12, 8:12].all()
+    assert not changed[:, 18:].any()
+    assert not changed[18:].any()
+    # Brightness and HU were one image before, and are one after.
+    torch.testing.assert_close(bent.hu[:, 0], bent.suv * 100 - 50, rtol=1e-3, atol=1e-2)
+
+
+def test_bends_stay_within_the_knob_and_come_again_with_the_seed() -> None:
+    torch.manual_seed(3)
+    motions = draw(AugmentationRecipe(bend_mm=16), 100, 512.0)
+    assert motions.bends.shape == (100, 2, 8, 8)
+    assert 15.9 < motions.bends.abs().max() * 256 <= 16
+    torch.manual_seed(3)
+    assert torch.equal(draw(AugmentationRecipe(bend_mm=16), 100, 512.0).bends, motions.bends)
+    assert torch.equal(motions[3:5].bends, motions.bends[3:5])
+    torch.manual_seed(3)  # who does not bend draws no number for it
+    assert torch.equal(draw(AugmentationRecipe(scale=0.1), 100, 512.0).affine[:, 0, 1],
+                       torch.zeros(100))  # fmt: skip
+
+
+def test_a_quarter_of_the_points_distance_folds_nothing() -> None:
+    """The map's determinant stays positive, or tissue would lie twice on top of itself."""
+    torch.manual_seed(0)
+    motions = draw(AugmentationRecipe(bend_mm=16), 400, 512.0)
+    places = _places(motions, torch.zeros(400, 1, 64, 64)) * 32  # in voxels
+    along_x = (places[:, :-1, 1:] - places[:, :-1, :-1]).unbind(-1)
+    along_y = (places[:, 1:, :-1] - places[:, :-1, :-1]).unbind(-1)
+    assert (along_x[0] * along_y[1] - along_x[1] * along_y[0]).min() > 0
 
 
 def test_lesions_move_with_the_pet(batch: Batch) -> None:

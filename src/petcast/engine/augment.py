@@ -1,6 +1,9 @@
 """Random motions of CT and PET alike and changes of the CT's HU, on the device they lie on."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -14,7 +17,29 @@ AIR_HU = -1024.0
 """What lies beyond a CT's edge."""
 
 
-def draw(knobs: AugmentationRecipe, count: int, fov_mm: float) -> Float[Tensor, "b 2 3"] | None:
+BEND_STEP_MM = 64.0
+"""Distance of the points that bend a slice: a quarter of it never folds tissue over itself."""
+
+
+@dataclass(frozen=True)
+class Motions:
+    """A motion a slice.
+
+    Attributes:
+        affine: Maps from the output to the input, in halves of the side.
+        bends: Where a grid of points is pulled to besides, along x and y, in the same unit; None
+            where slices are not bent.
+    """
+
+    affine: Float[Tensor, "b 2 3"]
+    bends: Float[Tensor, "b 2 k k"] | None = None
+
+    def __getitem__(self, which: Sequence[int] | slice) -> Self:
+        """Those of some slices."""
+        return type(self)(self.affine[which], None if self.bends is None else self.bends[which])
+
+
+def draw(knobs: AugmentationRecipe, count: int, fov_mm: float) -> Motions | None:
     """Draw one motion a slice, from the global generator.
 
     Args:
@@ -23,8 +48,12 @@ def draw(knobs: AugmentationRecipe, count: int, fov_mm: float) -> Float[Tensor, 
         fov_mm: Side of a slice.
 
     Returns:
-        Affine maps from the output to the input, in halves of the side, for `move`; None where
-        slices do not move.
+        For `move`; None where slices do not move.
+
+    Reference:
+        Bending: Simard, Steinkraus and Platt, Best practices for convolutional neural networks
+        applied to visual document analysis, ICDAR 2003; here by a coarse grid, as Ronneberger,
+        Fischer and Brox, U-Net, MICCAI 2015.
     """
     if not knobs.moves:
         return None
@@ -39,10 +68,19 @@ def draw(knobs: AugmentationRecipe, count: int, fov_mm: float) -> Float[Tensor, 
         torch.stack([cos * mirror, -sin, shifts[0]]),
         torch.stack([sin * mirror, cos, shifts[1]]),
     ]
-    return torch.stack(rows).permute(2, 0, 1)
+    return Motions(torch.stack(rows).permute(2, 0, 1), _draw_bends(knobs, count, fov_mm))
 
 
-def move(batch: Batch, motions: Float[Tensor, "b 2 3"]) -> Batch:
+def _draw_bends(
+    knobs: AugmentationRecipe, count: int, fov_mm: float
+) -> Float[Tensor, "b 2 k k"] | None:
+    if not knobs.bend_mm:  # nothing is drawn: recipes without keep their random numbers
+        return None
+    points = max(2, round(fov_mm / BEND_STEP_MM))
+    return (torch.rand(count, 2, points, points) * 2 - 1) * (2 * knobs.bend_mm / fov_mm)
+
+
+def move(batch: Batch, motions: Motions) -> Batch:
     """Move CT, PET and body of each slice alike, with bilinear interpolation.
 
     Args:
@@ -56,11 +94,25 @@ def move(batch: Batch, motions: Float[Tensor, "b 2 3"]) -> Batch:
     images = torch.cat(
         [batch.hu - AIR_HU, *(mark[:, None].to(batch.suv) for mark in (batch.suv, *marks))], dim=1
     )
-    places = functional.affine_grid(motions.to(images), list(images.shape), align_corners=False)
-    moved = functional.grid_sample(images, places, mode="bilinear", align_corners=False)
+    moved = functional.grid_sample(
+        images, _places(motions, images), mode="bilinear", align_corners=False
+    )
     hu, suv, *inside = torch.split(moved, [batch.hu.shape[1], 1, *(1 for _ in marks)], dim=1)
     body, *lesions = (mark[:, 0] > 0.5 for mark in inside)
     return Batch(hu + AIR_HU, suv[:, 0], body, *lesions)
+
+
+def _places(motions: Motions, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b y x 2"]:
+    """From where in the input each voxel comes, in halves of the side."""
+    places = functional.affine_grid(
+        motions.affine.to(images), list(images.shape), align_corners=False
+    )
+    if motions.bends is None:
+        return places
+    bends = functional.interpolate(
+        motions.bends.to(images), size=images.shape[2:], mode="bicubic", align_corners=False
+    )
+    return places + bends.permute(0, 2, 3, 1)
 
 
 def tint(knobs: AugmentationRecipe, hu: Float[Tensor, "b c y x"]) -> Float[Tensor, "b c y x"]:

@@ -215,6 +215,8 @@ class AugmentationRecipe(Knobs):
         rotate_degrees: Turned by up to so much to either side.
         scale: Enlarged or reduced by up to this share.
         shift_mm: Moved by up to so much along x and y.
+        bend_mm: Bent: points 64 mm apart are pulled by up to so much along x and y, what lies
+            between follows. Beyond 16 tissue may fold over itself.
         hu_scale: HU above air stretched or shrunk by up to this share: another tube voltage.
         hu_shift: All HU raised or lowered by up to so much: another calibration.
         hu_noise: Standard deviation of the noise added to the CT: another dose, in HU. Each slice
@@ -225,6 +227,7 @@ class AugmentationRecipe(Knobs):
     rotate_degrees: NotNegative = 0.0
     scale: Fraction = 0.0
     shift_mm: NotNegative = 0.0
+    bend_mm: NotNegative = 0.0
     hu_scale: Fraction = 0.0
     hu_shift: NotNegative = 0.0
     hu_noise: NotNegative = 0.0
@@ -232,7 +235,7 @@ class AugmentationRecipe(Knobs):
     @property
     def moves(self) -> bool:
         """Whether slices are moved."""
-        return bool(self.flip or self.rotate_degrees or self.scale or self.shift_mm)
+        return bool(self.flip or self.rotate_degrees or self.scale or self.shift_mm or self.bend_mm)
 
     @property
     def tints(self) -> bool:
