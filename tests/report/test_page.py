@@ -175,6 +175,24 @@ def test_one_patient_has_no_interval(
     assert "n/a" not in page.text
 
 
+@pytest.mark.parametrize(
+    ("window", "said"), [([0, 2.5], "0 to 2.5 SUV"), ([-0.5, 10], "−0.5 to 10 SUV")]
+)
+def test_the_window_of_image_metrics_is_said_to_the_digit(
+    make_run: MakeRun, page_of: PageOf, good: dict[str, Any], window: list[float], said: str
+) -> None:
+    text = page_of(make_run(evaluation=good | {"suv_window": window})).text
+    assert f"SUV window of image metrics {said}" in text
+
+
+def test_uptake_outside_the_window_may_lie_on_either_side(
+    make_run: MakeRun, page_of: PageOf, good: dict[str, Any]
+) -> None:
+    text = page_of(make_run(evaluation=good)).text
+    assert "SUV outside the window counts as its nearer end" in text
+    assert "that concerns 0.20 % (inside the body)" in text
+
+
 def test_a_run_that_is_nearly_empty_still_gives_a_page(tmp_path: Path, page_of: PageOf) -> None:
     run = tmp_path / "run"
     run.mkdir()
