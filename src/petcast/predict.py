@@ -19,6 +19,7 @@ from petcast.dicom.read import load_ct
 from petcast.errors import UsageError
 from petcast.grid import grid_for_ct, standing
 from petcast.models import Synthesizer
+from petcast.nifti import case, plausible
 from petcast.recipe import PreparationRecipe
 from petcast.volume import Unit, Volume
 
@@ -204,9 +205,14 @@ def load_any_ct(ct: Path) -> Volume:
         The CT in HU.
 
     Raises:
-        DataError: It cannot be used, and why.
+        DataError: It cannot be used, and why; of NIfTI, what `prepare` refuses.
     """
-    return Volume.load(ct, Unit.HU) if ct.name.endswith(NIFTI_SUFFIXES) else load_ct(ct)
+    if not ct.name.endswith(NIFTI_SUFFIXES):
+        return load_ct(ct)
+    volume = case.load(ct, Unit.HU)
+    plausible.require_field_of_view(volume)
+    plausible.require_hu(volume)
+    return volume
 
 
 def require_nifti(option: str, out: Path) -> None:
