@@ -177,3 +177,14 @@ def test_a_sound_nifti_ct_is_taken_as_it_is(tmp_path: Path) -> None:
     found = load_any_ct(tmp_path / "ct.nii.gz")
     assert np.array_equal(found.voxels, cylinder().voxels)
     assert found.grid.matches(cylinder().grid)
+
+
+def test_the_pet_is_not_written_over_the_ct(tmp_path: Path) -> None:
+    ct, link = tmp_path / "ct.nii.gz", tmp_path / "link.nii.gz"
+    cylinder().save(ct)
+    link.symlink_to(ct)
+    before = ct.read_bytes()
+    for out in (ct, tmp_path / "." / "x" / ".." / "ct.nii.gz", link):
+        with pytest.raises(UsageError, match="is the CT, or is named twice"):
+            predict(ct, tmp_path, out)
+    assert ct.read_bytes() == before

@@ -229,6 +229,25 @@ def require_nifti(option: str, out: Path) -> None:
         raise UsageError(f"{option} {out}: give a file that ends in .nii.gz or .nii")
 
 
+def require_apart(ct: Path, *outputs: Path) -> None:
+    """Refuse to write over the CT, or one file over another.
+
+    Args:
+        ct: What is read.
+        outputs: What will be written.
+
+    Raises:
+        UsageError: Two of them are one file.
+    """
+    taken = {ct.resolve()}
+    for out in outputs:
+        if out.resolve() in taken:
+            raise UsageError(
+                f"{out} is the CT, or is named twice; give each file a name of its own"
+            )
+        taken.add(out.resolve())
+
+
 def predict(
     ct: Path,
     run: Path,
@@ -252,10 +271,12 @@ def predict(
         What was written.
 
     Raises:
-        UsageError: `out` is no NIfTI name, `run` no run, or its model has fewer stages.
+        UsageError: `out` is no NIfTI name or the CT itself, `run` no run, or its model has fewer
+            stages.
         DataError: The CT cannot be used, and why.
     """
     require_nifti("--out", out)
+    require_apart(ct, out)
     synthesizer, card = load_synthesizer(run, which)
     with first_stages(synthesizer, stages):  # refused before a large CT is read
         volume = load_any_ct(ct)
