@@ -45,3 +45,16 @@ def test_a_wrong_knob_is_named(setting: str, word: str) -> None:
 def test_a_recipe_with_nothing_to_minimise_is_refused() -> None:
     with pytest.raises(RecipeError, match="nothing to minimise"):
         load_recipe("tiny", ["loss.mse=0", "loss.adversarial=0"])
+
+
+def test_the_pairs_say_how_they_were_prepared() -> None:
+    recipe = load_recipe("tiny", ["preparation.size=64", "preparation.spacing_mm=2"])
+    prepared = recipe.preparation.model_dump(mode="json") | {"size": 32}
+    kept = recipe.prepared_as(prepared, ["preparation.spacing_mm=2", "loss.l1=0.0"])
+    assert kept.preparation.size == 32
+    assert kept.differences(recipe) == {"preparation.size"}
+    assert kept.differences(recipe, preparation=False) == set()
+    with pytest.raises(RecipeError, match=r"--set preparation\.size: .* with 32; leave it out"):
+        recipe.prepared_as(prepared, ["preparation.size=64"])
+    with pytest.raises(RecipeError, match=r"the pairs' index"):
+        recipe.prepared_as(prepared | {"size": 3})

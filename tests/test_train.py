@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import torch
 
 from petcast.checkpoint import MODEL_FILE, TRAINING_FILE, load_card, sha256_of
 from petcast.errors import DataError, TrainingError, UsageError
+from petcast.pairs import Pairs
 from petcast.recipe import (
     AugmentationRecipe,
     EngineRecipe,
@@ -188,6 +190,32 @@ def test_a_torn_row_of_metrics_is_dropped(tiny_pairs: Path, tmp_path: Path) -> N
 def test_another_recipe_does_not_take_over_a_run(tiny_pairs: Path, trained: Path) -> None:
     with pytest.raises(UsageError, match=r"training\.seed"):
         train(recipe(1, seed=5), tiny_pairs, trained)
+
+
+def test_a_run_keeps_how_its_pairs_were_prepared_not_what_the_recipe_says(
+    tiny_pairs: Path, trained: Path
+) -> None:
+    prepared = Pairs.open(tiny_pairs).index["preparation"]
+    assert prepared["margin_mm"] != recipe(1).preparation.margin_mm
+    for kept in (load_recipe(trained / "recipe.toml"), load_card(trained / "best").recipe):
+        assert kept.preparation.model_dump(mode="json") == prepared
+
+
+def test_a_run_that_kept_another_preparation_is_taken_up_and_mended(
+    tiny_pairs: Path, trained: Path, tmp_path: Path
+) -> None:
+    """As runs did before they kept the pairs'."""
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run" / "recipe.toml").write_text(recipe(1).to_toml())
+    train(recipe(1), tiny_pairs, tmp_path / "run")
+    assert load_recipe(tmp_path / "run" / "recipe.toml").preparation.margin_mm == 0
+
+
+def test_an_override_that_asks_for_other_pairs_is_refused(tiny_pairs: Path, tmp_path: Path) -> None:
+    asked = ["preparation.margin_mm=30"]
+    with pytest.raises(UsageError, match=r"preparation\.margin_mm: .* prepared with 0\.0"):
+        train(load_recipe("tiny", asked), tiny_pairs, tmp_path / "run", settings=asked)
+    assert not (tmp_path / "run").exists()
 
 
 def test_other_pairs_do_not_take_over_a_run(two_patient_pairs: Path, trained: Path) -> None:

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -211,27 +212,35 @@ class Training:
         save_checkpoint(self.run / name, card, self.learner.model_state(), training)
 
 
-def train(recipe: Recipe, data: Path, run: Path, pretraining: Path | None = None) -> list[Row]:
+def train(
+    recipe: Recipe,
+    data: Path,
+    run: Path,
+    pretraining: Path | None = None,
+    settings: Sequence[str] = (),
+) -> list[Row]:
     """Train a model, or finish a training that was interrupted.
 
     Args:
-        recipe: What to do.
+        recipe: What to do. Its `[preparation]` is not looked at: the run keeps that of the pairs.
         data: A folder of pairs.
         run: The run's folder; it is made, or taken up where the same recipe and data made it.
         pretraining: Where the network that has learned from phantoms is kept, if the recipe wants
             one; several runs may share it. `run / "pretraining"` where None.
+        settings: Overrides that made the recipe; one of `[preparation]` must agree with the pairs.
 
     Returns:
         The rows of metrics.jsonl, one an epoch.
 
     Raises:
-        UsageError: `run` belongs to another recipe or to other data, or `pretraining` to another
-            recipe.
+        UsageError: `run` belongs to another recipe or to other data, `pretraining` to another
+            recipe, or `settings` ask for other pairs.
         DataError: There is too little to train on, or the pairs leak and are not marked to.
         TrainingError: The loss became infinite or NaN.
     """
     pairs = Pairs.open(data)
     require_clean(pairs)
+    recipe = recipe.prepared_as(pairs.index["preparation"], settings)
     if pretraining is not None and not recipe.pretraining.phantoms:
         raise UsageError(
             "--pretraining: this recipe learns from no phantoms (pretraining.phantoms = 0); leave "
@@ -339,7 +348,8 @@ def _claim(run: Path, recipe: Recipe, pairs: Pairs) -> None:
         return
     if read_json(run / DATA_FILE)["hash"] != pairs.index["hash"]:
         raise UsageError(f"{run} was trained on other pairs; give another --out")
-    differing = load_recipe(path).differences(recipe)
+    # Equal pairs were prepared alike; older runs kept what the recipe's file said of it
+    differing = load_recipe(path).differences(recipe, preparation=False)
     if differing - HARMLESS:
         raise UsageError(
             f"{run} was begun with another recipe ({', '.join(sorted(differing))} differ); "
