@@ -84,6 +84,29 @@ def test_without_validation_patients_best_is_the_last_epoch(
     assert load_card(tmp_path / "run" / "best").epoch == 2
 
 
+@pytest.mark.parametrize("parts", ["two_patient_pairs", "tiny_pairs"])
+def test_a_run_that_ends_earlier_than_it_was_begun_for_has_a_best_epoch(
+    parts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Without validation patients, and with some who were not scored yet."""
+    pairs, run, whole = request.getfixturevalue(parts), tmp_path / "run", Training._train_epoch
+
+    def dies_in_the_third(self: Training, epoch: int) -> dict[str, float]:
+        if epoch == 3:
+            raise KeyboardInterrupt
+        return whole(self, epoch)
+
+    monkeypatch.setattr("petcast.train.SAVING_SHARE", 1e9)  # after each epoch
+    monkeypatch.setattr(Training, "_train_epoch", dies_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(3, score_every=3), pairs, run)
+    with pytest.raises(UsageError, match=r"holds 2 epochs, more than training\.epochs = 1"):
+        train(recipe(1, score_every=3), pairs, run)
+    assert load_recipe(run / "recipe.toml").training.epochs == 3
+    train(recipe(2, score_every=3), pairs, run)
+    assert load_card(run / "best").epoch == 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("knobs", [recipe(2), recipe(2, 0.01), EVERYTHING])
 def test_a_training_in_two_parts_equals_one_in_one_part(

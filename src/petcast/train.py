@@ -129,6 +129,8 @@ class Training:
                 self._keep(row)
                 curves.add(row)
             self._world.wait()
+        if self._world.first:
+            self._keep_unjudged()
         curves.close()
 
     def _train_epoch(self, epoch: int) -> dict[str, float]:
@@ -181,16 +183,25 @@ class Training:
             os.fsync(stream.fileno())
         score = self._judged(row["validation"])
         last_epoch = row["epoch"] == self.recipe.training.epochs
-        better = score is not None and (self._best is None or score > self._best)
-        if better:
+        if score is not None and (self._best is None or score > self._best):
             self._best = score
-        if better or (last_epoch and not len(self.parts["validation"])):
             self._save("best", score, training=None)
         now = time.perf_counter()
         if last_epoch or now - self._saved_at > self._saving_seconds / SAVING_SHARE:
             self._save("last", score, self.learner.training_state())
             self._saved_at = time.perf_counter()
             self._saving_seconds = self._saved_at - now
+
+    def _keep_unjudged(self) -> None:
+        """Where no epoch was judged, `best` is the last one.
+
+        Looked at when training ends, not in its last epoch: a run that was taken up to do fewer
+        epochs than it was begun with may have none left.
+        """
+        best = self.run / "best"
+        settle(best)
+        if self._best is None and not (best.is_dir() and load_card(best).epoch == self._epoch):
+            self._save("best", None, training=None)
 
     def _judged(self, scores: dict[str, float] | None) -> float | None:
         """The validation metric that chooses `best`, larger is better."""
@@ -355,7 +366,19 @@ def _claim(run: Path, recipe: Recipe, pairs: Pairs) -> None:
             f"{run} was begun with another recipe ({', '.join(sorted(differing))} differ); "
             "give another --out, or the same recipe to resume"
         )
+    _refuse_fewer_epochs(run, recipe.training.epochs)
     write_text(path, recipe.to_toml())
+
+
+def _refuse_fewer_epochs(run: Path, epochs: int) -> None:
+    """The recipe that is kept would name fewer epochs than the weights have seen."""
+    last = run / "last"
+    settle(last)
+    if last.is_dir() and (done := load_card(last).epoch) > epochs:
+        raise UsageError(
+            f"{run} holds {done} epochs, more than training.epochs = {epochs}; give as many to go "
+            "on, or another --out"
+        )
 
 
 def _require_same(folder: Path, first: Recipe) -> None:
