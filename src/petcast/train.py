@@ -140,6 +140,7 @@ class Training:
         order = torch.randperm(len(feed))
         fov_mm = self._grid["size"] * self._grid["spacing_mm"]
         motions = augment.draw(self.recipe.augmentation, len(feed), fov_mm)
+        tints = augment.draw_tints(self.recipe.augmentation, len(feed))
         if not self._world.first:  # dropout is each process's own
             torch.manual_seed(_epoch_seed(seed, self._world.rank))
         self.learner.synthesizer.train()
@@ -147,10 +148,11 @@ class Training:
         division = feed.dataset.division(order, knobs.batch_size, max(2, self._world.parts))
         for step, batch in enumerate(feed.batches(order, knobs.batch_size, self._world)):
             self.learner.advance(epoch - 1 + (step + 0.5) / len(division))
-            slices = batch
+            slices, places = batch, self._world.part(division[step])
             if motions is not None:
-                slices = augment.move(batch, motions[self._world.part(division[step])])
-            slices = replace(slices, hu=augment.tint(self.recipe.augmentation, slices.hu))
+                slices = augment.move(batch, motions[places])
+            if tints is not None:
+                slices = replace(slices, hu=augment.tint(slices.hu, tints.at(places)))
             for name, value in self.learner.step(slices, len(division[step])).items():
                 sums[name] = sums[name] + value if name in sums else value
         means = {name: float(value) / len(division) for name, value in sums.items()}
