@@ -25,7 +25,7 @@ from petcast.durable import exclusive, read_json, settle, write_json, write_text
 from petcast.engine import Learner, augment
 from petcast.engine.curves import Curves
 from petcast.engine.feed import Feed
-from petcast.engine.parallel import World, joined
+from petcast.engine.parallel import World, joined, totals
 from petcast.errors import DataError, TrainingError, UsageError
 from petcast.metrics import score_slices
 from petcast.pairs import Pairs
@@ -38,6 +38,7 @@ from petcast.pretraining import (
 )
 from petcast.progress import track
 from petcast.recipe import Recipe, load_recipe
+from petcast.split import PARTS
 
 RECIPE_FILE = "recipe.toml"
 METRICS_FILE = "metrics.jsonl"
@@ -59,17 +60,14 @@ class Training:
     def __init__(self, recipe: Recipe, pairs: Pairs, run: Path, world: World) -> None:
         self.recipe, self.run, self._world = recipe, run, world
         self.device = choose_device(recipe.training.device)
+        marked = ("train",) if recipe.loss.lesions > 0 else ()
         self.parts = {
             part: Feed(
-                SliceDataset(pairs.studies(part), recipe.model.slices, lesions=wanted),
+                SliceDataset(pairs.studies(part), recipe.model.slices, lesions=part in marked),
                 self.device,
                 recipe.engine.pairs,
             )
-            for part, wanted in {
-                "train": recipe.loss.lesions > 0,
-                "validation": False,
-                "test": False,
-            }.items()
+            for part in PARTS
         }
         if len(self.parts["train"]) < max(2, world.parts):
             raise DataError(
@@ -153,9 +151,10 @@ class Training:
                 slices = augment.move(batch, motions[places])
             if tints is not None:
                 slices = replace(slices, hu=augment.tint(slices.hu, tints.at(places)))
-            for name, value in self.learner.step(slices, len(division[step])).items():
-                sums[name] = sums[name] + value if name in sums else value
-        means = {name: float(value) / len(division) for name, value in sums.items()}
+            whole = len(division[step])
+            for name, value in self.learner.step(slices, whole).items():
+                sums[name] = sums.get(name, 0.0) + value * (len(places) / whole)
+        means = {name: value / len(division) for name, value in totals(sums).items()}
         _refuse_divergence(means, epoch, self.run)
         return means
 

@@ -82,6 +82,10 @@ def test_the_same_parts_give_the_same_bits(
     one = trained(tiny_pairs, tmp_path / "one", 1, **knobs)
     several = trained(tiny_pairs, tmp_path / "several", processes, **knobs)
     assert [name for name in one if not torch.equal(one[name], several[name])] == []
+    for row, other in zip(*(read_metrics(tmp_path / f"{n}/run") for n in ("one", "several")),
+                          strict=True):  # fmt: skip
+        assert row["train"] == pytest.approx(other["train"], rel=1e-6)  # of all slices
+        assert (row["validation"], row["test"]) == (other["validation"], other["test"])
 
 
 def trained(
