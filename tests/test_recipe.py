@@ -35,6 +35,15 @@ def test_a_setting_overrides_one_knob() -> None:
         ("model.name=Stage11", "model.name"),
         ("model.suv_window=[5, 1]", "suv_window"),
         ("epochs=3", "table.key=value"),
+        ("optimizer.learning_rate=inf", "optimizer.learning_rate"),
+        ("optimizer.learning_rate=nan", "optimizer.learning_rate"),
+        ("model.hu_window=[-1000, inf]", "model.hu_window"),
+        ("augmentation.hu_noise=inf", "augmentation.hu_noise"),
+        ("model.suv_window=[-5, -1]", "SUV begins at 0"),
+        ("preparation.seed=-1", "preparation.seed"),
+        ("training.seed=-1", "training.seed"),
+        ("training.seed=9223372036854775808", "training.seed"),
+        ("pretraining.seed=9223372036854775808", "pretraining.seed"),
     ],
 )
 def test_a_wrong_knob_is_named(setting: str, word: str) -> None:
@@ -58,3 +67,7 @@ def test_the_pairs_say_how_they_were_prepared() -> None:
         recipe.prepared_as(prepared, ["preparation.size=64"])
     with pytest.raises(RecipeError, match=r"the pairs' index"):
         recipe.prepared_as(prepared | {"size": 3})
+
+
+def test_the_largest_seed_is_taken() -> None:
+    assert load_recipe("tiny", [f"training.seed={2**63 - 1}"]).training.seed == 2**63 - 1
