@@ -71,3 +71,8 @@ def test_the_pairs_say_how_they_were_prepared() -> None:
 
 def test_the_largest_seed_is_taken() -> None:
     assert load_recipe("tiny", [f"training.seed={2**63 - 1}"]).training.seed == 2**63 - 1
+
+
+def test_compiling_and_recomputing_exclude_each_other() -> None:
+    with pytest.raises(RecipeError, match="recompute"):
+        load_recipe("tiny", ["engine.compile=true", "engine.recompute=true"])

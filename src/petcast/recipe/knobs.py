@@ -320,3 +320,12 @@ class EngineRecipe(Knobs):
     parts: Literal[0, 1, 2, 4, 8, 16] = 0
     pairs: Literal["auto", "resident", "streamed"] = "auto"
     tensorboard: bool = False
+
+    @model_validator(mode="after")
+    def _compiled_stages_are_kept(self) -> Self:
+        if self.compile and self.recompute:
+            raise ValueError(
+                "compile = true fuses the stages that recompute = true runs a second time, and "
+                "torch cannot do both: leave one of them off"
+            )
+        return self
