@@ -1,6 +1,7 @@
 """Recipes: what is written is read back, what is wrong is named."""
 
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,18 @@ def test_a_setting_overrides_one_knob() -> None:
 def test_a_wrong_knob_is_named(setting: str, word: str) -> None:
     with pytest.raises(RecipeError, match=word.replace(".", r"\.")):
         load_recipe("tiny", [setting])
+
+
+@pytest.mark.parametrize(
+    ("content", "word"), [(b'model = "x"', "model is no table"), (b"\xff\xfe\x00", "UTF-8")]
+)
+def test_a_file_that_is_no_recipe_is_said_to_be_none(
+    tmp_path: Path, content: bytes, word: str
+) -> None:
+    path = tmp_path / "r.toml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=word):
+        load_recipe(path, ["model.name=Stage02"])
 
 
 def test_a_recipe_with_nothing_to_minimise_is_refused() -> None:

@@ -175,7 +175,10 @@ def builtin_recipes() -> list[str]:
 def _recipe_text(source: str | Path) -> str:
     path = Path(source)
     if path.is_file():
-        return path.read_text(encoding="utf-8")
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"{source} is no text in UTF-8, as TOML is; save it so") from error
     if str(source) in builtin_recipes():
         return (files("petcast") / "recipes" / f"{source}.toml").read_text(encoding="utf-8")
     raise RecipeError(
@@ -193,4 +196,7 @@ def _override(knobs: dict[str, Any], setting: str) -> None:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value.strip()  # a bare word is a string: --set model.name=Stage02
-    knobs.setdefault(table, {})[key] = parsed
+    section = knobs.setdefault(table, {})
+    if not isinstance(section, dict):
+        raise RecipeError(f"--set {setting}: {table} is no table of the recipe; write [{table}]")
+    section[key] = parsed
