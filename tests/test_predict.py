@@ -1,5 +1,7 @@
 """A CT in, a PET in SUV on the same geometry out."""
 
+import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import torch
 from petcast.checkpoint import Card
 from petcast.errors import DataError, UnitError, UsageError
 from petcast.models import Synthesizer
-from petcast.predict import predict, predict_slices, predict_volume
+from petcast.predict import load_any_ct, predict, predict_slices, predict_volume
 from petcast.recipe import LossRecipe, ModelRecipe, Recipe, TrainingRecipe
 from petcast.volume import Unit, Volume
 
@@ -122,3 +124,67 @@ def test_a_pet_is_not_taken_for_a_ct(echo: Synthesizer, card: Card) -> None:
 def test_the_name_of_the_output_must_be_nifti(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\.nii\.gz"):
         predict(tmp_path, tmp_path, tmp_path / "pet.dcm")
+
+
+def narrow(ct: Volume) -> Volume:
+    return Volume(ct.voxels[:, 40:60, 30:50], ct.affine, Unit.HU)
+
+
+def windowed(ct: Volume) -> Volume:
+    return ct.like(np.clip((ct.voxels + 1000) / 8, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda ct: ct.like(ct.voxels + 1024), "NOT-HU"),
+        (windowed, "NOT-HU"),
+        (narrow, "FIELD-OF-VIEW"),
+        (lambda ct: ct.like(ct.voxels, Unit.SUV), "NOT-HU"),
+    ],
+)
+def test_a_nifti_ct_that_is_none_is_refused_as_prepare_refuses_it(
+    tmp_path: Path, spoil: Callable[[Volume], Volume], reason: str
+) -> None:
+    spoil(cylinder()).save(tmp_path / "ct.nii.gz")
+    with pytest.raises(DataError, match=reason):
+        load_any_ct(tmp_path / "ct.nii.gz")
+
+
+def test_a_nifti_ct_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    """Of integers: a reader fills what is missing with zeros."""
+    cylinder().save(tmp_path / "whole.nii.gz")
+    whole = (tmp_path / "whole.nii.gz").read_bytes()
+    (tmp_path / "ct.nii.gz").write_bytes(whole[: len(whole) // 2])
+    plain = gzip.decompress(whole)
+    (tmp_path / "ct.nii").write_bytes(plain[: len(plain) // 2])
+    for name in ("ct.nii.gz", "ct.nii"):
+        with pytest.raises(DataError, match="NIFTI-DAMAGED"):
+            load_any_ct(tmp_path / name)
+
+
+def test_a_nifti_ct_that_lies_nowhere_is_refused(tmp_path: Path) -> None:
+    cylinder().save(tmp_path / "ct.nii")
+    raw = bytearray((tmp_path / "ct.nii").read_bytes())
+    raw[252:256] = bytes(4)  # neither qform nor sform
+    (tmp_path / "ct.nii").write_bytes(raw)
+    with pytest.raises(DataError, match="NIFTI-PLACE"):
+        load_any_ct(tmp_path / "ct.nii")
+
+
+def test_a_sound_nifti_ct_is_taken_as_it_is(tmp_path: Path) -> None:
+    cylinder().save(tmp_path / "ct.nii.gz")
+    found = load_any_ct(tmp_path / "ct.nii.gz")
+    assert np.array_equal(found.voxels, cylinder().voxels)
+    assert found.grid.matches(cylinder().grid)
+
+
+def test_the_pet_is_not_written_over_the_ct(tmp_path: Path) -> None:
+    ct, link = tmp_path / "ct.nii.gz", tmp_path / "link.nii.gz"
+    cylinder().save(ct)
+    link.symlink_to(ct)
+    before = ct.read_bytes()
+    for out in (ct, tmp_path / "." / "x" / ".." / "ct.nii.gz", link):
+        with pytest.raises(UsageError, match="is the CT, or is named twice"):
+            predict(ct, tmp_path, out)
+    assert ct.read_bytes() == before

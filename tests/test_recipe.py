@@ -1,6 +1,7 @@
 """Recipes: what is written is read back, what is wrong is named."""
 
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,15 @@ def test_a_setting_overrides_one_knob() -> None:
         ("model.name=Stage11", "model.name"),
         ("model.suv_window=[5, 1]", "suv_window"),
         ("epochs=3", "table.key=value"),
+        ("optimizer.learning_rate=inf", "optimizer.learning_rate"),
+        ("optimizer.learning_rate=nan", "optimizer.learning_rate"),
+        ("model.hu_window=[-1000, inf]", "model.hu_window"),
+        ("augmentation.hu_noise=inf", "augmentation.hu_noise"),
+        ("model.suv_window=[-5, -1]", "SUV begins at 0"),
+        ("preparation.seed=-1", "preparation.seed"),
+        ("training.seed=-1", "training.seed"),
+        ("training.seed=9223372036854775808", "training.seed"),
+        ("pretraining.seed=9223372036854775808", "pretraining.seed"),
     ],
 )
 def test_a_wrong_knob_is_named(setting: str, word: str) -> None:
@@ -42,6 +52,40 @@ def test_a_wrong_knob_is_named(setting: str, word: str) -> None:
         load_recipe("tiny", [setting])
 
 
+@pytest.mark.parametrize(
+    ("content", "word"), [(b'model = "x"', "model is no table"), (b"\xff\xfe\x00", "UTF-8")]
+)
+def test_a_file_that_is_no_recipe_is_said_to_be_none(
+    tmp_path: Path, content: bytes, word: str
+) -> None:
+    path = tmp_path / "r.toml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=word):
+        load_recipe(path, ["model.name=Stage02"])
+
+
 def test_a_recipe_with_nothing_to_minimise_is_refused() -> None:
     with pytest.raises(RecipeError, match="nothing to minimise"):
         load_recipe("tiny", ["loss.mse=0", "loss.adversarial=0"])
+
+
+def test_the_pairs_say_how_they_were_prepared() -> None:
+    recipe = load_recipe("tiny", ["preparation.size=64", "preparation.spacing_mm=2"])
+    prepared = recipe.preparation.model_dump(mode="json") | {"size": 32}
+    kept = recipe.prepared_as(prepared, ["preparation.spacing_mm=2", "loss.l1=0.0"])
+    assert kept.preparation.size == 32
+    assert kept.differences(recipe) == {"preparation.size"}
+    assert kept.differences(recipe, preparation=False) == set()
+    with pytest.raises(RecipeError, match=r"--set preparation\.size: .* with 32; leave it out"):
+        recipe.prepared_as(prepared, ["preparation.size=64"])
+    with pytest.raises(RecipeError, match=r"the pairs' index"):
+        recipe.prepared_as(prepared | {"size": 3})
+
+
+def test_the_largest_seed_is_taken() -> None:
+    assert load_recipe("tiny", [f"training.seed={2**63 - 1}"]).training.seed == 2**63 - 1
+
+
+def test_compiling_and_recomputing_exclude_each_other() -> None:
+    with pytest.raises(RecipeError, match="recompute"):
+        load_recipe("tiny", ["engine.compile=true", "engine.recompute=true"])

@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 from petcast.checkpoint import MODEL_FILE, TRAINING_FILE, load_card, sha256_of
 from petcast.errors import DataError, TrainingError, UsageError
 from petcast.models.synthesizer import Synthesizer
+from petcast.pairs import Pairs
 from petcast.recipe import (
     AugmentationRecipe,
     EngineRecipe,
@@ -81,6 +83,29 @@ def test_without_validation_patients_best_is_the_last_epoch(
     rows = train(recipe(), two_patient_pairs, tmp_path / "run")
     assert rows[0]["validation"] is None
     assert load_card(tmp_path / "run" / "best").epoch == 2
+
+
+@pytest.mark.parametrize("parts", ["two_patient_pairs", "tiny_pairs"])
+def test_a_run_that_ends_earlier_than_it_was_begun_for_has_a_best_epoch(
+    parts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Without validation patients, and with some who were not scored yet."""
+    pairs, run, whole = request.getfixturevalue(parts), tmp_path / "run", Training._train_epoch
+
+    def dies_in_the_third(self: Training, epoch: int) -> dict[str, float]:
+        if epoch == 3:
+            raise KeyboardInterrupt
+        return whole(self, epoch)
+
+    monkeypatch.setattr("petcast.train.SAVING_SHARE", 1e9)  # after each epoch
+    monkeypatch.setattr(Training, "_train_epoch", dies_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(3, score_every=3), pairs, run)
+    with pytest.raises(UsageError, match=r"holds 2 epochs, more than training\.epochs = 1"):
+        train(recipe(1, score_every=3), pairs, run)
+    assert load_recipe(run / "recipe.toml").training.epochs == 3
+    train(recipe(2, score_every=3), pairs, run)
+    assert load_card(run / "best").epoch == 2
 
 
 @pytest.mark.slow
@@ -189,6 +214,32 @@ def test_a_torn_row_of_metrics_is_dropped(tiny_pairs: Path, tmp_path: Path) -> N
 def test_another_recipe_does_not_take_over_a_run(tiny_pairs: Path, trained: Path) -> None:
     with pytest.raises(UsageError, match=r"training\.seed"):
         train(recipe(1, seed=5), tiny_pairs, trained)
+
+
+def test_a_run_keeps_how_its_pairs_were_prepared_not_what_the_recipe_says(
+    tiny_pairs: Path, trained: Path
+) -> None:
+    prepared = Pairs.open(tiny_pairs).index["preparation"]
+    assert prepared["margin_mm"] != recipe(1).preparation.margin_mm
+    for kept in (load_recipe(trained / "recipe.toml"), load_card(trained / "best").recipe):
+        assert kept.preparation.model_dump(mode="json") == prepared
+
+
+def test_a_run_that_kept_another_preparation_is_taken_up_and_mended(
+    tiny_pairs: Path, trained: Path, tmp_path: Path
+) -> None:
+    """As runs did before they kept the pairs'."""
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run" / "recipe.toml").write_text(recipe(1).to_toml())
+    train(recipe(1), tiny_pairs, tmp_path / "run")
+    assert load_recipe(tmp_path / "run" / "recipe.toml").preparation.margin_mm == 0
+
+
+def test_an_override_that_asks_for_other_pairs_is_refused(tiny_pairs: Path, tmp_path: Path) -> None:
+    asked = ["preparation.margin_mm=30"]
+    with pytest.raises(UsageError, match=r"preparation\.margin_mm: .* prepared with 0\.0"):
+        train(load_recipe("tiny", asked), tiny_pairs, tmp_path / "run", settings=asked)
+    assert not (tmp_path / "run").exists()
 
 
 def test_other_pairs_do_not_take_over_a_run(two_patient_pairs: Path, trained: Path) -> None:

@@ -7,12 +7,15 @@ import torch
 
 from petcast.errors import UsageError
 
+KINDS = ("cpu", "cuda")
+
 
 def choose_device(name: str) -> torch.device:
     """Say where to compute.
 
     Args:
-        name: "auto" takes a GPU where there is one; else torch's own name of a device.
+        name: "auto" takes a GPU where there is one; else "cpu", "cuda" or one of several GPUs,
+            "cuda:1". torch knows more devices, such as "meta", which computes nothing.
 
     Returns:
         The device.
@@ -22,10 +25,14 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    absent = f"there is no device {name!r} here; use auto, cpu or cuda"
     try:
-        return torch.empty(0, device=name).device
+        device = torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"there is no device {name!r} here; use auto, cpu or cuda") from error
+        raise UsageError(absent) from error
+    if device.type not in KINDS:
+        raise UsageError(absent)
+    return device
 
 
 def fix_threads() -> None:

@@ -19,6 +19,7 @@ from petcast.dicom.read import load_ct
 from petcast.errors import UsageError
 from petcast.grid import grid_for_ct, standing
 from petcast.models import Synthesizer
+from petcast.nifti import case, plausible
 from petcast.recipe import PreparationRecipe
 from petcast.volume import Unit, Volume
 
@@ -204,9 +205,14 @@ def load_any_ct(ct: Path) -> Volume:
         The CT in HU.
 
     Raises:
-        DataError: It cannot be used, and why.
+        DataError: It cannot be used, and why; of NIfTI, what `prepare` refuses.
     """
-    return Volume.load(ct, Unit.HU) if ct.name.endswith(NIFTI_SUFFIXES) else load_ct(ct)
+    if not ct.name.endswith(NIFTI_SUFFIXES):
+        return load_ct(ct)
+    volume = case.load(ct, Unit.HU)
+    plausible.require_field_of_view(volume)
+    plausible.require_hu(volume)
+    return volume
 
 
 def require_nifti(option: str, out: Path) -> None:
@@ -221,6 +227,25 @@ def require_nifti(option: str, out: Path) -> None:
     """
     if not out.name.endswith(NIFTI_SUFFIXES):
         raise UsageError(f"{option} {out}: give a file that ends in .nii.gz or .nii")
+
+
+def require_apart(ct: Path, *outputs: Path) -> None:
+    """Refuse to write over the CT, or one file over another.
+
+    Args:
+        ct: What is read.
+        outputs: What will be written.
+
+    Raises:
+        UsageError: Two of them are one file.
+    """
+    taken = {ct.resolve()}
+    for out in outputs:
+        if out.resolve() in taken:
+            raise UsageError(
+                f"{out} is the CT, or is named twice; give each file a name of its own"
+            )
+        taken.add(out.resolve())
 
 
 def predict(
@@ -246,10 +271,12 @@ def predict(
         What was written.
 
     Raises:
-        UsageError: `out` is no NIfTI name, `run` no run, or its model has fewer stages.
+        UsageError: `out` is no NIfTI name or the CT itself, `run` no run, or its model has fewer
+            stages.
         DataError: The CT cannot be used, and why.
     """
     require_nifti("--out", out)
+    require_apart(ct, out)
     synthesizer, card = load_synthesizer(run, which)
     with first_stages(synthesizer, stages):  # refused before a large CT is read
         volume = load_any_ct(ct)

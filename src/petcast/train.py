@@ -8,6 +8,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from petcast.durable import exclusive, read_json, settle, write_json, write_text
 from petcast.engine import Learner, augment
 from petcast.engine.curves import Curves
 from petcast.engine.feed import Feed
-from petcast.engine.parallel import World, joined
+from petcast.engine.parallel import World, joined, totals
 from petcast.errors import DataError, TrainingError, UsageError
 from petcast.metrics import score_slices
 from petcast.pairs import Pairs
@@ -37,6 +38,7 @@ from petcast.pretraining import (
 )
 from petcast.progress import track
 from petcast.recipe import Recipe, load_recipe
+from petcast.split import PARTS
 
 RECIPE_FILE = "recipe.toml"
 METRICS_FILE = "metrics.jsonl"
@@ -58,17 +60,14 @@ class Training:
     def __init__(self, recipe: Recipe, pairs: Pairs, run: Path, world: World) -> None:
         self.recipe, self.run, self._world = recipe, run, world
         self.device = choose_device(recipe.training.device)
+        marked = ("train",) if recipe.loss.lesions > 0 else ()
         self.parts = {
             part: Feed(
-                SliceDataset(pairs.studies(part), recipe.model.slices, lesions=wanted),
+                SliceDataset(pairs.studies(part), recipe.model.slices, lesions=part in marked),
                 self.device,
                 recipe.engine.pairs,
             )
-            for part, wanted in {
-                "train": recipe.loss.lesions > 0,
-                "validation": False,
-                "test": False,
-            }.items()
+            for part in PARTS
         }
         if len(self.parts["train"]) < max(2, world.parts):
             raise DataError(
@@ -128,6 +127,8 @@ class Training:
                 self._keep(row)
                 curves.add(row)
             self._world.wait()
+        if self._world.first:
+            self._keep_unjudged()
         curves.close()
 
     def _train_epoch(self, epoch: int) -> dict[str, float]:
@@ -137,6 +138,7 @@ class Training:
         order = torch.randperm(len(feed))
         fov_mm = self._grid["size"] * self._grid["spacing_mm"]
         motions = augment.draw(self.recipe.augmentation, len(feed), fov_mm)
+        tints = augment.draw_tints(self.recipe.augmentation, len(feed))
         if not self._world.first:  # dropout is each process's own
             torch.manual_seed(_epoch_seed(seed, self._world.rank))
         self.learner.synthesizer.train()
@@ -144,13 +146,15 @@ class Training:
         division = feed.dataset.division(order, knobs.batch_size, max(2, self._world.parts))
         for step, batch in enumerate(feed.batches(order, knobs.batch_size, self._world)):
             self.learner.advance(epoch - 1 + (step + 0.5) / len(division))
-            slices = batch
+            slices, places = batch, self._world.part(division[step])
             if motions is not None:
-                slices = augment.move(batch, motions[self._world.part(division[step])])
-            slices = replace(slices, hu=augment.tint(self.recipe.augmentation, slices.hu))
-            for name, value in self.learner.step(slices, len(division[step])).items():
-                sums[name] = sums[name] + value if name in sums else value
-        means = {name: float(value) / len(division) for name, value in sums.items()}
+                slices = augment.move(batch, motions.at(places))
+            if tints is not None:
+                slices = replace(slices, hu=augment.tint(slices.hu, tints.at(places)))
+            whole = len(division[step])
+            for name, value in self.learner.step(slices, whole).items():
+                sums[name] = sums.get(name, 0.0) + value * (len(places) / whole)
+        means = {name: value / len(division) for name, value in totals(sums).items()}
         _refuse_divergence(means, epoch, self.run)
         return means
 
@@ -183,16 +187,24 @@ class Training:
             os.fsync(stream.fileno())
         score = self._judged(row["validation"])
         last_epoch = row["epoch"] == self.recipe.training.epochs
-        better = score is not None and (self._best is None or score > self._best)
-        if better:
+        if score is not None and (self._best is None or score > self._best):
             self._best = score
-        if better or (last_epoch and not len(self.parts["validation"])):
             self._save("best", score, training=None)
         now = time.perf_counter()
         if last_epoch or now - self._saved_at > self._saving_seconds / SAVING_SHARE:
             self._save("last", score, self.learner.training_state())
             self._saved_at = time.perf_counter()
             self._saving_seconds = self._saved_at - now
+
+    def _keep_unjudged(self) -> None:
+        """Where no epoch was judged, `best` is the last one.
+
+        Looked at when training ends, not in its last epoch: a run that was taken up to do fewer
+        epochs than it was begun with may have none left.
+        """
+        settle(best := self.run / "best")
+        if self._best is None and not (best.is_dir() and load_card(best).epoch == self._epoch):
+            self._save("best", None, training=None)
 
     def _judged(self, scores: dict[str, float] | None) -> float | None:
         """The validation metric that chooses `best`, larger is better."""
@@ -214,27 +226,35 @@ class Training:
         save_checkpoint(self.run / name, card, self.learner.model_state(), training)
 
 
-def train(recipe: Recipe, data: Path, run: Path, pretraining: Path | None = None) -> list[Row]:
+def train(
+    recipe: Recipe,
+    data: Path,
+    run: Path,
+    pretraining: Path | None = None,
+    settings: Sequence[str] = (),
+) -> list[Row]:
     """Train a model, or finish a training that was interrupted.
 
     Args:
-        recipe: What to do.
+        recipe: What to do. Its `[preparation]` is not looked at: the run keeps that of the pairs.
         data: A folder of pairs.
         run: The run's folder; it is made, or taken up where the same recipe and data made it.
         pretraining: Where the network that has learned from phantoms is kept, if the recipe wants
             one; several runs may share it. `run / "pretraining"` where None.
+        settings: Overrides that made the recipe; one of `[preparation]` must agree with the pairs.
 
     Returns:
         The rows of metrics.jsonl, one an epoch.
 
     Raises:
-        UsageError: `run` belongs to another recipe or to other data, or `pretraining` to another
-            recipe.
+        UsageError: `run` belongs to another recipe or to other data, `pretraining` to another
+            recipe, or `settings` ask for other pairs.
         DataError: There is too little to train on, or the pairs leak and are not marked to.
         TrainingError: The loss became infinite or NaN.
     """
     pairs = Pairs.open(data)
     require_clean(pairs)
+    recipe = recipe.prepared_as(pairs.index["preparation"], settings)
     if pretraining is not None and not recipe.pretraining.phantoms:
         raise UsageError(
             "--pretraining: this recipe learns from no phantoms (pretraining.phantoms = 0); leave "
@@ -342,13 +362,26 @@ def _claim(run: Path, recipe: Recipe, pairs: Pairs) -> None:
         return
     if read_json(run / DATA_FILE)["hash"] != pairs.index["hash"]:
         raise UsageError(f"{run} was trained on other pairs; give another --out")
-    differing = load_recipe(path).differences(recipe)
+    # Equal pairs were prepared alike; older runs kept what the recipe's file said of it
+    differing = load_recipe(path).differences(recipe, preparation=False)
     if differing - HARMLESS:
         raise UsageError(
             f"{run} was begun with another recipe ({', '.join(sorted(differing))} differ); "
             "give another --out, or the same recipe to resume"
         )
+    _refuse_fewer_epochs(run, recipe.training.epochs)
     write_text(path, recipe.to_toml())
+
+
+def _refuse_fewer_epochs(run: Path, epochs: int) -> None:
+    """The recipe that is kept would name fewer epochs than the weights have seen."""
+    last = run / "last"
+    settle(last)
+    if last.is_dir() and (done := load_card(last).epoch) > epochs:
+        raise UsageError(
+            f"{run} holds {done} epochs, more than training.epochs = {epochs}; give as many to go "
+            "on, or another --out"
+        )
 
 
 def _require_same(folder: Path, first: Recipe) -> None:

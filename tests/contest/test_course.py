@@ -43,7 +43,8 @@ def trained(monkeypatch: pytest.MonkeyPatch, record: Callable[..., dict[str, Any
         for name in ("last", "best"):
             (run / name).mkdir()
             (run / name / "model.safetensors").write_bytes(b"0")
-        (run / "recipe.toml").write_text(recipe.to_toml())
+        kept = recipe.prepared_as(Pairs.open(data).index["preparation"])
+        (run / "recipe.toml").write_text(kept.to_toml())
         return {"peak_mb": 1.0, "threads": 1, "load": 0.5}
 
     def measure(recipe: Recipe, data: Path, run: Path) -> dict[str, Any]:

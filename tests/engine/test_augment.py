@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from petcast.dataset import Batch
-from petcast.engine.augment import Motions, _places, draw, move, tint
+from petcast.engine.augment import Motions, _places, draw, draw_tints, move, tint
 from petcast.recipe import AugmentationRecipe
 
 SIDE = 32
@@ -83,7 +83,7 @@ def test_bends_stay_within_the_knob_and_come_again_with_the_seed() -> None:
     assert 15.9 < motions.bends.abs().max() * 256 <= 16
     torch.manual_seed(3)
     assert torch.equal(draw(AugmentationRecipe(bend_mm=16), 100, 512.0).bends, motions.bends)
-    assert torch.equal(motions[3:5].bends, motions.bends[3:5])
+    assert torch.equal(motions.at([7, 3]).bends, motions.bends[[7, 3]])
     torch.manual_seed(3)  # who does not bend draws no number for it
     assert torch.equal(draw(AugmentationRecipe(scale=0.1), 100, 512.0).affine[:, 0, 1],
                        torch.zeros(100))  # fmt: skip
@@ -106,20 +106,42 @@ def test_lesions_move_with_the_pet(batch: Batch) -> None:
     assert torch.equal(moved.lesions, moved.body)
 
 
+def tinted(hu: torch.Tensor, **knobs: float) -> torch.Tensor:
+    torch.manual_seed(0)
+    tints = draw_tints(AugmentationRecipe(**knobs), len(hu))
+    assert tints is not None
+    return tint(hu, tints)
+
+
 def test_a_tint_changes_each_slice_within_the_knobs_and_air_the_least() -> None:
     hu = torch.full((400, 3, 2, 2), 40.0)
     hu[..., 0] = -1024
-    torch.manual_seed(0)
-    changed = tint(AugmentationRecipe(hu_scale=0.05, hu_shift=20), hu) - hu
+    changed = tinted(hu, hu_scale=0.05, hu_shift=20) - hu
     assert torch.equal(changed[:, 0], changed[:, 2])
     air, tissue = changed[:, 0, 0, 0], changed[:, 0, 0, 1]
     assert 19 < air.abs().max() <= 20 + 1e-3
     assert 50 < (tissue - air).abs().max() <= 1064 * 0.05 + 1e-3
-    assert tint(AugmentationRecipe(flip=1), hu) is hu
+
+
+def test_no_knob_no_tint_and_nothing_drawn() -> None:
+    torch.manual_seed(0)
+    assert draw_tints(AugmentationRecipe(flip=1), 3) is None
+    drawn = torch.rand(1)
+    torch.manual_seed(0)
+    assert torch.equal(torch.rand(1), drawn)
 
 
 def test_noise_is_of_another_strength_in_each_slice() -> None:
-    torch.manual_seed(0)
-    noise = tint(AugmentationRecipe(hu_noise=30), torch.zeros(200, 1, 64, 64)).std(dim=(1, 2, 3))
+    noise = tinted(torch.zeros(200, 1, 64, 64), hu_noise=30).std(dim=(1, 2, 3))
     assert 0 < noise.min() < 3
     assert 27 < noise.max() < 31
+
+
+def test_a_slice_is_tinted_alike_whatever_lies_beside_it() -> None:
+    torch.manual_seed(0)
+    hu = torch.rand(6, 3, 8, 8) * 100
+    tints = draw_tints(AugmentationRecipe(hu_scale=0.1, hu_shift=20, hu_noise=30), len(hu))
+    assert tints is not None
+    whole = tint(hu, tints)
+    assert not torch.equal(whole[4] - hu[4], whole[1] - hu[1])
+    assert torch.equal(tint(hu[[4, 1]], tints.at([4, 1])), whole[[4, 1]])

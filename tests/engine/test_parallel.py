@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from petcast.engine.parallel import ALONE, World, joined
 from petcast.recipe import (
+    AugmentationRecipe,
     EngineRecipe,
     LossRecipe,
     ModelRecipe,
@@ -56,6 +57,11 @@ def test_two_processes_end_where_one_does(tiny_pairs: Path, tmp_path: Path) -> N
     assert relative_difference(two, one) < 1e-9
 
 
+EVERY_CHANGE = AugmentationRecipe(
+    flip=0.5, rotate_degrees=5, scale=0.1, shift_mm=10, hu_scale=0.1, hu_shift=20, hu_noise=30
+)
+
+
 @pytest.mark.slow
 @not_on_windows
 @pytest.mark.parametrize(
@@ -64,6 +70,7 @@ def test_two_processes_end_where_one_does(tiny_pairs: Path, tmp_path: Path) -> N
         (2, {"epochs": 10}),
         (2, {"epochs": 1, "adversarial": 0.01}),
         (2, {"epochs": 1, "phantoms": 2}),
+        (2, {"epochs": 2, "augmentation": EVERY_CHANGE}),
         (4, {"epochs": 2}),
     ],
 )
@@ -75,6 +82,10 @@ def test_the_same_parts_give_the_same_bits(
     one = trained(tiny_pairs, tmp_path / "one", 1, **knobs)
     several = trained(tiny_pairs, tmp_path / "several", processes, **knobs)
     assert [name for name in one if not torch.equal(one[name], several[name])] == []
+    for row, other in zip(*(read_metrics(tmp_path / f"{n}/run") for n in ("one", "several")),
+                          strict=True):  # fmt: skip
+        assert row["train"] == pytest.approx(other["train"], rel=1e-6)  # of all slices
+        assert (row["validation"], row["test"]) == (other["validation"], other["test"])
 
 
 def trained(
@@ -84,12 +95,14 @@ def trained(
     epochs: int,
     adversarial: float = 0.0,
     phantoms: int = 0,
+    augmentation: AugmentationRecipe = AugmentationRecipe(),  # noqa: B008 - frozen
     **engine,
 ) -> dict[str, torch.Tensor]:
     recipe = Recipe(
         model=ModelRecipe(name="Stage01", dropout=0.0),
         loss=LossRecipe(adversarial=adversarial),
         training=TrainingRecipe(epochs=epochs, batch_size=4),
+        augmentation=augmentation,
         pretraining=PretrainingRecipe(phantoms=phantoms, epochs=1, slice_step_mm=20),
         engine=EngineRecipe(**engine),
     )

@@ -56,6 +56,14 @@ def test_pairs_prepared_as_published_are_divided_by_patient_for_the_sound_protoc
     assert sound.index["hash"] != published.index["hash"]
 
 
+def test_folds_are_no_part_of_the_published_division(tiny_pairs: Path, tmp_path: Path) -> None:
+    whole = Pairs.open(tiny_pairs)
+    folds = whole.index["preparation"] | {"folds": 4, "fold": 1}
+    cut = Pairs(whole.path, whole.index | {"preparation": folds}, whole.studies())
+    divided = divide(cut, "published", tmp_path)
+    assert PreparationRecipe.model_validate(divided.index["preparation"]).folds == 0
+
+
 def test_the_index_tells_no_path(tiny_pairs: Path, tmp_path: Path) -> None:
     divide(Pairs.open(tiny_pairs), "sound", tmp_path / "d")
     assert str(tmp_path) not in (tmp_path / "d" / "pairs.json").read_text()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from petcast.errors import TrainingError, UsageError
+from petcast.recipe import load_recipe
 from petcast.study import choose, keep_of, run_study, write_tables
 from petcast.study.outcome import read_outcome
 from petcast.study.study import PAPER_ORDER
@@ -158,6 +159,20 @@ def test_another_recipe_or_other_pairs_do_not_take_a_study_over(
         run_study(other, tiny_pairs, tmp_path / "study", tell=silent)
     with pytest.raises(UsageError, match="no study"):
         write_tables(tmp_path)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_study_keeps_how_its_pairs_were_prepared(
+    tiny_pairs: Path, tmp_path: Path, faked: Faker
+) -> None:
+    faked()
+    out = tmp_path / "study"
+    for _ in range(2):
+        run(tiny_pairs, out)
+        assert load_recipe(out / "recipe.toml").preparation.margin_mm == 0
+        (out / "recipe.toml").write_text(short().to_toml())  # as studies did before
+    with pytest.raises(UsageError, match=r"preparation\.margin_mm"):
+        run_study(short(), tiny_pairs, out, settings=["preparation.margin_mm=20"], tell=silent)
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -229,6 +229,10 @@ def refusals() -> list[Any]:
         pytest.param(lambda _: {"last": True}, "other weights", id="other weights"),
         pytest.param(lambda _: {"stages": 1}, "--stages", id="an early stage"),
         pytest.param(lambda _: {"half_width_out": Path("u.png")}, "--uncertainty", id="no NIfTI"),
+        pytest.param(lambda run: {"half_width_out": run / "../pet.nii.gz"}, "twice", id="the PET"),
+        pytest.param(
+            lambda run: {"half_width_out": run / "../ct.nii.gz"}, "is the CT", id="the CT"
+        ),
     ]
 
 

@@ -73,7 +73,8 @@ def train(
     from petcast.recipe import load_recipe
     from petcast.train import train as train_recipe
 
-    rows = train_recipe(load_recipe(recipe, settings or ()), data, out, pretraining)
+    overrides = settings or ()
+    rows = train_recipe(load_recipe(recipe, overrides), data, out, pretraining, overrides)
     if as_json:
         print_json({"run": str(out), "epochs": rows})
         return
@@ -274,7 +275,9 @@ def study(
         overrides = [*(settings or ()), *([f"training.epochs={epochs}"] if epochs else [])]
         knobs, names, kept = load_recipe(recipe, overrides), choose(models), keep_of(keep)
         [data] = existing([data])
-        done = run_study(knobs, data, out, generators=names, keep=kept, tell=say)
+        done = run_study(
+            knobs, data, out, generators=names, keep=kept, settings=overrides, tell=say
+        )
     page = write_report(out, out / "study.html")
     if as_json:
         print_json(done.results)

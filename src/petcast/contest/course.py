@@ -144,7 +144,8 @@ def read_record(task: Task) -> Document | None:
     path = task.run / RECORD_FILE
     if not path.exists():
         return None
-    differing = load_recipe(task.run / "recipe.toml").differences(task.recipe) - FREE
+    kept = load_recipe(task.run / "recipe.toml")  # with the pairs' [preparation]
+    differing = kept.differences(task.recipe, preparation=False) - FREE
     if differing:
         raise UsageError(
             f"{task.run} holds a finished run of another recipe ({', '.join(sorted(differing))} "

@@ -3,10 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -34,9 +33,16 @@ class Motions:
     affine: Float[Tensor, "b 2 3"]
     bends: Float[Tensor, "b 2 k k"] | None = None
 
-    def __getitem__(self, which: Sequence[int] | slice) -> Self:
-        """Those of some slices."""
-        return type(self)(self.affine[which], None if self.bends is None else self.bends[which])
+    def at(self, places: Sequence[int]) -> "Motions":
+        """Those of some slices.
+
+        Args:
+            places: Which.
+
+        Returns:
+            Theirs, in that order.
+        """
+        return Motions(self.affine[places], _at(self.bends, places))
 
 
 def draw(knobs: AugmentationRecipe, count: int, fov_mm: float) -> Motions | None:
@@ -115,23 +121,80 @@ def _places(motions: Motions, images: Float[Tensor, "b c y x"]) -> Float[Tensor,
     return places + bends.permute(0, 2, 3, 1)
 
 
-def tint(knobs: AugmentationRecipe, hu: Float[Tensor, "b c y x"]) -> Float[Tensor, "b c y x"]:
-    """Change a CT's HU as another scanner might: a factor, a shift and a noise a slice.
+@dataclass(frozen=True)
+class Tints:
+    """What changes the HU of each slice.
+
+    Attributes:
+        factor: Of HU above air.
+        shift_hu: Added to all.
+        noise_hu: Standard deviation of a slice's noise; None where there is none.
+        seeds: Of each slice's noise: it is drawn where the slice lies, with whatever slices beside
+            it, and has to come out alike.
+    """
+
+    factor: Float[Tensor, " n"]
+    shift_hu: Float[Tensor, " n"]
+    noise_hu: Float[Tensor, " n"] | None
+    seeds: Int[Tensor, " n"] | None
+
+    def at(self, places: Sequence[int]) -> "Tints":
+        """Those of some slices.
+
+        Args:
+            places: Which.
+
+        Returns:
+            Theirs, in that order.
+        """
+        noise_hu, seeds = _at(self.noise_hu, places), _at(self.seeds, places)
+        return Tints(self.factor[places], self.shift_hu[places], noise_hu, seeds)
+
+
+def draw_tints(knobs: AugmentationRecipe, count: int) -> Tints | None:
+    """Draw a factor, a shift and a noise a slice, from the global generator.
 
     Args:
         knobs: How far changes go.
-        hu: Slices in HU.
+        count: Slices.
 
     Returns:
-        The slices, changed; as they are where no knob asks for it.
+        What `tint` does to them; None where no knob asks for it.
     """
     if not knobs.tints:
-        return hu
-    factor, shift = torch.rand(2, len(hu), 1, 1, 1, device=hu.device) * 2 - 1
-    changed: Tensor = (
-        (hu - AIR_HU) * (1 + knobs.hu_scale * factor) + AIR_HU + knobs.hu_shift * shift
-    )
+        return None
+    factor, shift = torch.rand(2, count) * 2 - 1
+    noise, seeds = None, None
     if knobs.hu_noise:
-        strength = torch.rand(len(hu), 1, 1, 1, device=hu.device) * knobs.hu_noise
-        changed = changed + strength * torch.randn_like(hu)
+        noise = torch.rand(count) * knobs.hu_noise
+        seeds = torch.randint(2**63 - 1, (count,))
+    return Tints(1 + knobs.hu_scale * factor, knobs.hu_shift * shift, noise, seeds)
+
+
+def tint(hu: Float[Tensor, "b c y x"], tints: Tints) -> Float[Tensor, "b c y x"]:
+    """Change a CT's HU as another scanner might.
+
+    Args:
+        hu: Slices in HU.
+        tints: What `draw_tints` gave for them.
+
+    Returns:
+        The slices, changed.
+    """
+    factor, shift_hu = (v.to(hu).view(-1, 1, 1, 1) for v in (tints.factor, tints.shift_hu))
+    changed: Tensor = (hu - AIR_HU) * factor + AIR_HU + shift_hu
+    if tints.noise_hu is not None and tints.seeds is not None:
+        changed = changed + tints.noise_hu.to(hu).view(-1, 1, 1, 1) * _noise(hu, tints.seeds)
     return changed
+
+
+def _at(values: Tensor | None, places: Sequence[int]) -> Tensor | None:
+    return None if values is None else values[places]
+
+
+def _noise(hu: Tensor, seeds: Tensor) -> Tensor:
+    generator = torch.Generator(hu.device)
+    noise = torch.empty(hu.shape, dtype=hu.dtype, device=hu.device)  # in order, as they are drawn
+    for of_slice, seed in zip(noise, seeds.tolist(), strict=True):
+        of_slice.normal_(generator=generator.manual_seed(seed))
+    return noise

@@ -158,7 +158,7 @@ class Learner:
             slices: In the batch of all processes together; this batch's own where None.
 
         Returns:
-            Each term of the loss, still on the device.
+            Each term of the loss, the mean over this process's slices, still on the device.
         """
         for copies in self._copies:
             copies.renew()

@@ -7,7 +7,7 @@ to rounding, or in the same bits where that one works on as many parts.
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -131,6 +131,19 @@ def sum_of_processes(x: Tensor) -> Tensor:
     everyone = [torch.empty_like(x) for _ in range(dist.get_world_size())]
     dist.all_gather(everyone, x.contiguous())
     return added(everyone)
+
+
+def totals(numbers: Mapping[str, Tensor]) -> dict[str, float]:
+    """Add each of some numbers of all processes.
+
+    Args:
+        numbers: The same names in each, in the same order.
+
+    Returns:
+        The sums; the numbers themselves without torchrun.
+    """
+    sums = sum_of_processes(torch.stack([value.double() for value in numbers.values()]))
+    return dict(zip(numbers, sums.tolist(), strict=True))
 
 
 @contextmanager

@@ -17,12 +17,13 @@ Window = tuple[float, float]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Knobs(BaseModel):
-    """A section of a recipe: frozen, and closed to unknown keys."""
+    """A section of a recipe: frozen, closed to unknown keys, and to infinity and NaN."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PreparationRecipe(Knobs):
@@ -50,7 +51,7 @@ class PreparationRecipe(Knobs):
     margin_mm: NotNegative = 20.0
     test: Fraction = 0.2
     validation: Fraction = 0.1
-    seed: int = 0
+    seed: Seed = 0
     stratify: bool = True
     folds: Annotated[int, Field(ge=0)] = 0
     fold: Annotated[int, Field(ge=0)] = 0
@@ -119,6 +120,11 @@ class ModelRecipe(Knobs):
             low, high = getattr(self, name)
             if not low < high:
                 raise ValueError(f"{name} = [{low}, {high}]: the first must be below the second")
+        if self.suv_window[0] < 0:
+            raise ValueError(
+                f"suv_window = {list(self.suv_window)}: SUV begins at 0, and a window that begins "
+                "below is scored on values that no PET has; give [0, …]"
+            )
         return self
 
     @model_validator(mode="after")
@@ -263,7 +269,7 @@ class TrainingRecipe(Knobs):
 
     epochs: Annotated[int, Field(ge=1)] = 200
     batch_size: Annotated[int, Field(ge=1)] = 16
-    seed: int = 0
+    seed: Seed = 0
     device: str = "auto"
     best: Literal["ssim", "psnr", "mae", "psnr_body"] = "psnr"
     score_every: Annotated[int, Field(ge=1)] = 1
@@ -290,7 +296,7 @@ class PretrainingRecipe(Knobs):
     epochs: Annotated[int, Field(ge=1)] = 4
     learning_rate: Positive = 0.001
     slice_step_mm: Annotated[float, Field(ge=1, le=20)] = 10.0
-    seed: Annotated[int, Field(ge=0)] = 1_000_000
+    seed: Seed = 1_000_000
 
 
 class EngineRecipe(Knobs):
@@ -317,3 +323,12 @@ class EngineRecipe(Knobs):
     parts: Literal[0, 1, 2, 4, 8, 16] = 0
     pairs: Literal["auto", "resident", "streamed"] = "auto"
     tensorboard: bool = False
+
+    @model_validator(mode="after")
+    def _compiled_stages_are_kept(self) -> Self:
+        if self.compile and self.recompute:
+            raise ValueError(
+                "compile = true fuses the stages that recompute = true runs a second time, and "
+                "torch cannot do both: leave one of them off"
+            )
+        return self

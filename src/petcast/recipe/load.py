@@ -63,11 +63,39 @@ class Recipe(Knobs):
         """
         return str(tomli_w.dumps(self.model_dump(mode="json")))
 
-    def differences(self, other: "Recipe") -> set[str]:
+    def prepared_as(self, preparation: Mapping[str, Any], settings: Sequence[str] = ()) -> "Recipe":
+        """The recipe with the `[preparation]` of the pairs that it learns from.
+
+        What was prepared is the pairs' to say: a recipe that is kept must not claim another grid
+        or split than the one that was learned from.
+
+        Args:
+            preparation: Of the pairs' index.
+            settings: Overrides that the user gave. Of these, none is passed over in silence.
+
+        Returns:
+            The recipe as it is to be kept.
+
+        Raises:
+            RecipeError: An override asks for other pairs, or the index holds an impossible knob.
+        """
+        whole = self.model_dump() | {"preparation": preparation}
+        kept = Recipe.from_mapping(whole, "the pairs' index")
+        asked = {setting.partition("=")[0].strip() for setting in settings}
+        for name in sorted(asked & self.differences(kept)):
+            value = getattr(kept.preparation, name.partition(".")[2])
+            raise RecipeError(
+                f"--set {name}: these pairs were prepared with {value!r}; leave it out, or give it "
+                "to petcast prepare and train on what that writes"
+            )
+        return kept
+
+    def differences(self, other: "Recipe", *, preparation: bool = True) -> set[str]:
         """Name the knobs that another recipe sets otherwise.
 
         Args:
             other: The other recipe.
+            preparation: Look at `[preparation]`, too; not where the pairs are compared themselves.
 
         Returns:
             Names such as "model.name".
@@ -81,6 +109,7 @@ class Recipe(Knobs):
         return {
             f"{table}.{key}"
             for table, knobs in mine.items()
+            if preparation or table != "preparation"
             for key in knobs
             if knobs[key] != theirs[table][key]
         }
@@ -146,7 +175,10 @@ def builtin_recipes() -> list[str]:
 def _recipe_text(source: str | Path) -> str:
     path = Path(source)
     if path.is_file():
-        return path.read_text(encoding="utf-8")
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"{source} is no text in UTF-8, as TOML is; save it so") from error
     if str(source) in builtin_recipes():
         return (files("petcast") / "recipes" / f"{source}.toml").read_text(encoding="utf-8")
     raise RecipeError(
@@ -164,4 +196,7 @@ def _override(knobs: dict[str, Any], setting: str) -> None:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value.strip()  # a bare word is a string: --set model.name=Stage02
-    knobs.setdefault(table, {})[key] = parsed
+    section = knobs.setdefault(table, {})
+    if not isinstance(section, dict):
+        raise RecipeError(f"--set {setting}: {table} is no table of the recipe; write [{table}]")
+    section[key] = parsed

@@ -106,8 +106,9 @@ def _divided(pairs: Pairs, split: Split) -> Document:
     cards = [read_card(study_folder(pairs.path, row["id"])) for row in rows]
     leaks = find_leaks([content_of(row, card) for row, card in zip(rows, cards, strict=True)])
     kind = "published" if split.kind == "published" else "patient"
+    whole = {"folds": 0, "fold": 0} if kind == "published" else {}  # slices know no folds
     return {
-        "preparation": pairs.index["preparation"] | {"split": kind},
+        "preparation": pairs.index["preparation"] | {"split": kind} | whole,
         "split": split.to_json(),
         "parts": split.parts(),
         "audit": {"leaks": leak_rows(leaks), "clean": not leaks},

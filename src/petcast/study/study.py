@@ -61,6 +61,7 @@ def run_study(
     *,
     generators: Sequence[GeneratorName] = PAPER_ORDER,
     keep: Keep = "best",
+    settings: Sequence[str] = (),
     tell: Callable[[str], None] = print,
 ) -> Study:
     """Train generators under both protocols and write the paper's tables and figures.
@@ -75,20 +76,22 @@ def run_study(
         generators: Which to train.
         keep: What stays of a finished run: the weights of its chosen epoch, everything that a
             longer training needs, or no weights.
+        settings: Overrides that made the recipe; one of `[preparation]` must agree with the pairs.
         tell: Receives a line a step.
 
     Returns:
         The study.
 
     Raises:
-        UsageError: `out` belongs to another recipe, to other pairs or to a longer study; or
-            torchrun started several processes.
+        UsageError: `out` belongs to another recipe, to other pairs or to a longer study;
+            `settings` ask for other pairs; or torchrun started several processes.
         DataError: The pairs cannot be trained on.
     """
     _refuse_company()
     out.mkdir(parents=True, exist_ok=True)
     with exclusive(out / ".lock"):
         pairs = Pairs.open(data)
+        recipe = recipe.prepared_as(pairs.index["preparation"], settings)
         _claim(out, recipe, pairs)
         for protocol in PROTOCOLS:
             divide(pairs, protocol, pairs_folder(out, protocol))
@@ -193,7 +196,7 @@ def _require_same(out: Path, recipe: Recipe, study: dict[str, Any], pairs: Pairs
     if study["data"] != pairs.index["hash"]:
         raise UsageError(f"{out} was made on other pairs; give another --out")
     begun = load_recipe(out / RECIPE_FILE)
-    differing = begun.differences(recipe) - FREE
+    differing = begun.differences(recipe, preparation=False) - FREE
     if differing:
         raise UsageError(
             f"{out} was begun with another recipe ({', '.join(sorted(differing))} differ); give "

@@ -15,6 +15,7 @@ from petcast.predict import (
     cast_on_grid,
     load_any_ct,
     predict,
+    require_apart,
     require_nifti,
 )
 from petcast.uncertainty.spread import cast_with_spread
@@ -113,11 +114,13 @@ def predict_with_uncertainty(
         What was written.
 
     Raises:
-        UsageError: A name is no NIfTI, `run` no run, or it was not calibrated.
+        UsageError: A name is no NIfTI or stands for two files, `run` no run, or it was not
+            calibrated.
         DataError: The CT cannot be used, and why.
     """
     require_nifti("--out", out)
     require_nifti("--uncertainty", half_width_out)
+    require_apart(ct, out, half_width_out)
     synthesizer, card = load_synthesizer(run, which)
     calibration = require_calibration(run, card)
     others = [load_synthesizer(folder)[0] for folder in runs_of(run, calibration.members)]
