@@ -12,7 +12,7 @@ from petcast.study import choose, keep_of, run_study, write_tables
 from petcast.study.outcome import read_outcome
 from petcast.study.study import PAPER_ORDER
 
-from .conftest import Faker, fake_train, short
+from .conftest import SIDE, Faker, fake_train, short
 
 PAIR = ("U-Net", "Stage01")
 
@@ -169,10 +169,10 @@ def test_a_study_keeps_how_its_pairs_were_prepared(
     out = tmp_path / "study"
     for _ in range(2):
         run(tiny_pairs, out)
-        assert load_recipe(out / "recipe.toml").preparation.margin_mm == 0
+        assert load_recipe(out / "recipe.toml").preparation.size == SIDE
         (out / "recipe.toml").write_text(short().to_toml())  # as studies did before
-    with pytest.raises(UsageError, match=r"preparation\.margin_mm"):
-        run_study(short(), tiny_pairs, out, settings=["preparation.margin_mm=20"], tell=silent)
+    with pytest.raises(UsageError, match=r"preparation\.size"):
+        run_study(short(), tiny_pairs, out, settings=["preparation.size=256"], tell=silent)
 
 
 @pytest.mark.usefixtures("undrawn")
