@@ -71,7 +71,7 @@ def main() -> None:
     except PetcastError as error:
         _fail(str(error), error.exit_status)
     except OSError as error:
-        if error.errno not in (*NO_ROOM, errno.EACCES, errno.EROFS):
+        if error.errno not in (*NO_ROOM, errno.EACCES, errno.EROFS, errno.EIO):
             raise
         remedy = "; make room and give the command again" if error.errno in NO_ROOM else ""
         where = error.filename or "while writing"
