@@ -32,7 +32,7 @@ class PetHeader:
         sex: "M", "F", "O" or empty.
         dose: RadionuclideTotalDose as written, meant in Bq.
         half_life_s: RadionuclideHalfLife in seconds.
-        tracer: "FDG", another tracer's word, or empty.
+        tracer: "FDG", another tracer's word, "another tracer", or empty.
         nuclide: "F18", "other" or empty.
         injected: RadiopharmaceuticalStartDateTime (0018,1078).
         injected_time: RadiopharmaceuticalStartTime (0018,1072), since midnight.
