@@ -24,7 +24,7 @@ from petcast import cli, durable
 from petcast import prepare as room
 from petcast.align import Reading
 from petcast.cohort import Found
-from petcast.errors import DataError, FormatError, UsageError
+from petcast.errors import DataError, FormatError, GeometryError, UsageError
 from petcast.pairs import Pairs, read_card
 from petcast.prepare import prepare
 from petcast.recipe import PreparationRecipe
@@ -364,6 +364,41 @@ def test_nothing_usable_says_each_reason_with_its_remedy(dicom: Path, tmp_path: 
 
 
 # Interruptions
+
+def test_an_implausible_suv_is_a_refusal_and_the_others_go_on(drawn: Path, tmp_path: Path) -> None:
+    (drawn / "a").write_text("1500")
+    (drawn / "c").write_text("0.0015")
+    pairs = prepared(drawn, tmp_path / "pairs")
+    assert [row["id"] for row in pairs.studies()] == ["study-b"]
+    rows = pairs.index["refused"]
+    assert [(row["id"], row["reason"]) for row in rows] == [
+        ("study-a", "NOT-SUV"), ("study-c", "NOT-SUV"),
+    ]  # fmt: skip
+    assert "mean is 1.5e+03" in rows[0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(GeometryError("the affine is singular"), "singular"), (FormatError("/a/Doe"), "FormatError")],
+)
+def test_what_nobody_foresaw_is_that_study_s_refusal_alone(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error, said: str
+) -> None:
+    align = room.align
+
+    def failing(reading, recipe):
+        if reading.pet.voxels.max() > 2:
+            raise error
+        return align(reading, recipe)
+
+    monkeypatch.setattr(room, "align", failing)
+    pairs = prepared(drawn, tmp_path / "pairs")
+    assert [row["id"] for row in pairs.studies()] == ["study-a"]
+    [row] = pairs.index["refused"]
+    assert (row["id"], row["reason"]) == ("study-b", "NOT-PREPARED")
+    assert said in row["detail"]
+    assert "Doe" not in row["detail"]
+
 
 
 class Death(BaseException):

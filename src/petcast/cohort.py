@@ -1,6 +1,7 @@
 """The studies that some folders hold, whatever they come as, ready to be read one by one."""
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -222,3 +223,27 @@ def refused_row(level: str, id_: str, refusal: Refusal, files: int = 0) -> Docum
         "detail": refusal.detail,
         "remedy": refusal.reason.remedy,
     }
+
+
+def nothing_usable(folders: Sequence[Path], refused: Sequence[Document]) -> str:
+    """Say why there is nothing to prepare: each reason once, with its remedy.
+
+    Args:
+        folders: What was searched.
+        refused: Rows of refusals.
+
+    Returns:
+        Some lines.
+    """
+    where = ", ".join(map(str, folders))
+    if not refused:
+        return f"{where}: {NOTHING_FOUND}"
+    counted: Counter[tuple[str, str]] = Counter()
+    for row in refused:
+        files = row["files"] if row["level"] == "file" else 1
+        counted[row["reason"], row["level"]] += max(1, files)
+    lines = [f"{where}: nothing can be used"]
+    for (reason, level), count in sorted(counted.items()):
+        known = {str(one): one for one in Reason}[reason]
+        lines.append(f"  {reason}, {level} × {count}: {known.meaning} {known.remedy}")
+    return "\n".join(lines)

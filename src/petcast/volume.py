@@ -26,6 +26,9 @@ from petcast.stored import is_whole, read_floats
 if TYPE_CHECKING:
     import SimpleITK
 
+FINEST_MM, COARSEST_MM = 0.2, 50.0
+"""No scanner samples a body more finely, or more coarsely."""
+
 POSITION_TOLERANCE_MM = 0.01
 """Two voxel centres closer than this are the same place: NIfTI keeps affines in float32."""
 

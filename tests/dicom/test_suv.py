@@ -20,8 +20,8 @@ def mask_file(path: Path, voxels: np.ndarray, affine: np.ndarray) -> Path:
 
 @pytest.fixture
 def pet_affine() -> np.ndarray:
-    affine = np.diag([60.0, 60.0, 4.0, 1.0])
-    affine[:3, 3] = -210, -210, 0
+    affine = np.diag([50.0, 50.0, 4.0, 1.0])
+    affine[:3, 3] = -175, -175, 0
     return affine
 
 

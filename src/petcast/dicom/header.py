@@ -20,6 +20,7 @@ from petcast.dicom import encoding, tags
 from petcast.dicom.facts import Shared, SharedReader, Slice, is_image, is_multi_frame, read_slice
 from petcast.dicom.multiframe import frames_of
 from petcast.refusal import Reason, Refusal, RefusedError
+from petcast.volume import COARSEST_MM, FINEST_MM
 
 DEFER_BYTES = 32 << 20
 """Longer elements are stepped over unread: no header value of ours is so long (the groups of an
@@ -192,5 +193,11 @@ def _require_place(shared: Shared, slices: tuple[Slice, ...]) -> None:
     cosines = shared.orientation
     if len(cosines) != 6 or not all(map(isfinite, cosines)):
         raise RefusedError(Reason.NO_POSITION, "ImageOrientationPatient is missing or no number.")
+    if not all(FINEST_MM <= mm <= COARSEST_MM for mm in shared.spacing_mm):
+        raise RefusedError(
+            Reason.SPACING,
+            f"PixelSpacing is {' × '.join(f'{mm:g}' for mm in shared.spacing_mm)} mm; expected "
+            f"{FINEST_MM:g} to {COARSEST_MM:g} mm.",
+        )
     if shared.kind == "PT" and any(place.intercept != 0 for place in slices):
         raise RefusedError(Reason.RESCALE, "A PET's RescaleIntercept must be 0.")

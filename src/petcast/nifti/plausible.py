@@ -7,6 +7,7 @@ bits or shifted by 1024, a PET in Bq/mL, kBq/mL or counts, or one divided by its
 import numpy as np
 from numpy.typing import NDArray
 
+from petcast.align import require_body_mean
 from petcast.anatomy import BODY, body_mask
 from petcast.grid import thinned
 from petcast.refusal import Reason, RefusedError
@@ -21,10 +22,6 @@ LEAST_AIR_SHARE = 0.005
 LEAST_TISSUE_SHARE = 0.02
 HIGHEST_HU = 40_000.0
 """Extended CT scales reach 30,710 at metal."""
-
-BODY_SUV = (0.1, 3.0)
-"""By its definition, SUV averages about 1 over a body; kBq/mL and Bq/mL lie above, parts of a
-maximum below."""
 
 LOWEST_SUV = -5.0
 """Some reconstructions and interpolations undershoot zero, but not by so much."""
@@ -105,13 +102,7 @@ def require_suv(pet: Volume, ct: Volume) -> None:
         raise RefusedError(
             Reason.NOT_SUV, f"The PET holds whole numbers only, from {low:g} to {high:g}."
         )
-    mean = _body_mean(pet, ct)
-    if not BODY_SUV[0] <= mean <= BODY_SUV[1]:
-        raise RefusedError(
-            Reason.NOT_SUV,
-            f"Inside the body the PET's mean is {mean:.3g}; SUV averages about 1 and lies between "
-            f"{BODY_SUV[0]:g} and {BODY_SUV[1]:g}.",
-        )
+    require_body_mean(_body_mean(pet, ct))
 
 
 def require_mask(mask: Volume) -> None:
