@@ -292,6 +292,17 @@ def test_a_split_file_in_the_hospitals_numbers_decides(dicom: Path, tmp_path: Pa
     assert "PHANTOM" not in (tmp_path / "pairs" / "pairs.json").read_text()
 
 
+def test_a_split_file_needs_no_issuer(dicom: Path, tmp_path: Path) -> None:
+    for path in (dicom / "phantom-000").rglob("*"):
+        if path.is_file() and pydicom.misc.is_dicom(path):
+            slice_ = pydicom.dcmread(path)
+            slice_.IssuerOfPatientID = "St Mary"
+            slice_.save_as(path)
+    (tmp_path / "split.csv").write_text("patient,part\nPHANTOM-000,test\nPHANTOM-001,train\n")
+    pairs = prepared(dicom, tmp_path / "pairs", split_file=tmp_path / "split.csv")
+    assert [len(members) for members in pairs.index["parts"].values()] == [1, 0, 1]
+
+
 def test_two_calls_do_not_work_in_one_folder(drawn: Path, tmp_path: Path) -> None:
     (tmp_path / "pairs").mkdir()
     with (
@@ -354,22 +365,11 @@ def test_a_disk_that_cannot_be_read_is_a_refusal_without_a_path(
     assert "phantom" not in str(row)
 
 
-def test_nothing_usable_says_each_reason_with_its_remedy(dicom: Path, tmp_path: Path) -> None:
-    for path in dicom.rglob("PT/*"):
-        path.unlink()
-    with pytest.raises(DataError, match=r"NO-PET, study × 2: .*Export the PET"):
-        prepared(dicom, tmp_path / "pairs")
-    with pytest.raises(UsageError, match="no folder of pairs"):
-        Pairs.open(tmp_path / "pairs")
-
-
-# Interruptions
-
 def test_an_implausible_suv_is_a_refusal_and_the_others_go_on(drawn: Path, tmp_path: Path) -> None:
     (drawn / "a").write_text("1500")
     (drawn / "c").write_text("0.0015")
     pairs = prepared(drawn, tmp_path / "pairs")
-    assert [row["id"] for row in pairs.studies()] == ["study-b"]
+    assert [study.id for study in pairs.studies()] == ["study-b"]
     rows = pairs.index["refused"]
     assert [(row["id"], row["reason"]) for row in rows] == [
         ("study-a", "NOT-SUV"), ("study-c", "NOT-SUV"),
@@ -393,12 +393,23 @@ def test_what_nobody_foresaw_is_that_study_s_refusal_alone(
 
     monkeypatch.setattr(room, "align", failing)
     pairs = prepared(drawn, tmp_path / "pairs")
-    assert [row["id"] for row in pairs.studies()] == ["study-a"]
+    assert [study.id for study in pairs.studies()] == ["study-a"]
     [row] = pairs.index["refused"]
     assert (row["id"], row["reason"]) == ("study-b", "NOT-PREPARED")
     assert said in row["detail"]
     assert "Doe" not in row["detail"]
 
+
+def test_nothing_usable_says_each_reason_with_its_remedy(dicom: Path, tmp_path: Path) -> None:
+    for path in dicom.rglob("PT/*"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"NO-PET, study × 2: .*Export the PET"):
+        prepared(dicom, tmp_path / "pairs")
+    with pytest.raises(UsageError, match="no folder of pairs"):
+        Pairs.open(tmp_path / "pairs")
+
+
+# Interruptions
 
 
 class Death(BaseException):

@@ -81,7 +81,14 @@ def divide(tmp_path: Path, text: str, patients=("hash-a", "hash-b"), refused=("h
         pseudonym=lambda number: f"hash-{number}",
         studies=STUDIES,
         refused=refused,
+        numbers={"hash-7": ["hash-b"], "hash-8": ["hash-a", "hash-b"]},
     )
+
+
+def test_a_number_is_enough_where_one_hospital_gave_it(tmp_path: Path) -> None:
+    assert divide(tmp_path, "patient,part\na,test\n7,train\n").part_of["hash-b"] == "train"
+    with pytest.raises(UsageError, match="2 hospitals gave that number"):
+        divide(tmp_path, "patient,part\na,test\n8,train\n")
 
 
 @pytest.mark.parametrize("written", ["hash-a", "a", "study-2", " a ", '"a"'])

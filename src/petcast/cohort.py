@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -131,6 +131,8 @@ class Found:
         patient_of: The patient of each study, refused ones included.
         keep: Whatever must live as long as the cases are read, such as unpacked archives.
         boxes: Tumour boxes, where they were asked for.
+        patients_by_number: Patients by the pseudonym of their number alone; several where several
+            hospitals gave it.
     """
 
     cases: tuple[Case, ...]
@@ -138,6 +140,7 @@ class Found:
     patient_of: dict[str, str]
     keep: object = None
     boxes: BoxTable | None = None
+    patients_by_number: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 def find(
@@ -179,7 +182,16 @@ def find(
     patient_of |= {case.id: case.patient for case in cohort.cases}
     others = tuple(file for file in scanned.files if file.path not in cohort.files)
     refused = [*replace(scanned, files=others).refusals(), *_refused_nifti(cohort)]
-    return Found(cases, tuple(refused), patient_of, scanned.unpacked, table)
+    numbers = _patients_by_number(scanned)
+    return Found(cases, tuple(refused), patient_of, numbers, scanned.unpacked, table)
+
+
+def _patients_by_number(scanned: Scan) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for one in scanned.series:
+        if one.number_id and one.modality in ("CT", "PT"):
+            found[one.number_id].add(one.patient_id)
+    return dict(found)
 
 
 def _cts_of(study: Study, scanned: Scan) -> tuple[Series, ...]:

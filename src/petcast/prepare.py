@@ -341,6 +341,7 @@ def _divide_by_file(
         pseudonym=lambda number: pseudonym("patient", number, salt),
         studies=found.patient_of,
         refused=set(found.patient_of.values()),
+        numbers=found.patients_by_number,
     )
 
 

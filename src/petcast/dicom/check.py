@@ -257,6 +257,7 @@ def _base(headers: Sequence[Header], salt: str) -> Series:
         kernel=kernel_class(shared.kernel),
         original=shared.original,
         synthetic=shared.pet is not None and shared.pet.synthetic,
+        number_id=pseudonym("patient", shared.patient_id, salt) if shared.patient_id else "",
     )
 
 
