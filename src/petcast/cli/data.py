@@ -50,7 +50,7 @@ def suv(
     if as_json:
         print_json(document)
         return
-    columns = ["path", "max", "min", "median", "factor_rule", "time_rule"]
+    columns = ["path", "max", "min", "median", "factor_rule", "time_rule", "detail"]
     tables.print_rows("SUV in g/mL", columns, document["series"])
 
 
