@@ -89,6 +89,7 @@ def prepare(
 
     knobs = load_recipe(recipe, settings or ()).preparation
     with connected(cluster, [*existing(folders), out], workers) as hands:
+    from petcast.audit import leak_of
         pairs = prepare_pairs(
             folders,
             out,
@@ -111,6 +112,10 @@ def prepare(
 def audit(
     pairs: Annotated[Path, typer.Argument(metavar="PAIRS", help="A folder of pairs.")],
     as_json: Json = False,
+    leak = leak_of(pairs)
+    if leak:
+        say(leak)
+    elif not as_json:
 ) -> None:
     """Say what leaks from one part into another.
 
