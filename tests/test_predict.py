@@ -9,7 +9,7 @@ import torch
 from petcast.checkpoint import Card
 from petcast.errors import DataError, UnitError, UsageError
 from petcast.models import Synthesizer
-from petcast.predict import predict, predict_slices, predict_volume
+from petcast.predict import predict, predict_slices, predict_volume, require_nifti
 from petcast.recipe import LossRecipe, ModelRecipe, Recipe, TrainingRecipe
 from petcast.volume import Unit, Volume
 
@@ -122,3 +122,13 @@ def test_a_pet_is_not_taken_for_a_ct(echo: Synthesizer, card: Card) -> None:
 def test_the_name_of_the_output_must_be_nifti(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\.nii\.gz"):
         predict(tmp_path, tmp_path, tmp_path / "pet.dcm")
+
+
+def test_what_stands_in_the_way_is_told_before_the_long_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.nii").mkdir()
+    require_nifti("--out", tmp_path / "new" / "pet.nii.gz")
+    require_nifti("--out", tmp_path / "pet.nii")
+    for out in ("file/pet.nii.gz", "file/deeper/pet.nii", "folder.nii"):
+        with pytest.raises(UsageError, match="in the way"):
+            require_nifti("--out", tmp_path / out)

@@ -81,7 +81,7 @@ def drawn(chest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two studies that are prepared in no time."""
     ct = chest((20.0, 20.0, 20.0))
 
-    def find(folders, salt, *crew) -> Found:
+    def find(folders, salt, *crew, skip=None) -> Found:
         cases = tuple(DrawnCase(path, ct) for path in sorted(folders[0].iterdir()))
         return Found(cases, (), {case.id: case.patient for case in cases})
 

@@ -19,6 +19,8 @@ from petcast.pairs import Document
 from petcast.refusal import Reason, Refusal, RefusedError
 from petcast.tumours import BoxSource, boxes_of, open_boxes
 
+NOTHING_FOUND = "nothing was found; give folders or zips of DICOM, or a NIfTI cohort"
+
 
 class Case(Protocol):
     """One study of any cohort: where it comes from and how it is read."""
@@ -129,18 +131,18 @@ class Found:
         cases: Usable so far.
         refused: Rows of `level`, `id`, `modality`, `files`, `reason`, `detail`.
         patient_of: The patient of each study, refused ones included.
-        keep: Whatever must live as long as the cases are read, such as unpacked archives.
-        boxes: Tumour boxes, where they were asked for.
         patients_by_number: Patients by the pseudonym of their number alone; several where several
             hospitals gave it.
+        keep: Whatever must live as long as the cases are read, such as unpacked archives.
+        boxes: Tumour boxes, where they were asked for.
     """
 
     cases: tuple[Case, ...]
     refused: tuple[Document, ...]
     patient_of: dict[str, str]
+    patients_by_number: Mapping[str, Collection[str]] = field(default_factory=dict)
     keep: object = None
     boxes: BoxTable | None = None
-    patients_by_number: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 def find(
@@ -150,6 +152,7 @@ def find(
     executor: Executor | None = None,
     scratch: Path | None = None,
     boxes: Path | None = None,
+    skip: Path | None = None,
 ) -> Found:
     """Look for studies in folders, DICOM and NIfTI alike.
 
@@ -160,6 +163,7 @@ def find(
         executor: Reads them instead, in so many processes that see the same files.
         scratch: Where archives are unpacked; the system's folder for temporary files where None.
         boxes: A folder or zip of tumour boxes.
+        skip: A folder that is left alone, such as that of the pairs.
 
     Returns:
         What was found, usable or not.
@@ -169,8 +173,10 @@ def find(
     """
     source, table = open_boxes(boxes, salt) if boxes is not None else (None, None)
     folders = [folder.absolute() for folder in folders]
-    scanned = scan(folders, salt=salt, workers=workers, executor=executor, scratch=scratch)
-    cohort = find_cases(folders, salt)
+    scanned = scan(
+        folders, salt=salt, workers=workers, executor=executor, scratch=scratch, skip=skip
+    )
+    cohort = find_cases(folders, salt, skip)
     dicom = [
         DicomCase(study, _cts_of(study, scanned), source)
         for study in scanned.studies

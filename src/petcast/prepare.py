@@ -121,7 +121,7 @@ def prepare(
     out = out.absolute()  # others may stand in another folder
     out.mkdir(parents=True, exist_ok=True)
     with exclusive(out / LOCK_FILE), _scratch(out, executor) as scratch:
-        found = find(folders, salt, workers, executor, scratch, boxes)
+        found = find(folders, salt, workers, executor, scratch, boxes, skip=out)
         if found.cases:  # before the long work: a slip in the split shall cost no hours
             _divide(found, list(map(_expected, found.cases)), recipe, rows, salt)
         call = _called(out)

@@ -1,5 +1,6 @@
 """Files → series → studies: nothing but UIDs, classes and positions counts."""
 
+import errno
 import os
 import shutil
 import zipfile
@@ -10,10 +11,10 @@ import pytest
 from pydicom.uid import ExplicitVRBigEndian, RLELossless, generate_uid
 
 import petcast.dicom.scan as scan_module
-from petcast.dicom.scan import Scan, scan
 from petcast.dicom.privacy import pseudonym
+from petcast.dicom.scan import Scan, scan
 from petcast.errors import UsageError
-from petcast.refusal import Reason
+from petcast.refusal import Reason, Refusal
 
 SALT = "tests"
 
@@ -45,6 +46,36 @@ def test_one_study_with_its_ct_and_pet(export) -> None:
 
 def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
     assert scan([tmp_path], salt=SALT).to_json() == {"studies": [], "series": [], "files": []}
+
+
+def test_the_folder_of_the_pairs_is_left_alone_unless_it_is_asked_for(export, accounted) -> None:
+    folder = export.write()
+    pairs = folder / "pairs"
+    pairs.mkdir()
+    (pairs / "pairs.json").write_text("{}")
+    assert len(accounted(scan([folder], salt=SALT))) == 25
+    assert len(accounted(scan([folder], salt=SALT, skip=pairs))) == 24
+    assert len(accounted(scan([pairs], salt=SALT, skip=pairs))) == 1
+
+
+def test_a_folder_that_may_not_be_listed_says_so(export, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = export.write() / "closed"
+    closed.mkdir()
+    listed, scandir = os.listdir, os.scandir
+
+    def guarded(real):
+        def call(path):
+            if Path(path) == closed:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return real(path)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", guarded(listed))
+        patch.setattr(os, "scandir", guarded(scandir))
+        [file] = scan([export.folder], salt=SALT).files
+    assert file.refusal == Refusal(Reason.UNREADABLE, "Permission denied.")
 
 
 def test_a_folder_given_twice_counts_once(export, accounted) -> None:
@@ -241,37 +272,6 @@ def issued(slices, issuer: str) -> None:
     for slice_ in slices:
         slice_.IssuerOfPatientID = issuer
 
-    for slice_ in export.all:
-        slice_.SpecificCharacterSet, slice_.PatientID = "ISO_IR 192", "Müller-7"
-    [study] = scan([export.write()], salt=SALT).studies
-    assert study.patient_id == pseudonym("patient", "Müller-7", SALT)
-
-
-def test_refusals_for_the_pairs_hold_no_path(export) -> None:
-    folder = export.write()
-    (folder / "Doe").write_text("Jane")
-    [row] = scan([folder], salt=SALT).refusals()
-    assert (row["level"], row["reason"], row["files"]) == ("file", "NOT-DICOM", 1)
-    assert "Doe" not in str(row)
-
-
-# Processes
-
-
-@pytest.mark.slow
-def test_processes_find_the_same(export, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = export.write()
-    here = scan([folder], salt=SALT, workers=1)
-    monkeypatch.setattr(scan_module, "POOL_FROM_FILES", 1)
-    assert scan([folder], salt=SALT, workers=2) == here
-
-
-def test_a_key_that_cannot_be_kept_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
-    monkeypatch.setenv("APPDATA", str(tmp_path / "file"))
-    with pytest.raises(UsageError, match="PETCAST_SALT"):
-        scan([tmp_path])
 
 def another_visit(slices) -> None:
     for slice_ in slices:
@@ -322,6 +322,37 @@ def test_who_a_report_or_a_capture_names_is_not_asked(export, values: dict[str, 
 
 
 def test_a_number_in_another_alphabet_is_hashed_as_it_reads(export) -> None:
+    for slice_ in export.all:
+        slice_.SpecificCharacterSet, slice_.PatientID = "ISO_IR 192", "Müller-7"
+    [study] = scan([export.write()], salt=SALT).studies
+    assert study.patient_id == pseudonym("patient", "Müller-7", SALT)
+
+
+def test_refusals_for_the_pairs_hold_no_path(export) -> None:
+    folder = export.write()
+    (folder / "Doe").write_text("Jane")
+    [row] = scan([folder], salt=SALT).refusals()
+    assert (row["level"], row["reason"], row["files"]) == ("file", "NOT-DICOM", 1)
+    assert "Doe" not in str(row)
+
+
+# Processes
+
+
+@pytest.mark.slow
+def test_processes_find_the_same(export, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = export.write()
+    here = scan([folder], salt=SALT, workers=1)
+    monkeypatch.setattr(scan_module, "POOL_FROM_FILES", 1)
+    assert scan([folder], salt=SALT, workers=2) == here
+
+
+def test_a_key_that_cannot_be_kept_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("APPDATA", str(tmp_path / "file"))
+    with pytest.raises(UsageError, match="PETCAST_SALT"):
+        scan([tmp_path])
 
 
 def test_a_name_whose_bytes_are_no_text_is_accounted_for_too(export, codes, accounted) -> None:

@@ -22,10 +22,13 @@ def scan(
 
     Example: petcast scan /data/petct
     """
+    from petcast.cohort import NOTHING_FOUND
     from petcast.survey import survey
 
     document = survey(existing(folders), where=where)
     print_json(document) if as_json else tables.print_scan(document)
+    if not any(document.values()):
+        say(f"{', '.join(map(str, folders))}: {NOTHING_FOUND}")
     if not any(study["status"] == "usable" for study in document["studies"]):
         raise typer.Exit(3)
 
@@ -52,6 +55,9 @@ def suv(
         return
     columns = ["path", "max", "min", "median", "factor_rule", "time_rule", "detail"]
     tables.print_rows("SUV in g/mL", columns, document["series"])
+    for row in document["series"]:
+        for note in row.get("notes", ()):
+            say(f"{row['id']}: {note}")
 
 
 def prepare(
@@ -83,13 +89,13 @@ def prepare(
 
     Example: petcast prepare /data/petct --out pairs
     """
+    from petcast.audit import leak_of
     from petcast.cluster import connected
     from petcast.prepare import prepare as prepare_pairs
     from petcast.recipe import load_recipe
 
     knobs = load_recipe(recipe, settings or ()).preparation
     with connected(cluster, [*existing(folders), out], workers) as hands:
-    from petcast.audit import leak_of
         pairs = prepare_pairs(
             folders,
             out,
@@ -106,16 +112,16 @@ def prepare(
     else:
         tables.print_pairs(pairs.index)
         say(pairs.index["split"].get("note", ""))
+    leak = leak_of(pairs)
+    if leak:
+        say(leak)
+    elif not as_json:
         typer.echo(f"The pairs: {out}. Next: petcast train tiny --data {out} --out run")
 
 
 def audit(
     pairs: Annotated[Path, typer.Argument(metavar="PAIRS", help="A folder of pairs.")],
     as_json: Json = False,
-    leak = leak_of(pairs)
-    if leak:
-        say(leak)
-    elif not as_json:
 ) -> None:
     """Say what leaks from one part into another.
 
