@@ -10,9 +10,11 @@ import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from petcast import audit as room
-from petcast.audit import audit, require_clean
+from petcast.audit import audit, leak_of, require_clean
+from petcast.cli import app
 from petcast.content import slice_hashes
 from petcast.errors import DataError, FormatError
 from petcast.leaks import Content, LeakKind, find_leaks
@@ -209,6 +211,21 @@ def test_one_scan_under_two_numbers_is_found_and_named(twice: Path, tmp_path: Pa
     with pytest.raises(DataError) as caught:
         require_clean(pairs)
     assert all(study.patient in str(caught.value) for study in pairs.studies())
+    assert leak_of(pairs) == str(caught.value)
+
+
+def test_preparing_pairs_that_leak_says_so_and_recommends_no_training(
+    twice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PETCAST_SALT", SALT)
+    knobs = [f"preparation.{name}" for name in ("size=32", "spacing_mm=16.0", "slices=all")]
+    sets = [word for knob in knobs for word in ("--set", knob)]
+    out = str(tmp_path / "pairs")
+    done = CliRunner().invoke(app, ["prepare", str(twice), "--out", out, "--workers", "1", *sets])
+    assert done.exit_code == 0, done.output
+    assert "Next" not in done.output
+    assert "leaks" in done.stderr
+    assert all(study.patient in done.stderr for study in Pairs.open(tmp_path / "pairs").studies())
 
 
 @pytest.mark.real

@@ -62,6 +62,22 @@ def test_a_folder_with_nothing_usable_exits_3(tmp_path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_an_empty_folder_is_said_to_be_empty(tmp_path) -> None:
+    done = run("scan", str(tmp_path))
+    assert done.returncode == 3
+    assert "nothing was found" in done.stderr
+
+
+def test_a_file_in_the_way_of_a_folder_is_wrong_use(tmp_path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "taken").write_text("not a folder")
+    for out in ("taken", "taken/pairs"):
+        done = run("prepare", str(tmp_path / "in"), "--out", str(tmp_path / out), "--workers", "1")
+        assert done.returncode == 2, done.stderr
+        assert "taken" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def test_json_is_the_only_thing_on_standard_output() -> None:
     done = run("models", "--json")
     assert done.returncode == 0, done.stderr

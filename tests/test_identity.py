@@ -39,6 +39,7 @@ MEANT = {
     "RescaleType", "Units", "CorrectedImage", "DecayCorrection", "SeriesType", "SUVType",
     "PhotometricInterpretation", "PatientSex", "SpecificCharacterSet", "ImageType", "Modality",
     "LossyImageCompression", "CountsSource", "PresentationLUTShape", "BurnedInAnnotation",
+    "Radiopharmaceutical",
 }  # fmt: skip
 """Attributes whose words decide what an image is; a name there makes it another image."""
 PRIVATE = 0x00991001

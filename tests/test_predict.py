@@ -11,7 +11,13 @@ import torch
 from petcast.checkpoint import Card
 from petcast.errors import DataError, UnitError, UsageError
 from petcast.models import Synthesizer
-from petcast.predict import load_any_ct, predict, predict_slices, predict_volume
+from petcast.predict import (
+    load_any_ct,
+    predict,
+    predict_slices,
+    predict_volume,
+    require_nifti,
+)
 from petcast.recipe import LossRecipe, ModelRecipe, Recipe, TrainingRecipe
 from petcast.volume import Unit, Volume
 
@@ -188,3 +194,13 @@ def test_the_pet_is_not_written_over_the_ct(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="is the CT, or is named twice"):
             predict(ct, tmp_path, out)
     assert ct.read_bytes() == before
+
+
+def test_what_stands_in_the_way_is_told_before_the_long_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.nii").mkdir()
+    require_nifti("--out", tmp_path / "new" / "pet.nii.gz")
+    require_nifti("--out", tmp_path / "pet.nii")
+    for out in ("file/pet.nii.gz", "file/deeper/pet.nii", "folder.nii"):
+        with pytest.raises(UsageError, match="in the way"):
+            require_nifti("--out", tmp_path / out)

@@ -24,7 +24,7 @@ from petcast import cli, durable
 from petcast import prepare as room
 from petcast.align import Reading
 from petcast.cohort import Found
-from petcast.errors import DataError, FormatError, UsageError
+from petcast.errors import DataError, FormatError, GeometryError, UsageError
 from petcast.pairs import Pairs, read_card
 from petcast.prepare import prepare
 from petcast.recipe import PreparationRecipe
@@ -81,7 +81,7 @@ def drawn(chest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two studies that are prepared in no time."""
     ct = chest((20.0, 20.0, 20.0))
 
-    def find(folders, salt, *crew) -> Found:
+    def find(folders, salt, *crew, skip=None) -> Found:
         cases = tuple(DrawnCase(path, ct) for path in sorted(folders[0].iterdir()))
         return Found(cases, (), {case.id: case.patient for case in cases})
 
@@ -292,6 +292,17 @@ def test_a_split_file_in_the_hospitals_numbers_decides(dicom: Path, tmp_path: Pa
     assert "PHANTOM" not in (tmp_path / "pairs" / "pairs.json").read_text()
 
 
+def test_a_split_file_needs_no_issuer(dicom: Path, tmp_path: Path) -> None:
+    for path in (dicom / "phantom-000").rglob("*"):
+        if path.is_file() and pydicom.misc.is_dicom(path):
+            slice_ = pydicom.dcmread(path)
+            slice_.IssuerOfPatientID = "St Mary"
+            slice_.save_as(path)
+    (tmp_path / "split.csv").write_text("patient,part\nPHANTOM-000,test\nPHANTOM-001,train\n")
+    pairs = prepared(dicom, tmp_path / "pairs", split_file=tmp_path / "split.csv")
+    assert [len(members) for members in pairs.index["parts"].values()] == [1, 0, 1]
+
+
 def test_two_calls_do_not_work_in_one_folder(drawn: Path, tmp_path: Path) -> None:
     (tmp_path / "pairs").mkdir()
     with (
@@ -352,6 +363,41 @@ def test_a_disk_that_cannot_be_read_is_a_refusal_without_a_path(
     [row] = prepared(dicom, tmp_path / "pairs").index["refused"]
     assert row["reason"] == "UNREADABLE"
     assert "phantom" not in str(row)
+
+
+def test_an_implausible_suv_is_a_refusal_and_the_others_go_on(drawn: Path, tmp_path: Path) -> None:
+    (drawn / "a").write_text("1500")
+    (drawn / "c").write_text("0.0015")
+    pairs = prepared(drawn, tmp_path / "pairs")
+    assert [study.id for study in pairs.studies()] == ["study-b"]
+    rows = pairs.index["refused"]
+    assert [(row["id"], row["reason"]) for row in rows] == [
+        ("study-a", "NOT-SUV"), ("study-c", "NOT-SUV"),
+    ]  # fmt: skip
+    assert "mean is 1.5e+03" in rows[0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(GeometryError("the affine is singular"), "singular"), (FormatError("/a/Doe"), "FormatError")],
+)
+def test_what_nobody_foresaw_is_that_study_s_refusal_alone(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error, said: str
+) -> None:
+    align = room.align
+
+    def failing(reading, recipe):
+        if reading.pet.voxels.max() > 2:
+            raise error
+        return align(reading, recipe)
+
+    monkeypatch.setattr(room, "align", failing)
+    pairs = prepared(drawn, tmp_path / "pairs")
+    assert [study.id for study in pairs.studies()] == ["study-a"]
+    [row] = pairs.index["refused"]
+    assert (row["id"], row["reason"]) == ("study-b", "NOT-PREPARED")
+    assert said in row["detail"]
+    assert "Doe" not in row["detail"]
 
 
 def test_nothing_usable_says_each_reason_with_its_remedy(dicom: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ patients = st.sets(st.text("abcdef0123456789", min_size=1, max_size=12), min_siz
 shares = st.floats(0, 0.9)
 
 
-@given(patients, shares, shares, st.integers(-5, 5), st.randoms())
+@given(patients, shares, shares, st.integers(0, 10), st.randoms())
 def test_each_patient_stands_in_one_part_whatever_the_order(
     found: set, test: float, validation: float, seed: int, dice
 ) -> None:
@@ -81,7 +81,14 @@ def divide(tmp_path: Path, text: str, patients=("hash-a", "hash-b"), refused=("h
         pseudonym=lambda number: f"hash-{number}",
         studies=STUDIES,
         refused=refused,
+        numbers={"hash-7": ["hash-b"], "hash-8": ["hash-a", "hash-b"]},
     )
+
+
+def test_a_number_is_enough_where_one_hospital_gave_it(tmp_path: Path) -> None:
+    assert divide(tmp_path, "patient,part\na,test\n7,train\n").part_of["hash-b"] == "train"
+    with pytest.raises(UsageError, match="2 hospitals gave that number"):
+        divide(tmp_path, "patient,part\na,test\n8,train\n")
 
 
 @pytest.mark.parametrize("written", ["hash-a", "a", "study-2", " a ", '"a"'])

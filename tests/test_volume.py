@@ -1,5 +1,9 @@
 """Laws of a volume: it keeps its place and its unit."""
 
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +81,39 @@ def test_nan_damage_and_flat_affines_are_refused(tmp_path: Path) -> None:
         Volume.load(tmp_path / "text.nii", Unit.SUV)
     with pytest.raises(GeometryError, match="singular"):
         Volume(np.zeros((2, 2, 2)), np.diag([1.0, 0.0, 1.0, 1.0]), Unit.SUV)
+
+
+@contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """Files end after so many bytes, as where a disk is full: ITK is told nothing of either."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("name", ["v.nii", "v.nii.gz"])
+@pytest.mark.parametrize("room", [0, 300, 50_000, 200_000])
+def test_a_full_disk_is_an_error_and_leaves_the_earlier_file(tmp_path: Path, name, room) -> None:
+    rng = np.random.default_rng(0)
+    earlier = Volume(np.ones((2, 3, 4), np.float32), np.eye(4), Unit.SUV)
+    earlier.save(tmp_path / name)
+    large = Volume(rng.random((10, 80, 80), np.float32), np.eye(4), Unit.SUV)
+    with full_disk(room), pytest.raises(OSError, match=name):
+        large.save(tmp_path / name)
+    assert np.array_equal(Volume.load(tmp_path / name, Unit.SUV).voxels, earlier.voxels)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    large.save(tmp_path / name)
+    assert np.array_equal(Volume.load(tmp_path / name, Unit.SUV).voxels, large.voxels)
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch) -> None:
+    flushed, target = [], tmp_path / "v.nii.gz"
+    fsync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (flushed.append(target.exists()), fsync(handle))
+    )
+    Volume(np.ones((2, 3, 4), np.float32), np.eye(4), Unit.SUV).save(target)
+    assert flushed == [False, True]  # the file, then its folder

@@ -11,14 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from petcast.anatomy import regions
+from petcast.anatomy import OUTSIDE, regions
 from petcast.grid import chest_slices, grid_for_pair, part_of, standing, thinned
 from petcast.recipe import PreparationRecipe
-from petcast.refusal import RefusedError
+from petcast.refusal import Reason, RefusedError
 from petcast.volume import Grid, Unit, Volume
 
 AIR_HU = -1024
 HIGHEST_HU = 3071
+
+BODY_SUV = (0.1, 3.0)
+"""By its definition, SUV averages about 1 over a body; kBq/mL, Bq/mL and a dose in kBq lie above,
+parts of a maximum below."""
 
 SEARCH_MARGIN_MM = 40.0
 """How far beyond the lungs of the thinned CT the exact search goes."""
@@ -93,6 +97,37 @@ def align(reading: Reading, recipe: PreparationRecipe) -> Aligned:
     if reading.lesions is not None:
         arrays["lesions"] = _lesions(reading.lesions, grid)
     return Aligned(arrays, grid, ct.spacing_mm, pet.spacing_mm)
+
+
+def require_suv_of_a_body(aligned: Aligned) -> None:
+    """Refuse a PET whose mean inside the body cannot be SUV, whatever its header says.
+
+    Args:
+        aligned: A study on the model grid.
+
+    Raises:
+        RefusedError: NOT-SUV.
+    """
+    inside = aligned.arrays["pet"][aligned.arrays["regions"] != OUTSIDE]
+    if inside.size:
+        require_body_mean(float(inside.mean(dtype=np.float64)))
+
+
+def require_body_mean(mean: float) -> None:
+    """Refuse a mean inside the body that cannot be SUV.
+
+    Args:
+        mean: Of the PET's values.
+
+    Raises:
+        RefusedError: NOT-SUV.
+    """
+    if not BODY_SUV[0] <= mean <= BODY_SUV[1]:
+        raise RefusedError(
+            Reason.NOT_SUV,
+            f"Inside the body the PET's mean is {mean:.3g}; SUV averages about 1 and lies between "
+            f"{BODY_SUV[0]:g} and {BODY_SUV[1]:g}.",
+        )
 
 
 def ct_on_grid(ct: Volume, grid: Grid) -> Volume:

@@ -205,14 +205,30 @@ def require_clean(pairs: Pairs) -> None:
     """
     contents = contents_of(pairs)
     leaks = find_leaks(contents)
-    if not leaks:
-        return
-    said = describe(leaks)
-    if pairs.index["split"].get("leaks"):
-        _LOG.warning("these pairs leak, as their split says: %s", said)
-        return
-    raise DataError(
-        f"{pairs.path} leaks: {said}. A network would be tested on what it has learned. "
+    if leaks and pairs.index["split"].get("leaks"):
+        _LOG.warning("these pairs leak, as their split says: %s", describe(leaks))
+    elif leaks:
+        raise DataError(_said(pairs, leaks, contents))
+
+
+def leak_of(pairs: Pairs) -> str:
+    """Say what leaks in pairs that are not marked to, and what to do.
+
+    Args:
+        pairs: Opened, just prepared: what their index says of leaks is true.
+
+    Returns:
+        Sentences with pseudonyms; empty where nothing leaks.
+    """
+    if pairs.index["audit"]["clean"] or pairs.index["split"].get("leaks"):
+        return ""
+    contents = contents_of(pairs)
+    return _said(pairs, find_leaks(contents), contents)
+
+
+def _said(pairs: Pairs, leaks: Leaks, contents: Sequence[Content]) -> str:
+    return (
+        f"{pairs.path} leaks: {describe(leaks)}. A network would be tested on what it has learned. "
         f"{_remedy(contents)}"
     )
 

@@ -1,8 +1,9 @@
 """The studies that some folders hold, whatever they come as, ready to be read one by one."""
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,8 @@ from petcast.nifti.layout import STRAY, Cohort, find_cases
 from petcast.pairs import Document
 from petcast.refusal import Reason, Refusal, RefusedError
 from petcast.tumours import BoxSource, boxes_of, open_boxes
+
+NOTHING_FOUND = "nothing was found; give folders or zips of DICOM, or a NIfTI cohort"
 
 
 class Case(Protocol):
@@ -128,6 +131,8 @@ class Found:
         cases: Usable so far.
         refused: Rows of `level`, `id`, `modality`, `files`, `reason`, `detail`.
         patient_of: The patient of each study, refused ones included.
+        patients_by_number: Patients by the pseudonym of their number alone; several where several
+            hospitals gave it.
         keep: Whatever must live as long as the cases are read, such as unpacked archives.
         boxes: Tumour boxes, where they were asked for.
     """
@@ -135,6 +140,7 @@ class Found:
     cases: tuple[Case, ...]
     refused: tuple[Document, ...]
     patient_of: dict[str, str]
+    patients_by_number: Mapping[str, Collection[str]] = field(default_factory=dict)
     keep: object = None
     boxes: BoxTable | None = None
 
@@ -146,6 +152,7 @@ def find(
     executor: Executor | None = None,
     scratch: Path | None = None,
     boxes: Path | None = None,
+    skip: Path | None = None,
 ) -> Found:
     """Look for studies in folders, DICOM and NIfTI alike.
 
@@ -156,6 +163,7 @@ def find(
         executor: Reads them instead, in so many processes that see the same files.
         scratch: Where archives are unpacked; the system's folder for temporary files where None.
         boxes: A folder or zip of tumour boxes.
+        skip: A folder that is left alone, such as that of the pairs.
 
     Returns:
         What was found, usable or not.
@@ -165,8 +173,10 @@ def find(
     """
     source, table = open_boxes(boxes, salt) if boxes is not None else (None, None)
     folders = [folder.absolute() for folder in folders]
-    scanned = scan(folders, salt=salt, workers=workers, executor=executor, scratch=scratch)
-    cohort = find_cases(folders, salt)
+    scanned = scan(
+        folders, salt=salt, workers=workers, executor=executor, scratch=scratch, skip=skip
+    )
+    cohort = find_cases(folders, salt, skip)
     dicom = [
         DicomCase(study, _cts_of(study, scanned), source)
         for study in scanned.studies
@@ -178,7 +188,16 @@ def find(
     patient_of |= {case.id: case.patient for case in cohort.cases}
     others = tuple(file for file in scanned.files if file.path not in cohort.files)
     refused = [*replace(scanned, files=others).refusals(), *_refused_nifti(cohort)]
-    return Found(cases, tuple(refused), patient_of, scanned.unpacked, table)
+    numbers = _patients_by_number(scanned)
+    return Found(cases, tuple(refused), patient_of, numbers, scanned.unpacked, table)
+
+
+def _patients_by_number(scanned: Scan) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for one in scanned.series:
+        if one.number_id and one.modality in ("CT", "PT"):
+            found[one.number_id].add(one.patient_id)
+    return dict(found)
 
 
 def _cts_of(study: Study, scanned: Scan) -> tuple[Series, ...]:
@@ -222,3 +241,27 @@ def refused_row(level: str, id_: str, refusal: Refusal, files: int = 0) -> Docum
         "detail": refusal.detail,
         "remedy": refusal.reason.remedy,
     }
+
+
+def nothing_usable(folders: Sequence[Path], refused: Sequence[Document]) -> str:
+    """Say why there is nothing to prepare: each reason once, with its remedy.
+
+    Args:
+        folders: What was searched.
+        refused: Rows of refusals.
+
+    Returns:
+        Some lines.
+    """
+    where = ", ".join(map(str, folders))
+    if not refused:
+        return f"{where}: {NOTHING_FOUND}"
+    counted: Counter[tuple[str, str]] = Counter()
+    for row in refused:
+        files = row["files"] if row["level"] == "file" else 1
+        counted[row["reason"], row["level"]] += max(1, files)
+    lines = [f"{where}: nothing can be used"]
+    for (reason, level), count in sorted(counted.items()):
+        known = {str(one): one for one in Reason}[reason]
+        lines.append(f"  {reason}, {level} × {count}: {known.meaning} {known.remedy}")
+    return "\n".join(lines)

@@ -58,6 +58,31 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
     sync_directory(path.parent)
 
 
+@contextmanager
+def named_whole(path: Path) -> Iterator[Path]:
+    """Let a library that takes names write a file that appears under its own only when whole.
+
+    Args:
+        path: The final name. Its folder is created where it is missing.
+
+    Yields:
+        The name of an empty file beside `path`, with the same endings. Libraries may write less
+        than they should and keep silent: look at the file before the block ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        partial.touch()  # the system's own word where no file can be made
+        yield partial
+        with partial.open("rb") as stream:
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file, or none.
 

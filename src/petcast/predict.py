@@ -223,10 +223,13 @@ def require_nifti(option: str, out: Path) -> None:
         out: The file.
 
     Raises:
-        UsageError: It is not called so.
+        UsageError: It is not called so, or a file or a folder stands in its way.
     """
     if not out.name.endswith(NIFTI_SUFFIXES):
         raise UsageError(f"{option} {out}: give a file that ends in .nii.gz or .nii")
+    blocking = [out] if out.is_dir() else [one for one in out.parents if one.is_file()]
+    if blocking:  # said before the long work
+        raise UsageError(f"{option} {out}: {blocking[0]} is in the way; give another place")
 
 
 def require_apart(ct: Path, *outputs: Path) -> None:

@@ -9,7 +9,6 @@ import hashlib
 import hmac
 import secrets
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -18,13 +17,13 @@ from pathlib import Path
 
 import petcast
 from petcast import pairs as store
-from petcast.align import Aligned, Reading, align
+from petcast.align import Aligned, Reading, align, require_suv_of_a_body
 from petcast.archive import BoxTable
-from petcast.cohort import Case, Found, find, refused_row
+from petcast.cohort import Case, Found, find, nothing_usable, refused_row
 from petcast.content import slice_hashes
 from petcast.dicom.privacy import pseudonym, user_salt
 from petcast.durable import exclusive, settle
-from petcast.errors import DataError, FormatError, UsageError
+from petcast.errors import DataError, FormatError, GeometryError, UsageError
 from petcast.leaks import Content, content_of, find_leaks, leak_rows
 from petcast.pairs import Document, Pairs
 from petcast.progress import track
@@ -122,7 +121,7 @@ def prepare(
     out = out.absolute()  # others may stand in another folder
     out.mkdir(parents=True, exist_ok=True)
     with exclusive(out / LOCK_FILE), _scratch(out, executor) as scratch:
-        found = find(folders, salt, workers, executor, scratch, boxes)
+        found = find(folders, salt, workers, executor, scratch, boxes, skip=out)
         if found.cases:  # before the long work: a slip in the split shall cost no hours
             _divide(found, list(map(_expected, found.cases)), recipe, rows, salt)
         call = _called(out)
@@ -133,7 +132,7 @@ def prepare(
         refused = [*found.refused, *_refused_rows(outcomes)]
         cards = [outcome.row for outcome in outcomes if outcome.row is not None]
         if not cards:
-            raise DataError(_nothing(folders, refused))
+            raise DataError(nothing_usable(folders, refused))
         split = _divide(found, cards, recipe, rows, salt)
         _finish(out, recipe, split, cards, refused, found.boxes)
     return Pairs.open(out)
@@ -206,6 +205,11 @@ def _prepared(task: Task) -> Document:
             return reused
         reading = task.case.read()
         aligned = align(reading, task.recipe)
+        require_suv_of_a_body(aligned)
+    except RefusedError:
+        raise
+    except DataError as error:  # one study's misfortune must not end the others' preparation
+        raise RefusedError(Reason.NOT_PREPARED, _said(error)) from None
     except OSError as error:  # the source's; its message would name a path
         detail = f"While the study was read: {error.strerror or type(error).__name__}."
         raise RefusedError(Reason.UNREADABLE, detail) from None
@@ -213,6 +217,13 @@ def _prepared(task: Task) -> Document:
         (task.out / store.INDEX_FILE).unlink(missing_ok=True)
     facts = {**origin, **_facts(task.case, reading, aligned), **_sources(reading, task.salt)}
     return store.write_study(folder, aligned.arrays, aligned.grid, facts)
+
+
+def _said(error: DataError) -> str:
+    """An error's own words where they hold numbers alone; others may name a file."""
+    if isinstance(error, GeometryError):
+        return f"{error}."
+    return f"Its files were read in vain ({type(error).__name__})."
 
 
 def _origin(task: Task) -> Document:
@@ -330,6 +341,7 @@ def _divide_by_file(
         pseudonym=lambda number: pseudonym("patient", number, salt),
         studies=found.patient_of,
         refused=set(found.patient_of.values()),
+        numbers=found.patients_by_number,
     )
 
 
@@ -382,19 +394,3 @@ def _refused_rows(outcomes: Sequence[Outcome]) -> list[Document]:
         for outcome in outcomes
         if outcome.refusal is not None
     ]
-
-
-def _nothing(folders: Sequence[Path], refused: Sequence[Document]) -> str:
-    """Say why there is nothing to prepare: each reason once, with its remedy."""
-    where = ", ".join(map(str, folders))
-    if not refused:
-        return f"{where}: nothing was found; give folders or zips of DICOM, or a NIfTI cohort"
-    counted: Counter[tuple[str, str]] = Counter()
-    for row in refused:
-        files = row["files"] if row["level"] == "file" else 1
-        counted[row["reason"], row["level"]] += max(1, files)
-    lines = [f"{where}: nothing can be used"]
-    for (reason, level), count in sorted(counted.items()):
-        known = {str(one): one for one in Reason}[reason]
-        lines.append(f"  {reason}, {level} × {count}: {known.meaning} {known.remedy}")
-    return "\n".join(lines)

@@ -74,11 +74,7 @@ class Reason(StrEnum):
         "A colour picture labelled CT or PT, such as fused CT and PET, is no measurement.",
         "Export the original CT and PET; a fused picture would show the PET to the network.",
     )
-    NO_PIXELS = (
-        "NO-PIXELS",
-        "The image has no pixels.",
-        "Export it again with pixel data.",
-    )
+    NO_PIXELS = ("NO-PIXELS", "The image has no pixels.", "Export it again with pixel data.")
     TRUNCATED = (
         "TRUNCATED",
         "The file ends before its pixels do.",
@@ -111,7 +107,7 @@ class Reason(StrEnum):
     )
     SPACING = (
         "SPACING",
-        "The pixel spacing is missing, not finite or not above zero.",
+        "The pixel spacing is missing, not finite or not one of a scanner.",
         "Export the original images of the scanner.",
     )
     RESCALE = (
@@ -257,8 +253,8 @@ class Reason(StrEnum):
     )
     NO_HALF_LIFE = (
         "NO-HALF-LIFE",
-        "The radionuclide's half-life is missing or not above zero.",
-        "Export again with RadionuclideHalfLife kept.",
+        "The radionuclide's half-life is missing, not above zero, or not that of fluorine-18.",
+        "Export again with RadionuclideHalfLife kept, in seconds.",
     )
     NO_TIME = (
         "NO-TIME",
@@ -272,14 +268,10 @@ class Reason(StrEnum):
     )
     MIXED_PET = (
         "MIXED-PET",
-        "The slices of one PET series disagree on dose, times, unit or weight.",
-        "Export the original series; slices of two scans were mixed.",
+        "The slices or the injections of one PET disagree on dose, times, unit or weight.",
+        "Export the original series; two scans or two injections were mixed.",
     )
-    TRACER = (
-        "TRACER",
-        "The tracer is not FDG.",
-        "Leave it out: petcast learns one tracer.",
-    )
+    TRACER = ("TRACER", "The tracer is not FDG.", "Leave it out: petcast learns one tracer.")
     DYNAMIC = (
         "DYNAMIC",
         "A dynamic or gated PET is no static image.",
@@ -317,6 +309,11 @@ class Reason(StrEnum):
         "COVERAGE",
         "The CT does not cover the PET.",
         "Export the CT that was scanned for this PET.",
+    )
+    NOT_PREPARED = (
+        "NOT-PREPARED",
+        "CT and PET cannot be brought onto one grid, for a reason that no other code names.",
+        "Look at spacing and positions in the headers, and export the original series again.",
     )
     NO_LUNGS = (
         "NO-LUNGS",
@@ -359,7 +356,7 @@ class Reason(StrEnum):
     NOT_SUV = (
         "NOT-SUV",
         "The PET's values are not in SUV of body weight.",
-        "Give the PET in SUV (autoPET's SUV file), or the DICOM export to compute it from.",
+        "Give NIfTI in SUV (autoPET's SUV file); correct DICOM's dose and weight at the source.",
     )
     NOT_A_MASK = (
         "NOT-A-MASK",

@@ -168,6 +168,7 @@ def split_by_file(
     pseudonym: Callable[[str], str],
     studies: Mapping[str, str],
     refused: Collection[str] = (),
+    numbers: Mapping[str, Collection[str]] | None = None,
 ) -> Split:
     """Divide patients as a file says.
 
@@ -178,18 +179,26 @@ def split_by_file(
         pseudonym: Hashes a hospital's number as `scan` does; the number is kept nowhere.
         studies: The patient of each study id, refused studies included.
         refused: Pseudonyms of patients that were found and have no usable study.
+        numbers: The patients of a hashed number, whichever hospital gave it to them.
 
     Returns:
         The split.
 
     Raises:
-        UsageError: A patient is unknown, missing, or in two parts.
+        UsageError: A patient is unknown, ambiguous, missing, or in two parts.
     """
     known = {*patients, *refused}
     part_of: dict[str, str] = {}
     line_of: dict[str, int] = {}
     for line, written, part in file.rows:
+        several = (numbers or {}).get(pseudonym(written), ())
         patient = _looked_up(written, known, studies, pseudonym)
+        if patient is None and len(several) > 1:
+            raise UsageError(
+                f"{file.name}, line {line}: {len(several)} hospitals gave that number to a "
+                "patient; write the ids that `petcast scan` prints"
+            )
+        patient = patient or next(iter(several), None)
         if patient is None:
             raise UsageError(
                 f"{file.name}, line {line}: no patient or study of that name was found; write the "

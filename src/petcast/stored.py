@@ -60,6 +60,34 @@ def read_floats(path: Path) -> NDArray[np.floating] | None:
     return voxels.reshape(header.shape[::-1]) if header.plain else None
 
 
+def is_whole(path: Path, voxel_bytes: int) -> bool:
+    """Say whether a NIfTI file holds all its voxels; a gzipped one is unpacked to its checksum.
+
+    Args:
+        path: The file, gzipped or not, just written.
+        voxel_bytes: What its voxels take.
+
+    Returns:
+        False where it ends early.
+    """
+    with path.open("rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+    if zipped != (path.suffix == ".gz"):
+        return False
+    place, kind = _LAYOUT["offset"]
+    try:
+        with _opened(path) as stream:
+            header = stream.read(_HEADER_BYTES)
+            held = len(header)
+            while piece := stream.read(_PIECE_BYTES):
+                held += len(piece)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return False
+    return len(header) == _HEADER_BYTES and (
+        held >= struct.unpack_from(f"={kind}", header, place)[0] + voxel_bytes
+    )
+
+
 @dataclass(frozen=True)
 class _Header:
     """What a file of floating-point numbers declares; its shape along (x, y, z, …)."""

@@ -8,6 +8,8 @@ The one place that knows axes and patient coordinates. Conventions:
 - `unit` says what a voxel's value means; nobody guesses it.
 """
 
+import errno
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -17,11 +19,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from petcast.durable import named_whole
 from petcast.errors import FormatError, GeometryError, UnitError
-from petcast.stored import read_floats
+from petcast.stored import is_whole, read_floats
 
 if TYPE_CHECKING:
     import SimpleITK
+
+FINEST_MM, COARSEST_MM = 0.2, 50.0
+"""No scanner samples a body more finely, or more coarsely."""
 
 POSITION_TOLERANCE_MM = 0.01
 """Two voxel centres closer than this are the same place: NIfTI keeps affines in float32."""
@@ -288,18 +294,22 @@ class Volume:
 
         Args:
             path: The file; it appears only when it is whole.
+
+        Raises:
+            OSError: The disk is full, or the file cannot be written; an earlier one is untouched.
         """
         import SimpleITK as sitk
 
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".partial-{path.name}")
         image = self.to_image()
         image.SetMetaData("ITK_FileNotes", f"{_UNIT_NOTE}{self.unit}")
-        try:
-            sitk.WriteImage(image, str(partial))
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        voxel_bytes = image.GetNumberOfPixels() * image.GetSizeOfPixelComponent()
+        with named_whole(path) as partial:
+            try:
+                sitk.WriteImage(image, str(partial))
+            except RuntimeError as error:
+                raise OSError(errno.EIO, "The image could not be written", str(path)) from error
+            if not is_whole(partial, voxel_bytes):  # ITK says nothing of a full disk
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     @classmethod
     def load(cls, path: Path, unit: Unit) -> "Volume":

@@ -68,7 +68,7 @@ def ct_slice(number: int) -> FileDataset:
 
 def pet_slice(number: int) -> FileDataset:
     """A hot square; the slope differs on every slice."""
-    slice_ = image("PT", PET_CLASS, number, 8, 60.0)
+    slice_ = image("PT", PET_CLASS, number, 8, 50.0)
     slice_.Units, slice_.DecayCorrection = "BQML", "START"
     slice_.CorrectedImage = ["NORM", "ATTN", "SCAT", "DECY"]
     slice_.SeriesType = ["WHOLE BODY", "IMAGE"]

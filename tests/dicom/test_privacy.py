@@ -50,3 +50,20 @@ def test_an_empty_key_is_no_key(tmp_path: Path) -> None:
     path.touch()
     with pytest.raises(UsageError, match="empty"):
         user_salt()
+
+
+def test_bytes_that_are_no_text_are_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PETCAST_SALT", b"\xff\xfe".decode(errors="surrogateescape"))
+    with pytest.raises(UsageError, match="PETCAST_SALT holds bytes"):
+        user_salt()
+
+
+def test_without_a_home_a_key_has_to_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    for name in ("XDG_CONFIG_HOME", "APPDATA"):
+        monkeypatch.delenv(name)
+    with pytest.raises(UsageError, match="set PETCAST_SALT"):
+        user_salt()

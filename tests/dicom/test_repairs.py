@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from pydicom.uid import ExplicitVRBigEndian, RLELossless, generate_uid
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless, generate_uid
 
 from petcast.cohort import DicomCase
 from petcast.dicom.scan import scan
@@ -101,3 +101,12 @@ def test_what_is_repaired_is_usable_and_said(words: str, export, frames) -> None
     np.testing.assert_allclose(reading.pet.voxels, sound.pet.voxels, rtol=1e-5)
     if words != "of 2 in one series":
         np.testing.assert_array_equal(reading.ct.voxels, sound.ct.voxels)
+
+
+def test_implicit_files_that_count_their_one_frame_are_usable(export) -> None:
+    for slice_ in export.all:
+        slice_.NumberOfFrames = 1
+        slice_.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+        slice_.set_original_encoding(is_implicit_vr=True, is_little_endian=True)
+    [study] = scan([export.write()], salt="tests").studies
+    assert study.refusal is None

@@ -1,5 +1,6 @@
 """Files → series → studies: nothing but UIDs, classes and positions counts."""
 
+import errno
 import os
 import shutil
 import zipfile
@@ -10,9 +11,10 @@ import pytest
 from pydicom.uid import ExplicitVRBigEndian, RLELossless, generate_uid
 
 import petcast.dicom.scan as scan_module
+from petcast.dicom.privacy import pseudonym
 from petcast.dicom.scan import Scan, scan
 from petcast.errors import UsageError
-from petcast.refusal import Reason
+from petcast.refusal import Reason, Refusal
 
 SALT = "tests"
 
@@ -44,6 +46,36 @@ def test_one_study_with_its_ct_and_pet(export) -> None:
 
 def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
     assert scan([tmp_path], salt=SALT).to_json() == {"studies": [], "series": [], "files": []}
+
+
+def test_the_folder_of_the_pairs_is_left_alone_unless_it_is_asked_for(export, accounted) -> None:
+    folder = export.write()
+    pairs = folder / "pairs"
+    pairs.mkdir()
+    (pairs / "pairs.json").write_text("{}")
+    assert len(accounted(scan([folder], salt=SALT))) == 25
+    assert len(accounted(scan([folder], salt=SALT, skip=pairs))) == 24
+    assert len(accounted(scan([pairs], salt=SALT, skip=pairs))) == 1
+
+
+def test_a_folder_that_may_not_be_listed_says_so(export, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = export.write() / "closed"
+    closed.mkdir()
+    listed, scandir = os.listdir, os.scandir
+
+    def guarded(real):
+        def call(path):
+            if Path(path) == closed:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return real(path)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", guarded(listed))
+        patch.setattr(os, "scandir", guarded(scandir))
+        [file] = scan([export.folder], salt=SALT).files
+    assert file.refusal == Refusal(Reason.UNREADABLE, "Permission denied.")
 
 
 def test_a_folder_given_twice_counts_once(export, accounted) -> None:
@@ -231,14 +263,65 @@ def test_a_patient_without_number_is_known_by_the_study(export) -> None:
 
 
 def test_equal_numbers_of_two_hospitals_are_two_patients(export, codes) -> None:
-    for slice_ in export.ct:
-        slice_.IssuerOfPatientID = "St Mary"
+    issued(export.ct, "St Mary")
+    issued(export.pet, "St Luke")
     assert codes(scan([export.write()], salt=SALT)) == {Reason.MIXED_PATIENT}
 
 
-def test_a_number_in_another_alphabet_is_hashed_as_it_reads(export) -> None:
-    from petcast.dicom.privacy import pseudonym
+def issued(slices, issuer: str) -> None:
+    for slice_ in slices:
+        slice_.IssuerOfPatientID = issuer
 
+
+def another_visit(slices) -> None:
+    for slice_ in slices:
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+            setattr(slice_, keyword, generate_uid(entropy_srcs=[slice_[keyword].value]))
+        slice_.file_meta.MediaStorageSOPInstanceUID = slice_.SOPInstanceUID
+
+
+@pytest.mark.parametrize("unnamed", [0, 6, 12])
+def test_an_issuer_that_some_slices_leave_out_is_that_of_the_others(export, unnamed: int) -> None:
+    issued([*export.ct, *export.pet[unnamed:]], "St Mary")
+    [study] = scan([export.write()], salt=SALT).studies
+    assert study.refusal is None
+    assert study.patient_id == pseudonym("patient", "4711 of St Mary", SALT)
+
+
+@pytest.mark.parametrize(
+    ("issuers", "patients"),
+    [(("", ""), 1), (("St Mary", ""), 1), (("St Mary", "St Mary"), 1), (("St Mary", "St Luke"), 2)],
+)
+def test_two_visits_of_one_number_are_one_patient_unless_two_hospitals_gave_it(
+    export, issuers: tuple[str, str], patients: int
+) -> None:
+    for slice_ in (*export.ct, *export.pet):
+        another = export.twin(slice_)
+        issued([slice_], issuers[0])
+        issued([another], issuers[1])
+    another_visit(export.extra)
+    found = scan([export.write()], salt=SALT)
+    assert [study.refusal for study in found.studies] == [None, None]
+    assert len({study.patient_id for study in found.studies}) == patients
+    assert {one.number_id for one in found.series} == {pseudonym("patient", "4711", SALT)}
+
+
+@pytest.mark.parametrize(
+    "values", [{"PatientID": ""}, {"PatientID": "other"}, {"IssuerOfPatientID": "Dose watcher"}]
+)
+def test_who_a_report_or_a_capture_names_is_not_asked(export, values: dict[str, str]) -> None:
+    capture = export.twin(export.ct[0])
+    capture.SOPClassUID = capture.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    capture.SeriesInstanceUID, capture.Modality = "1.2.3", "OT"
+    capture.SOPInstanceUID = capture.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    for keyword, value in values.items():
+        setattr(capture, keyword, value)
+    [study] = scan([export.write()], salt=SALT).studies
+    assert study.refusal is None
+    assert study.patient_id == pseudonym("patient", "4711", SALT)
+
+
+def test_a_number_in_another_alphabet_is_hashed_as_it_reads(export) -> None:
     for slice_ in export.all:
         slice_.SpecificCharacterSet, slice_.PatientID = "ISO_IR 192", "Müller-7"
     [study] = scan([export.write()], salt=SALT).studies

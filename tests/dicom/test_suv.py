@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.uid import generate_uid
 
 from petcast.dicom.suv import measure_suv
 from petcast.errors import GeometryError, UsageError
@@ -20,8 +21,8 @@ def mask_file(path: Path, voxels: np.ndarray, affine: np.ndarray) -> Path:
 
 @pytest.fixture
 def pet_affine() -> np.ndarray:
-    affine = np.diag([60.0, 60.0, 4.0, 1.0])
-    affine[:3, 3] = -210, -210, 0
+    affine = np.diag([50.0, 50.0, 4.0, 1.0])
+    affine[:3, 3] = -175, -175, 0
     return affine
 
 
@@ -33,6 +34,59 @@ def test_a_pet_without_ct_is_measured(export) -> None:
     assert (row["min"], row["median"]) == (0, 0)
     assert row["factor_rule"] == "bqml-weight-over-dose"
     assert row["time_rule"] == "series-time"
+
+
+@pytest.mark.parametrize("dose", [350e3, 350e12])
+def test_a_maximum_that_is_hardly_suv_is_said(export, dose: float) -> None:
+    for injection in export.injections:
+        injection.RadionuclideTotalDose = dose
+    [row] = measure_suv(export.write())["series"]
+    assert row["max"] == pytest.approx(PEAK * 350e6 / dose, rel=1e-6)
+    assert any("hardly SUV" in note for note in row["notes"])
+    assert any("MBq, which is unusual" in note for note in row["notes"])
+
+
+def test_suv_beyond_all_numbers_is_a_row_with_a_reason(export) -> None:
+    for injection in export.injections:
+        injection.RadionuclideTotalDose = "1e-290"
+    [row] = measure_suv(export.write())["series"]
+    assert row["max"] is None
+    assert row["reason"] == "RESCALE"
+
+
+@pytest.fixture
+def two_pets(export) -> Path:
+    """Two series in two folders, the second a metre further up."""
+    export.ct.clear()
+    for slice_ in export.pet:
+        twin = export.twin(slice_)
+        x, y, z = twin.ImagePositionPatient
+        twin.ImagePositionPatient = [x, y, z + 1000]
+        for keyword in ("SeriesInstanceUID", "SOPInstanceUID"):
+            setattr(twin, keyword, generate_uid(entropy_srcs=[twin[keyword].value]))
+        twin.file_meta.MediaStorageSOPInstanceUID = twin.SOPInstanceUID
+    folder = export.write()
+    for name, numbers in (("low", range(12)), ("high", range(12, 24))):
+        (folder / name).mkdir()
+        for number in numbers:
+            export.path(number).rename(folder / name / f"{number}")
+    return folder
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_each_row_says_its_own_folder(two_pets: Path, monkeypatch, relative: bool) -> None:
+    monkeypatch.chdir(two_pets.parent)
+    folder = Path(two_pets.name) if relative else two_pets
+    rows = measure_suv(folder)["series"]
+    assert {row["path"] for row in rows} == {str(folder / "low"), str(folder / "high")}
+
+
+def test_a_mask_on_one_of_two_pets_measures_that_one(two_pets, pet_affine, tmp_path) -> None:
+    mask = mask_file(tmp_path / "mask.nii", np.ones((12, 8, 8)), pet_affine)
+    low, high = sorted(measure_suv(two_pets, mask)["series"], key=lambda row: row["max"] is None)
+    assert (Path(low["path"]).name, low["voxels"]) == ("low", 12 * 8 * 8)
+    assert (Path(high["path"]).name, high["voxels"]) == ("high", 0)
+    assert "does not touch" in high["detail"]
 
 
 def test_an_unfit_pet_is_measured_and_says_why_it_is_unfit(export) -> None:

@@ -1,5 +1,6 @@
 """Values that nobody has checked: read where they can be, absent where not."""
 
+import struct
 import warnings
 from datetime import timedelta
 
@@ -42,6 +43,16 @@ def test_numbers_are_read_as_written() -> None:
     assert tags.whole(raw("Rows", b"\x00\x02", "US"), "Rows") == 512
     assert tags.whole(raw("NumberOfFrames", b"12", "IS"), "NumberOfFrames") == 12
     assert tags.numbers(raw("PixelSpacing", b"1.5\\2"), "PixelSpacing") == (1.5, 2.0)
+
+
+@pytest.mark.parametrize("vr", [None, "UN"])
+def test_numbers_of_files_that_do_not_say_how_they_are_written(vr: str | None) -> None:
+    assert tags.whole(raw("NumberOfFrames", b"1 ", vr), "NumberOfFrames") == 1
+    assert tags.whole(raw("NumberOfFrames", b"1024", vr), "NumberOfFrames") == 1024
+    assert tags.whole(raw("Rows", b"\x00\x02", vr), "Rows") == 512
+    assert tags.numbers(raw("PixelSpacing", b"1.5\\2", vr), "PixelSpacing") == (1.5, 2.0)
+    slope = raw("RealWorldValueSlope", struct.pack("<d", 2.5), vr)
+    assert tags.number(slope, "RealWorldValueSlope") == 2.5
 
 
 @pytest.mark.parametrize(

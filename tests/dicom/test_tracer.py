@@ -19,7 +19,8 @@ def injection(name: str = "", code: str = "", meaning: str = "") -> Dataset:
 @pytest.mark.parametrize(
     "name",
     ["FDG", "18F-FDG", "F-18 FDG", "FDG -- fluorodeoxyglucose", "Fluorodeoxyglucose F^18^",
-     "fludeoxyglucose", "[18F]FDG", "FDG-F18", "F18-FDG", "18FDG"],
+     "fludeoxyglucose", "[18F]FDG", "FDG-F18", "F18-FDG", "18FDG", "F-18 Fluordesoxyglukose",
+     "2-[18F]fluoro-2-deoxy-D-glucose", "fludésoxyglucose (18F)", "EFDEGE", "FDG solution"],
 )  # fmt: skip
 def test_fdg_by_all_its_names(name: str) -> None:
     assert tracer_of(Dataset(), injection(name)) == "FDG"
@@ -37,6 +38,29 @@ def test_fdg_by_its_codes(code: str) -> None:
 )  # fmt: skip
 def test_other_tracers(name: str, word: str) -> None:
     assert tracer_of(Dataset(), injection(name)) == word
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Piflufolastat F18", "18F-DCFPyL", "Pylarify", "18F-rhPSMA-7.3", "Flotufolastat F-18", "FACBC",
+     "Posluma", "Axumin", "[18F]FDGal", "SKI-249380", "Cerianna", "Ga68"],
+)  # fmt: skip
+def test_a_name_that_nobody_lists_is_another_tracer(name: str) -> None:
+    assert tracer_of(Dataset(), injection(name)) not in ("FDG", "")
+    assert tracer_of(Dataset(), injection("Solution", "X", name)) not in ("FDG", "")
+    assert name not in tracer_of(Dataset(), injection(name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "F18", "F-18", "18F", "^18^Fluorine", "F^18^[^18^Fluorine]", "Fluorine", "Solution",
+     "Unknown", "Other", "N/A", "F-18 solution", "not specified", "18", "Radiopharmaceutical"],
+)  # fmt: skip
+def test_names_that_say_nothing(name: str) -> None:
+    assert tracer_of(Dataset(), injection(name)) == ""
+    header = Dataset()
+    header.SeriesDescription = "WB FLT"
+    assert tracer_of(header, injection(name)) == "FLT"
 
 
 def test_a_silent_header_is_searched_for_the_word_of_another_tracer() -> None:

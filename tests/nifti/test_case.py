@@ -171,3 +171,21 @@ def test_the_real_cohort_keeps_both_patients_and_refuses_both_crops(
     assert sorted(study.slices for study in pairs.studies()) == [70, 126]
     assert {row["reason"] for row in pairs.index["refused"]} == {"FIELD-OF-VIEW", "NO-LUNGS"}
     assert pairs.index["audit"] == {"leaks": [], "clean": True}
+
+
+@pytest.mark.parametrize("lost", ["origin", "all"])
+def test_a_mask_that_lies_nowhere_on_the_pet_is_no_word_for_no_lesions(
+    lost: str, side_by_side, drawn
+) -> None:
+    affine = drawn.lesions.affine.copy()
+    affine[:3, 3] = 0 if lost == "origin" else affine[:3, 3] + 3000
+    with pytest.raises(RefusedError, match="origin was lost") as error:
+        read(side_by_side(seg=replace(drawn.lesions, affine=affine)))
+    assert error.value.refusal.reason is Reason.NIFTI_PLACE
+
+
+def test_an_empty_mask_may_lie_anywhere(side_by_side, drawn) -> None:
+    affine = drawn.lesions.affine.copy()
+    affine[:3, 3] += 5000
+    empty = drawn.lesions.like(np.zeros_like(drawn.lesions.voxels))
+    assert not read(side_by_side(seg=replace(empty, affine=affine))).lesions.voxels.any()

@@ -19,6 +19,15 @@ def found(folder: Path, *names: str, given: tuple[str, ...] = ("",)) -> Cohort:
     return find_cases([folder / one for one in given], SALT)
 
 
+def test_the_folder_of_the_pairs_is_left_alone_unless_it_is_asked_for(tmp_path: Path) -> None:
+    found(tmp_path, "a_ct.nii", "a_pet.nii", "pairs/b_ct.nii", "pairs/b_pet.nii")
+    pairs = tmp_path / "pairs"
+    assert len(find_cases([tmp_path], SALT).cases) == 2
+    assert len(find_cases([tmp_path], SALT, skip=pairs).cases) == 1
+    assert len(find_cases([pairs], SALT, skip=pairs).cases) == 1
+    assert len(find_cases([tmp_path], SALT, skip=tmp_path / "absent").cases) == 2
+
+
 def files_of(cohort: Cohort, root: Path) -> list[tuple[str, str, str | None]]:
     def told(path: Path | None) -> str | None:
         return None if path is None else path.relative_to(root).as_posix()

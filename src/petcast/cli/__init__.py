@@ -22,6 +22,8 @@ from petcast.cli.common import say
 from petcast.errors import PetcastError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+"""A file where a folder was to be made, or the reverse: another --out is wanted."""
 
 app = typer.Typer(
     name="petcast",
@@ -71,7 +73,10 @@ def main() -> None:
     except PetcastError as error:
         _fail(str(error), error.exit_status)
     except OSError as error:
-        if error.errno not in (*NO_ROOM, errno.EACCES, errno.EROFS):
+        if error.errno in IN_THE_WAY:
+            where = error.filename2 or error.filename or "the way"
+            _fail(f"{where}: {error.strerror}; give another place", 2)
+        if error.errno not in (*NO_ROOM, errno.EACCES, errno.EROFS, errno.EIO):
             raise
         remedy = "; make room and give the command again" if error.errno in NO_ROOM else ""
         where = error.filename or "while writing"

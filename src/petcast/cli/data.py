@@ -22,10 +22,13 @@ def scan(
 
     Example: petcast scan /data/petct
     """
+    from petcast.cohort import NOTHING_FOUND
     from petcast.survey import survey
 
     document = survey(existing(folders), where=where)
     print_json(document) if as_json else tables.print_scan(document)
+    if not any(document.values()):
+        say(f"{', '.join(map(str, folders))}: {NOTHING_FOUND}")
     if not any(study["status"] == "usable" for study in document["studies"]):
         raise typer.Exit(3)
 
@@ -50,8 +53,11 @@ def suv(
     if as_json:
         print_json(document)
         return
-    columns = ["path", "max", "min", "median", "factor_rule", "time_rule"]
+    columns = ["path", "max", "min", "median", "factor_rule", "time_rule", "detail"]
     tables.print_rows("SUV in g/mL", columns, document["series"])
+    for row in document["series"]:
+        for note in row.get("notes", ()):
+            say(f"{row['id']}: {note}")
 
 
 def prepare(
@@ -83,6 +89,7 @@ def prepare(
 
     Example: petcast prepare /data/petct --out pairs
     """
+    from petcast.audit import leak_of
     from petcast.cluster import connected
     from petcast.prepare import prepare as prepare_pairs
     from petcast.recipe import load_recipe
@@ -105,6 +112,10 @@ def prepare(
     else:
         tables.print_pairs(pairs.index)
         say(pairs.index["split"].get("note", ""))
+    leak = leak_of(pairs)
+    if leak:
+        say(leak)
+    elif not as_json:
         typer.echo(f"The pairs: {out}. Next: petcast train tiny --data {out} --out run")
 
 

@@ -21,7 +21,7 @@ from petcast.dicom.privacy import patient_identity, pseudonym
 from petcast.dicom.scale import suv_scale
 from petcast.dicom.series import Geometry, Series, Span
 from petcast.dicom.stack import ClashError, Stack, stack
-from petcast.dicom.tracer import FDG
+from petcast.dicom.tracer import F18_HALF_LIFE_S, FDG
 from petcast.refusal import Reason, Refusal, RefusedError
 
 MINIMUM_SLICES = 10
@@ -32,6 +32,9 @@ SMALLEST_PART = 3
 
 STATIC_SERIES = ("", "STATIC", "WHOLE BODY", "WHOLEBODY")
 """First values of SeriesType (0054,1000) that are one picture of the body."""
+
+HALF_LIFE_SHARE = 0.05
+"""How far a half-life may be from fluorine-18's; headers round it to minutes, or to hours."""
 
 INCIDENTAL = {"tracer", "nuclide", "corrected", "series_type", "synthetic"}
 """Facts of a PET header that have no part in the SUV; slices may differ in them."""
@@ -146,8 +149,23 @@ def _require_static_fdg(pet: PetHeader) -> None:
         raise RefusedError(Reason.TRACER, f"Expected FDG, the header speaks of {pet.tracer}.")
     if pet.tracer == "" and pet.nuclide == "other":
         raise RefusedError(Reason.TRACER, "Expected FDG, the radionuclide is not fluorine-18.")
+    _require_one_injection(pet)
     if pet.series_type not in STATIC_SERIES:
         raise RefusedError(Reason.DYNAMIC, "Expected SeriesType STATIC or WHOLE BODY.")
+
+
+def _require_one_injection(pet: PetHeader) -> None:
+    if pet.several_injections:
+        raise RefusedError(
+            Reason.MIXED_PET, "It names several injections of other doses, times or half-lives."
+        )
+    half_life_s = pet.half_life_s or F18_HALF_LIFE_S  # a missing one is told where it is needed
+    if abs(half_life_s / F18_HALF_LIFE_S - 1) > HALF_LIFE_SHARE:
+        raise RefusedError(
+            Reason.NO_HALF_LIFE,
+            f"RadionuclideHalfLife is {half_life_s:g} s; FDG's fluorine-18 has "
+            f"{F18_HALF_LIFE_S:g} s.",
+        )
 
 
 def _require_one_scan(headers: Sequence[Header]) -> None:
@@ -239,6 +257,7 @@ def _base(headers: Sequence[Header], salt: str) -> Series:
         kernel=kernel_class(shared.kernel),
         original=shared.original,
         synthetic=shared.pet is not None and shared.pet.synthetic,
+        number_id=pseudonym("patient", shared.patient_id, salt) if shared.patient_id else "",
     )
 
 

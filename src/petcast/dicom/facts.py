@@ -30,6 +30,9 @@ PET_CLASSES = {
 }
 """SOP classes that hold CT and PET (PS3.4 B.5), and how many frames a file has; 0 for many."""
 
+STEEPEST = 1e12
+"""A rescale slope or intercept beyond this is damaged; values times factors must stay numbers."""
+
 MODALITIES = {"CT", "PT", "MR", "NM", "SC", "OT", "SR", "SEG", "RTSTRUCT", "PR", "KO", "REG", "US"}
 """Modalities that may be repeated in messages; anything else could be a planted text."""
 
@@ -287,6 +290,8 @@ def _rescale(dataset: tags.Elements, keyword: str) -> float:
     value = tags.number(dataset, keyword)
     if value is None:
         raise RefusedError(Reason.RESCALE, f"{keyword} is missing or not finite.")
+    if abs(value) > STEEPEST:
+        raise RefusedError(Reason.RESCALE, f"{keyword} is {value:g}; no scanner writes that.")
     if keyword == "RescaleSlope" and value <= 0:
         raise RefusedError(Reason.RESCALE, f"RescaleSlope is {value:g}; it must be above zero.")
     return value

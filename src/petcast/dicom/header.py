@@ -20,6 +20,7 @@ from petcast.dicom import encoding, tags
 from petcast.dicom.facts import Shared, SharedReader, Slice, is_image, is_multi_frame, read_slice
 from petcast.dicom.multiframe import frames_of
 from petcast.refusal import Reason, Refusal, RefusedError
+from petcast.volume import COARSEST_MM, FINEST_MM
 
 DEFER_BYTES = 32 << 20
 """Longer elements are stepped over unread: no header value of ours is so long (the groups of an
@@ -93,7 +94,10 @@ def hostile() -> Iterator[None]:
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     """Open a regular file; a pipe would wait for ever."""
-    if not stat.S_ISREG(path.stat().st_mode):
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):  # the walk hands over folders that it could not list
+        os.listdir(path)  # says why not  # noqa: PTH208
+    if not stat.S_ISREG(mode):
         raise RefusedError(Reason.UNREADABLE, "It is no regular file.")
     with path.open("rb") as stream:
         yield stream
@@ -189,6 +193,12 @@ def _class_name(sop_class: str) -> str:
 def _require_place(shared: Shared, slices: tuple[Slice, ...]) -> None:
     if not all(isfinite(mm) and mm > 0 for mm in shared.spacing_mm):
         raise RefusedError(Reason.SPACING, "PixelSpacing is missing, not finite or not above zero.")
+    if not all(FINEST_MM <= mm <= COARSEST_MM for mm in shared.spacing_mm):
+        raise RefusedError(
+            Reason.SPACING,
+            f"PixelSpacing is {' × '.join(f'{mm:g}' for mm in shared.spacing_mm)} mm; expected "
+            f"{FINEST_MM:g} to {COARSEST_MM:g} mm.",
+        )
     cosines = shared.orientation
     if len(cosines) != 6 or not all(map(isfinite, cosines)):
         raise RefusedError(Reason.NO_POSITION, "ImageOrientationPatient is missing or no number.")

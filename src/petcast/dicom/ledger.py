@@ -18,6 +18,7 @@ from typing import Any
 
 from petcast.dicom.facts import Shared, Slice
 from petcast.dicom.header import Header
+from petcast.dicom.persons import with_issuers
 from petcast.refusal import Reason, Refusal
 
 Group = tuple[str, str, str]
@@ -67,9 +68,10 @@ class Ledger:
         """Read the headers back.
 
         Yields:
-            Those of one series after the other, in no order.
+            Those of one series after the other, in no order; a patient's number has its issuer
+            where any of them names it.
         """
-        known = list(self._shared)
+        known = with_issuers(self._shared)
         for places in self._places.values():
             yield [self._read(place, known) for place in sorted(places)]
 

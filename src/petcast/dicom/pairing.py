@@ -41,9 +41,10 @@ def pair(series: Sequence[Series]) -> list[Study]:
     elsewhere = _patients_of(series, "CT")
     found = []
     for study_id, members in sorted(studies.items()):
-        patient_id = members[0].patient_id
+        images = [one for one in members if one.modality in ("CT", "PT") and one.refusal is None]
+        patient_id = (images or members)[0].patient_id
         try:
-            _require_one_patient(members)
+            _require_one_patient(images)
             ct, pet, notes = _choose(members, len(elsewhere.get(patient_id, set()) - {study_id}))
             found.append(Study(study_id, patient_id, ct, pet, None, notes))
         except RefusedError as error:
@@ -60,8 +61,9 @@ def _patients_of(series: Sequence[Series], modality: str) -> dict[str, set[str]]
     return found
 
 
-def _require_one_patient(members: Sequence[Series]) -> None:
-    if len({one.patient_id for one in members}) > 1:
+def _require_one_patient(images: Sequence[Series]) -> None:
+    """Judge what may be paired alone: other systems write reports and captures as they like."""
+    if len({one.patient_id for one in images}) > 1:
         raise RefusedError(Reason.MIXED_PATIENT, "The study's series name several patients.")
 
 

@@ -1,5 +1,6 @@
 """What a PET header says about the scan, the patient and the injection; nothing judged yet."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -12,6 +13,9 @@ from petcast.dicom.tracer import nuclide_of, tracer_of
 GE_CREATOR = "GEMS_PETD_01"
 SIEMENS_CREATOR = "SIEMENS MED PT"
 PHILIPS_CREATOR = "Philips PET Private Group"
+
+INJECTED_NUMBERS = ("RadionuclideTotalDose", "RadionuclideHalfLife")
+INJECTED_TEXTS = ("RadiopharmaceuticalStartDateTime", "RadiopharmaceuticalStartTime")
 
 SYNTHETIC_MARK = "SYNTHETIC PET"
 """How the description of a PET that a program made begins."""
@@ -32,7 +36,7 @@ class PetHeader:
         sex: "M", "F", "O" or empty.
         dose: RadionuclideTotalDose as written, meant in Bq.
         half_life_s: RadionuclideHalfLife in seconds.
-        tracer: "FDG", another tracer's word, or empty.
+        tracer: "FDG", another tracer's word, "another tracer", or empty.
         nuclide: "F18", "other" or empty.
         injected: RadiopharmaceuticalStartDateTime (0018,1078).
         injected_time: RadiopharmaceuticalStartTime (0018,1072), since midnight.
@@ -43,6 +47,7 @@ class PetHeader:
         philips_suv_factor: (7053,1000).
         philips_activity_factor: (7053,1009).
         synthetic: The series calls itself synthetic.
+        several_injections: Its injections differ in dose, time or nuclide.
     """
 
     units: str
@@ -66,6 +71,7 @@ class PetHeader:
     philips_suv_factor: float | None
     philips_activity_factor: float | None
     synthetic: bool
+    several_injections: bool = False
 
 
 class PrivateTexts(NamedTuple):
@@ -137,7 +143,17 @@ def read_pet_header(header: tags.Elements | Dataset, private: PrivateTexts) -> P
         philips_suv_factor=_factor(private.philips_suv_factor),
         philips_activity_factor=_factor(private.philips_activity_factor),
         synthetic=tags.text(header, "SeriesDescription").upper().startswith(SYNTHETIC_MARK),
+        several_injections=_differ(found),
     )
+
+
+def _differ(injections: Sequence[Dataset]) -> bool:
+    """Whether two items contradict each other; what one of them leaves out contradicts nothing."""
+    for keyword in INJECTED_NUMBERS:
+        if len({tags.number(one, keyword) for one in injections} - {None}) > 1:
+            return True
+    texts = [{tags.text(one, keyword) for one in injections} for keyword in INJECTED_TEXTS]
+    return any(len(values - {""}) > 1 for values in texts)
 
 
 def _injected(injection: Dataset | None, clock: str) -> datetime | None:

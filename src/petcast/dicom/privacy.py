@@ -69,11 +69,11 @@ def user_salt() -> str:
         `PETCAST_SALT` where it is set, else the content of the user's key file.
 
     Raises:
-        UsageError: The key file can be neither read nor made.
+        UsageError: The key is no text, or its file can be neither read nor made.
     """
     given = os.environ.get(SALT_VARIABLE, "")
     if given:
-        return given
+        return _text(given)
     path = _salt_path()
     try:
         if not path.exists():
@@ -89,11 +89,27 @@ def user_salt() -> str:
     return salt
 
 
+def _text(given: str) -> str:
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{SALT_VARIABLE} holds bytes that are no UTF-8; set it to a secret in plain text"
+        ) from None
+    return given
+
+
 def _salt_path() -> Path:
-    if sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA", Path.home() / "AppData" / "Roaming"))
-    else:
-        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    try:
+        if sys.platform == "win32":
+            base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
+        else:
+            base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    except RuntimeError:
+        raise UsageError(
+            "you have no home folder to keep the key for pseudonyms in; set "
+            f"{SALT_VARIABLE} to a secret of your own"
+        ) from None
     return base / "petcast" / "salt"
 
 

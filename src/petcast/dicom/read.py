@@ -104,15 +104,24 @@ def read_pet_files(files: Sequence[Path]) -> PetReading:
         raise RefusedError(Reason.SOP_CLASS, "Expected a PET series.")
     scale = suv_scale(pet, lying.slices)
     slopes = _filled(lying, np.dtype(np.float32), _by_slope)
-    factors = np.array(scale.factors, dtype=np.float32)[:, np.newaxis, np.newaxis]
-    activity = None
-    if scale.activity is not None:
-        values = slopes * np.float32(scale.activity)
-        activity = Volume(values, lying.affine, Unit.BQ_PER_ML)
-    suv = Volume(slopes * factors, lying.affine, Unit.SUV)
+    with np.errstate(over="ignore", invalid="ignore"):  # told below, in words
+        factors = np.array(scale.factors, dtype=np.float32)[:, np.newaxis, np.newaxis]
+        suv = Volume(slopes * factors, lying.affine, Unit.SUV)
+        activity = None
+        if scale.activity is not None:
+            values = slopes * np.float32(scale.activity)
+            activity = Volume(values, lying.affine, Unit.BQ_PER_ML)
+    _require_finite(suv)
     notes = (*lying.notes, *scale.notes)
     minutes = scale.uptake_minutes
     return PetReading(suv, activity, scale.factor_rule, scale.time_rule, minutes, notes)
+
+
+def _require_finite(suv: Volume) -> None:
+    if not np.isfinite(suv.voxels.sum(dtype=np.float64)):  # NaN or infinite where any voxel is
+        raise RefusedError(
+            Reason.RESCALE, "Slopes and factors give SUV that are no numbers, or too large for one."
+        )
 
 
 def load_ct(path: Path) -> Volume:

@@ -23,6 +23,10 @@ MEGABECQUEREL_BELOW = 1e4
 """No FDG dose is so few becquerels: it was written in MBq (IBSI, DRO_3_0)."""
 
 
+USUAL_DOSE_BQ = (5e6, 2e9)
+"""From the least that a small child is given to more than any adult."""
+
+
 class FactorRule(StrEnum):
     """How a stored value became an SUV of body weight."""
 
@@ -168,6 +172,8 @@ def dose_bq(pet: PetHeader, notes: list[str]) -> float:
     if pet.dose is None or pet.dose <= 0:
         raise RefusedError(Reason.NO_DOSE, bodysize.describe("RadionuclideTotalDose", pet.dose))
     if pet.dose >= MEGABECQUEREL_BELOW:
+        if not USUAL_DOSE_BQ[0] <= pet.dose <= USUAL_DOSE_BQ[1]:
+            notes.append(f"The dose is {pet.dose / 1e6:g} MBq, which is unusual; is its unit Bq?")
         return pet.dose
     notes.append("The dose is below 10000 and was read as MBq.")
     return pet.dose * 1e6

@@ -39,17 +39,19 @@ Alone = tuple[Path, Refusal]
 
 @dataclass(frozen=True)
 class Crew:
-    """Who reads the headers, and where archives are unpacked.
+    """Who reads the headers, where archives are unpacked, and what is left alone.
 
     Attributes:
         workers: Processes.
         executor: Runs them; processes of our own where None.
         scratch: A folder that all of them see; the system's own for temporary files where None.
+        skip: A folder that is not searched.
     """
 
     workers: int
     executor: Executor | None = None
     scratch: Path | None = None
+    skip: Path | None = None
 
 
 def scan(
@@ -59,6 +61,7 @@ def scan(
     workers: int | None = None,
     executor: Executor | None = None,
     scratch: Path | None = None,
+    skip: Path | None = None,
 ) -> Scan:
     """Find every series and study, and judge each.
 
@@ -69,12 +72,13 @@ def scan(
         workers: Processes that read headers; one a core where None. 1 reads them here.
         executor: Reads the headers instead, in so many processes that see the same files.
         scratch: Where archives are unpacked; the system's folder for temporary files where None.
+        skip: A folder that is left alone, such as that of the pairs.
 
     Returns:
         Studies, series and refused files; the same for the same files in any order.
     """
     salt = user_salt() if salt is None else salt
-    crew = Crew(workers or cores(), executor, scratch)
+    crew = Crew(workers or cores(), executor, scratch, skip)
     with Ledger() as ledger:
         alone, unpacked = _read(folders, crew, ledger)
         series = [one for members in ledger.series() for one in judge(members, salt)]
@@ -132,19 +136,18 @@ def _opened(archives: Iterable[Path], scratch: Path | None) -> tuple[list[Unpack
     return unpacked, refused
 
 
-def _walk(folders: Iterable[Path]) -> Iterator[Path]:
-    """Every file below some folders, each once, links followed but never in a circle.
+def _walk(folders: Sequence[Path], skip: Path | None = None) -> Iterator[Path]:
+    """Every file below some folders but one, each once, links followed but never in a circle.
 
     A folder that cannot be listed comes as itself, to be refused as unreadable.
     """
     given = dict.fromkeys(folder for folder in folders if not folder.is_dir())
     yield from given
-    seen: set[tuple[int, int]] = set()
+    seen = left_alone(skip, folders)
     closed: list[OSError] = []
     for folder in (one for one in folders if one not in given):
         for place, inner, names in os.walk(folder, followlinks=True, onerror=closed.append):
-            status = Path(place).stat()
-            mark = (status.st_dev, status.st_ino)
+            mark = mark_of(Path(place))
             if mark in seen:
                 inner.clear()
                 continue
@@ -155,19 +158,47 @@ def _walk(folders: Iterable[Path]) -> Iterator[Path]:
     yield from (Path(error.filename) for error in closed if error.filename)
 
 
+def mark_of(folder: Path) -> tuple[int, int]:
+    """Tell folders apart, whatever links lead to them.
+
+    Args:
+        folder: One that is there.
+
+    Returns:
+        What no other folder has.
+    """
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def left_alone(skip: Path | None, folders: Sequence[Path]) -> set[tuple[int, int]]:
+    """Mark a folder that is not to be searched, unless it was asked for by itself.
+
+    Args:
+        skip: The folder; it need not exist.
+        folders: What is searched.
+
+    Returns:
+        Its mark, or nothing.
+    """
+    if skip is None or not skip.is_dir():
+        return set()
+    return {mark_of(skip)} - {mark_of(folder) for folder in folders if folder.is_dir()}
+
+
 # Headers
 
 
 def _headers(folders: Sequence[Path], crew: Crew) -> Iterator[Header]:
     """Read the header of every file, in any order."""
-    files = _walk(folders)
+    files = _walk(folders, crew.skip)
     first = list(islice(files, POOL_FROM_FILES))
     workers = crew.workers if len(first) == POOL_FROM_FILES else 1
     executor = crew.executor if first else None
     chunks = in_chunks(chain(first, files), CHUNK_FILES)
     found = work_through(read_headers, chunks, workers=workers, executor=executor)
     # Counting takes a second walk: only where somebody watches
-    total = sum(1 for _ in _walk(folders)) if sys.stderr.isatty() else len(first)
+    total = sum(1 for _ in _walk(folders, crew.skip)) if sys.stderr.isatty() else len(first)
     yield from track(chain.from_iterable(found), "Reading headers", total)
 
 

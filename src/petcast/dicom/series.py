@@ -49,6 +49,7 @@ class Series:
         kernel: "soft", "sharp" or empty: the CT's reconstruction kernel.
         original: ImageType begins with ORIGINAL.
         synthetic: A PET that a program made.
+        number_id: Pseudonym of the patient's number alone, whoever issued it; empty without one.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Series:
     kernel: str = ""
     original: bool = False
     synthetic: bool = False
+    number_id: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Lay the series out for `petcast scan --json`.

@@ -16,6 +16,7 @@ from petcast.dicom.facts import Shared, Slice
 from petcast.dicom.header import Header
 from petcast.dicom.pixels import same_pixels
 from petcast.refusal import Reason, RefusedError
+from petcast.volume import COARSEST_MM, FINEST_MM
 
 SAME_PLACE_MM = 0.05
 """Slices nearer than this along their normal claim the same place."""
@@ -242,6 +243,11 @@ def _step_mm(positions: NDArray[np.float64], shared: Shared, normal: NDArray[np.
     _require_no_gap(heights)
     _require_straight(positions - np.outer(heights, normal), heights)
     mean = float((heights[-1] - heights[0]) / (len(heights) - 1))
+    if not FINEST_MM <= mean <= COARSEST_MM:
+        raise RefusedError(
+            Reason.SPACING,
+            f"Slices lie {mean:g} mm apart; expected {FINEST_MM:g} to {COARSEST_MM:g} mm.",
+        )
     off = np.abs(heights - heights[0] - mean * np.arange(len(heights))).max()
     if off > max(UNEVEN_MM, mean / 4):
         raise RefusedError(

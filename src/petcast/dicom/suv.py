@@ -18,8 +18,14 @@ from petcast.errors import GeometryError, UsageError
 from petcast.refusal import Reason, Refusal, RefusedError
 from petcast.volume import Unit, Volume
 
+MISSED = "the mask does not touch this PET"
+
 MASK_TOLERANCE_MM = 0.1
 """A mask drawn on the PET's grid may have lost some digits of it."""
+
+
+PLAUSIBLE_MAX = (0.3, 500.0)
+"""Below the mean of a body, or above the fullest bladder, a maximum is hardly SUV."""
 
 
 def measure_suv(folder: Path, mask: Path | None = None) -> dict[str, Any]:
@@ -32,11 +38,12 @@ def measure_suv(folder: Path, mask: Path | None = None) -> dict[str, Any]:
 
     Returns:
         `{"series": [{"path", "max", "min", "median", "factor_rule", "time_rule", …}]}`; numbers
-        are null and `reason` and `detail` are set where there is no way to SUV.
+        are null and `reason` and `detail` are set where there is no way to SUV, `detail` alone
+        where the mask does not touch that PET.
 
     Raises:
         RefusedError: No PET is there, and why.
-        DataError: The mask cannot be used.
+        DataError: The mask cannot be used, or touches none of the PETs.
     """
     with open_folder(folder) as opened:
         found = scan([opened]).series
@@ -46,28 +53,42 @@ def measure_suv(folder: Path, mask: Path | None = None) -> dict[str, Any]:
         region = Volume.load(mask, Unit.LABEL) if mask is not None else None
         if region is not None and not region.voxels.any():
             raise UsageError(f"the mask {mask} is empty")
-        return {"series": [_measured(series, folder, opened, region) for series in pets]}
+        rows = [_measured(series, folder, opened, region) for series in pets]
+    if all(row["detail"] == MISSED for row in rows):
+        raise GeometryError(f"{MISSED}; was it drawn on another?")
+    return {"series": rows}
+
+
+def _path(place: Path, folder: Path, opened: Path) -> str:
+    """Where a series lies, as the user would write it (docs/decisions/0007)."""
+    root = opened.absolute()  # as the scan has it
+    return str(folder / place.relative_to(root) if place.is_relative_to(root) else folder)
 
 
 def _measured(series: Series, folder: Path, opened: Path, region: Volume | None) -> dict[str, Any]:
-    place = series.files[0].parent
-    path = folder / place.relative_to(opened) if place.is_relative_to(opened) else folder
-    row: dict[str, Any] = {"path": str(path), "id": series.id, "voxels": 0}
+    path = _path(series.files[0].parent, folder, opened)
+    row: dict[str, Any] = {"path": path, "id": series.id, "voxels": 0}
     row |= dict.fromkeys(("max", "min", "median", "factor_rule", "time_rule", "uptake_minutes"))
     try:
         reading = read_pet_files(series.files)
         values = _inside(reading.suv, region)
     except RefusedError as error:
         return row | _refusal(error.refusal)
+    if not values.size:
+        return row | {"reason": None, "detail": MISSED}
+    high = float(values.max())
+    notes = list(reading.notes)
+    if not PLAUSIBLE_MAX[0] <= high <= PLAUSIBLE_MAX[1]:
+        notes.append(f"A maximum of {high:.3g} is hardly SUV; check dose, weight and times.")
     return row | {
-        "max": float(values.max()),
+        "max": high,
         "min": float(values.min()),
         "median": float(np.median(values)),
         "voxels": int(values.size),
         "factor_rule": str(reading.factor_rule),
         "time_rule": str(reading.time_rule),
         "uptake_minutes": reading.uptake_minutes,
-        "notes": list(reading.notes),
+        "notes": notes,
         **_refusal(series.refusal),
     }
 
@@ -84,6 +105,4 @@ def _inside(suv: Volume, region: Volume | None) -> NDArray[np.float32]:
     if not region.grid.matches(suv.grid, MASK_TOLERANCE_MM):
         region = region.resampled(suv.grid, outside=0, interpolation="nearest", antialias=False)
     inside: NDArray[np.float32] = suv.voxels[region.voxels != 0]
-    if inside.size == 0:
-        raise GeometryError("the mask does not touch the PET; was it drawn on this one?")
     return inside

@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 from pydicom.charset import convert_encodings, decode_bytes
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -52,6 +52,12 @@ def _raw(header: Elements | Dataset, tag: int) -> Any:
     if isinstance(header, dict):
         return header.get(tag)
     return header.get_item(tag, keep_deferred=True)
+
+
+def _vr(element: RawDataElement) -> str:
+    """How a value is written; implicit files do not say, and others may not know (UN)."""
+    known = element.VR not in (None, "UN") or not dictionary_has_tag(element.tag)
+    return str(element.VR) if known else dictionary_VR(element.tag)
 
 
 def raw_value(header: Elements | Dataset, tag: int) -> Any:
@@ -148,10 +154,11 @@ def numbers(header: Elements | Dataset, keyword: str) -> tuple[float, ...]:
     if element is None or element.value is None or element.value == b"":
         return ()
     value: Any = element.value
-    if isinstance(element, RawDataElement) and element.VR in BINARY_FLOATS:
+    if isinstance(element, RawDataElement) and _vr(element) in BINARY_FLOATS:
+        kind, size = BINARY_FLOATS[_vr(element)]
         order = "<" if element.is_little_endian else ">"
-        count, rest = divmod(len(value), BINARY_FLOATS[element.VR][1])
-        return () if rest else struct.unpack(f"{order}{count}{BINARY_FLOATS[element.VR][0]}", value)
+        count, rest = divmod(len(value), size)
+        return () if rest else struct.unpack(f"{order}{count}{kind}", value)
     if isinstance(value, bytes):
         value = value.strip(b" \0").split(b"\\")
     elif isinstance(value, str) or not hasattr(value, "__iter__"):
@@ -191,7 +198,7 @@ def whole(header: Elements | Dataset, keyword: str) -> int | None:
         return None
     value = element.value
     if isinstance(element, RawDataElement) and isinstance(value, bytes):
-        if len(value) in BINARY_SIZES and element.VR not in ("IS", "DS"):
+        if len(value) in BINARY_SIZES and _vr(element) not in ("IS", "DS"):
             return int.from_bytes(value, "little" if element.is_little_endian else "big")
         value = value.decode("latin-1").strip(" \0")
     try:

@@ -9,14 +9,19 @@ from petcast.dicom import tags
 
 FDG = "FDG"
 UNNAMED = ""
-"""The header names no tracer that we know."""
+"""The header names no tracer."""
+UNKNOWN = "another tracer"
+"""The header names one that we do not know; its words are not repeated."""
 
 FDG_CODES = frozenset({"C-B1031", "Y-X1743", "35321007"})
 """Fluorodeoxyglucose F-18 in SNOMED RT, in GE's scheme and in SNOMED CT (PS3.16 CID 4021)."""
 F18_CODES = frozenset({"C-111A1", "77004003"})
 """Fluorine-18 in SNOMED RT and in SNOMED CT (PS3.16 CID 4020)."""
 
-FDG_WORDS = re.compile(r"\bF?-?(18)?-?F?-?FDG|FLU\w*DEOXY\w*GLUCOSE|\bGLUCOSE\b", re.IGNORECASE)
+FDG_WORDS = re.compile(
+    r"FDG(?!AL)|GLU[CK]OS|GLUSCAN|GLUCOTRACE|GLUDEF|EFDEGE|FLUCIS|STERIPET", re.IGNORECASE
+)
+"""FDG, (fluoro)deoxyglucose in several languages, and brands of it; FDGal is galactose."""
 OTHER_WORDS = re.compile(
     r"(?<![A-Z])(FLT|PSMA|DOTA(?:TATE|TOC|NOC)?|FMISO|FAZA|NAF|FET|F?DOPA|FES|FAPI|FLUCICLOVINE|"
     r"CHOLINE|FCH|METHIONINE|ACETATE|AMYVID|FLORBETA\w*|FLUTEMETAMOL|FLORTAUCIPIR|RUBIDIUM|"
@@ -25,6 +30,15 @@ OTHER_WORDS = re.compile(
     re.IGNORECASE,
 )
 """Tracers that are not FDG; only such a word is ever quoted in a message."""
+
+NEUTRAL_WORDS = frozenset(
+    ("F", "FLUOR", "FLUORINE", "FLUORIN", "FLUORO", "SOLUTION", "INJECTION", "LIQUID", "TRACER",
+     "PET", "RADIOPHARMACEUTICAL", "PHARMACEUTICAL", "ISOTOPE", "UNKNOWN", "UNSPECIFIED",
+     "UNDEFINED", "NOT", "SPECIFIED", "DEFINED", "GIVEN", "APPLICABLE", "KNOWN", "OTHER", "NONE",
+     "NULL", "NIL", "EMPTY", "N", "A", "NA", "DEFAULT", "STANDARD", "ANONYMIZED", "ANONYMISED",
+     "ANONYMOUS", "DEIDENTIFIED", "REMOVED")
+)  # fmt: skip
+"""What stands for a tracer's name where none was given; numbers say as little."""
 
 FREE_TEXTS = (
     "SeriesDescription",
@@ -42,27 +56,39 @@ HALF_LIFE_TOLERANCE_S = 30.0
 def tracer_of(header: tags.Elements | Dataset, injection: Dataset | None) -> str:
     """Name the tracer.
 
-    The radiopharmaceutical's own code and name decide. Where they are silent, descriptions are
-    searched for the word of another tracer: a header that says nothing formal but calls itself
-    an FLT study is one.
+    The radiopharmaceutical's own code and name decide; a name that is not FDG's is another
+    tracer's, known or not: there are more of them, with fluorine-18 too, than any list holds.
+    Where code and name are silent, descriptions are searched for the word of another tracer: a
+    header that says nothing formal but calls itself an FLT study is one.
 
     Args:
         header: Of a PET slice.
         injection: The item of its RadiopharmaceuticalInformationSequence.
 
     Returns:
-        "FDG", another tracer's word in capitals, or "" where nothing is said.
+        "FDG", another tracer's word in capitals, `UNKNOWN` for one that is not among these, or ""
+        where nothing is said.
     """
     formal = _formal_words(injection) if injection is not None else ""
     if _codes(injection, "RadiopharmaceuticalCodeSequence") & FDG_CODES:
         return FDG
-    for words in (formal, _free_words(header)):
-        if FDG_WORDS.search(words):
-            return FDG
-        other = OTHER_WORDS.search(words)
-        if other:
-            return other[1].upper()
-    return UNNAMED
+    named = _named(formal)
+    if named == UNNAMED and not _neutral(formal):
+        return UNKNOWN
+    return named or _named(_free_words(header))
+
+
+def _named(words: str) -> str:
+    if FDG_WORDS.search(words):
+        return FDG
+    other = OTHER_WORDS.search(words)
+    return other[1].upper() if other else UNNAMED
+
+
+def _neutral(words: str) -> bool:
+    """Whether a formal name says no more than that there was one, or its nuclide's."""
+    parts = re.findall(r"[^\W\d_]+", words.upper())
+    return NEUTRAL_WORDS.issuperset(parts)
 
 
 def nuclide_of(injection: Dataset | None, half_life_s: float | None) -> Literal["F18", "other", ""]:

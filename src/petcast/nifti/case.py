@@ -15,6 +15,7 @@ from petcast.nifti.plausible import (
     require_field_of_view,
     require_hu,
     require_mask,
+    require_on_pet,
     require_suv,
     require_wide,
 )
@@ -86,6 +87,7 @@ class NiftiCase:
         if self.found.lesions is not None:
             lesions = load(self.found.lesions, Unit.LABEL)
             require_mask(lesions)
+            require_on_pet(lesions, pet)
         notes = ["NIfTI names neither tracer, dose nor time: the file's SUV is taken as it is."]
         if pet.voxels.min() < 0:
             notes.append("Values below 0 SUV were set to 0.")

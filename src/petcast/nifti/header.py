@@ -22,13 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petcast.refusal import Reason, RefusedError
+from petcast.volume import COARSEST_MM, FINEST_MM
 
 MOST_VOXELS_A_SIDE = 4096
 MOST_VOXELS = 1_500_000_000
 """Larger than a total-body PET/CT at its finest: 1024 × 1024 × 1400."""
 
-FINEST_MM = 0.2
-COARSEST_MM = 50.0
 FARTHEST_MM = 1e5
 """A voxel that lies 100 m from the origin lies in no scanner."""
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from petcast.dicom.privacy import pseudonym
+from petcast.dicom.scan import left_alone, mark_of
 from petcast.refusal import Reason, Refusal, RefusedError
 
 NIFTI = re.compile(r"(?P<stem>.+)\.nii(\.gz)?", re.IGNORECASE)
@@ -78,12 +79,13 @@ class _Group:
     files: dict[str, list[Path]]
 
 
-def find_cases(folders: Sequence[Path], salt: str) -> Cohort:
+def find_cases(folders: Sequence[Path], salt: str, skip: Path | None = None) -> Cohort:
     """Look for NIfTI cases, by names alone.
 
     Args:
         folders: Folders, searched to any depth, or single files.
         salt: The key for pseudonyms.
+        skip: A folder that is left alone.
 
     Returns:
         The cases, complete or not.
@@ -92,7 +94,7 @@ def find_cases(folders: Sequence[Path], salt: str) -> Cohort:
     places: set[Path] = set()
     files: set[Path] = set()
     strays = []
-    for root, path in _walk(folders):
+    for root, path in _walk(folders, skip):
         files.add(path)
         place = path.parent.resolve() / path.name  # equal files may be links to one: both count
         if place in places:
@@ -113,20 +115,20 @@ def find_cases(folders: Sequence[Path], salt: str) -> Cohort:
     return Cohort(tuple(cases), tuple(sorted(refused)), tuple(strays), frozenset(files), placed)
 
 
-def _walk(folders: Iterable[Path]) -> Iterable[tuple[Path, Path]]:
+def _walk(folders: Sequence[Path], skip: Path | None) -> Iterable[tuple[Path, Path]]:
     """Every NIfTI file, with the folder that was given."""
     for folder in folders:
         if not folder.is_dir():
             if NIFTI.fullmatch(folder.name):
                 yield folder.parent, folder
             continue
-        seen: set[tuple[int, int]] = set()
+        seen = left_alone(skip, folders)
         for place, inner, names in os.walk(folder, followlinks=True):
-            status = Path(place).stat()
-            if (status.st_dev, status.st_ino) in seen:  # a link that leads back
+            mark = mark_of(Path(place))
+            if mark in seen:  # a link that leads back
                 inner.clear()
                 continue
-            seen.add((status.st_dev, status.st_ino))
+            seen.add(mark)
             inner.sort()
             yield from (
                 (folder, Path(place) / name) for name in sorted(names) if NIFTI.fullmatch(name)

@@ -7,10 +7,11 @@ bits or shifted by 1024, a PET in Bq/mL, kBq/mL or counts, or one divided by its
 import numpy as np
 from numpy.typing import NDArray
 
+from petcast.align import require_body_mean
 from petcast.anatomy import BODY, body_mask
 from petcast.grid import thinned
 from petcast.refusal import Reason, RefusedError
-from petcast.volume import Volume
+from petcast.volume import Grid, Volume
 
 LEAST_FIELD_MM = 150.0
 """No adult's chest is narrower; images that are do not show whole cross-sections."""
@@ -22,14 +23,13 @@ LEAST_TISSUE_SHARE = 0.02
 HIGHEST_HU = 40_000.0
 """Extended CT scales reach 30,710 at metal."""
 
-BODY_SUV = (0.1, 3.0)
-"""By its definition, SUV averages about 1 over a body; kBq/mL and Bq/mL lie above, parts of a
-maximum below."""
-
 LOWEST_SUV = -5.0
 """Some reconstructions and interpolations undershoot zero, but not by so much."""
 
 MOST_LABELS = 10_000
+
+MOVED_VOXELS = 2
+"""A copy of a grid may lie half a voxel off, by another convention; this far off it was lost."""
 
 
 def require_field_of_view(ct: Volume) -> None:
@@ -105,13 +105,7 @@ def require_suv(pet: Volume, ct: Volume) -> None:
         raise RefusedError(
             Reason.NOT_SUV, f"The PET holds whole numbers only, from {low:g} to {high:g}."
         )
-    mean = _body_mean(pet, ct)
-    if not BODY_SUV[0] <= mean <= BODY_SUV[1]:
-        raise RefusedError(
-            Reason.NOT_SUV,
-            f"Inside the body the PET's mean is {mean:.3g}; SUV averages about 1 and lies between "
-            f"{BODY_SUV[0]:g} and {BODY_SUV[1]:g}.",
-        )
+    require_body_mean(_body_mean(pet, ct))
 
 
 def require_mask(mask: Volume) -> None:
@@ -128,6 +122,45 @@ def require_mask(mask: Volume) -> None:
         raise RefusedError(
             Reason.NOT_A_MASK, f"Its values run from {low:g} to {high:g}, whole numbers or not."
         )
+
+
+def require_on_pet(mask: Volume, pet: Volume) -> None:
+    """Refuse a mask whose place was lost: what it marks would be taken for elsewhere, or nothing.
+
+    Nothing of it lies inside the PET's own grid, or it is a copy of that grid in another place.
+
+    Args:
+        mask: Not 0 inside lesions.
+        pet: That it was drawn on.
+
+    Raises:
+        RefusedError: NIFTI-PLACE.
+    """
+    z, y, x = np.nonzero(mask.voxels)
+    if not z.size:
+        return
+    to_pet = np.linalg.inv(pet.affine) @ mask.affine
+    places = to_pet[:3, :3] @ np.stack([x, y, z]) + to_pet[:3, 3:]
+    size = np.array(pet.voxels.shape[::-1])[:, np.newaxis]
+    if not ((places > -0.5) & (places < size - 0.5)).all(axis=0).any():
+        raise RefusedError(
+            Reason.NIFTI_PLACE,
+            f"The lesion mask marks {z.size} voxels, and none of them lies inside the PET; its "
+            "origin was lost.",
+        )
+    if _moved(mask.canonical().grid, pet.canonical().grid):
+        raise RefusedError(
+            Reason.NIFTI_PLACE,
+            "The lesion mask has the PET's size and spacing and lies elsewhere; its origin was "
+            "lost.",
+        )
+
+
+def _moved(grid: Grid, original: Grid) -> bool:
+    alike = grid.shape == original.shape and np.allclose(
+        grid.spacing_mm, original.spacing_mm, rtol=0.01
+    )
+    return alike and not grid.matches(original, MOVED_VOXELS * max(original.spacing_mm))
 
 
 def _body_mean(pet: Volume, ct: Volume) -> float:

@@ -1,0 +1,44 @@
+"""Who is one person: equal numbers, whose issuer some files name and others leave out."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from petcast.dicom.facts import Shared
+
+Issuers = Mapping[object, set[str]]
+
+
+def with_issuers(found: Iterable[Shared]) -> list[Shared]:
+    """Fill in the issuer of a patient's number where a header leaves it out.
+
+    A number without an issuer belongs to the one issuer that CT and PET of its study name for it,
+    else to the one that all CT and PET of the scan do. Where several hospitals gave the number, it
+    stays alone. Reports and captures, which other systems write, name nobody for the images.
+
+    Args:
+        found: What the headers of one scan have in common.
+
+    Returns:
+        The same, in the same order.
+    """
+    headers = list(found)
+    by_study: dict[object, set[str]] = defaultdict(set)
+    by_number: dict[object, set[str]] = defaultdict(set)
+    for one in headers:
+        if one.kind and one.issuer:
+            by_study[one.study_uid, one.patient_id].add(one.issuer)
+            by_number[one.patient_id].add(one.issuer)
+    return [_filled(one, by_study, by_number) for one in headers]
+
+
+def _filled(one: Shared, by_study: Issuers, by_number: Issuers) -> Shared:
+    if one.issuer or not one.patient_id:
+        return one
+    for known in (
+        by_study.get((one.study_uid, one.patient_id), set()),
+        by_number.get(one.patient_id, set()),
+    ):
+        if len(known) == 1:
+            return replace(one, issuer=next(iter(known)))
+    return one
