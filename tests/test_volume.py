@@ -1,7 +1,6 @@
 """Laws of a volume: it keeps its place and its unit."""
 
 import os
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,6 +85,8 @@ def test_nan_damage_and_flat_affines_are_refused(tmp_path: Path) -> None:
 @contextmanager
 def full_disk(room: int) -> Iterator[None]:
     """Files end after so many bytes, as where a disk is full: ITK is told nothing of either."""
+    import resource
+
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
     try:
