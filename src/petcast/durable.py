@@ -74,7 +74,7 @@ def named_whole(path: Path) -> Iterator[Path]:
     try:
         partial.touch()  # the system's own word where no file can be made
         yield partial
-        with partial.open("rb") as stream:
+        with partial.open("r+b") as stream:
             os.fsync(stream.fileno())
         partial.replace(path)
     except BaseException:
