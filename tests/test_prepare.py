@@ -230,7 +230,7 @@ def test_a_damaged_study_is_made_anew_and_the_others_stay(
 def test_a_source_that_changed_is_prepared_again(drawn: Path, tmp_path: Path) -> None:
     prepared(drawn, tmp_path / "pairs")
     when = written_at(tmp_path / "pairs")
-    (drawn / "b").write_text("3.5")
+    (drawn / "b").write_text("2.25")
     prepared(drawn, tmp_path / "pairs")
     fresh = prepared(drawn, tmp_path / "fresh")
     assert hashes(tmp_path / "pairs") == hashes(tmp_path / "fresh")
