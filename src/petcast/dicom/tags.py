@@ -47,26 +47,19 @@ def tag_of(keyword: str) -> int:
     return tag
 
 
-def _raw(header: Elements | Dataset, tag: int) -> Any:
-    """An element as it stands in the file, or as pydicom has already converted it."""
-    if isinstance(header, dict):
-        return header.get(tag)
-    return header.get_item(tag, keep_deferred=True)
-
-
-def raw_value(header: Elements | Dataset, tag: int) -> Any:
-    """Take an element's value without converting it.
+def raw_element(header: Elements | Dataset, tag: int) -> Any:
+    """Take an element as it stands in the file, or as pydicom has already converted it.
 
     Args:
         header: Any header.
         tag: The element.
 
     Returns:
-        Bytes as they stand in the file, or what pydicom has already made of them; None where the
-        element is absent or was too long to be read.
+        The element; None where absent.
     """
-    element = _raw(header, tag)
-    return None if element is None else element.value
+    if isinstance(header, dict):
+        return header.get(tag)
+    return header.get_item(tag, keep_deferred=True)
 
 
 def text_at(header: Elements | Dataset, tag: int) -> str:
@@ -79,7 +72,8 @@ def text_at(header: Elements | Dataset, tag: int) -> str:
     Returns:
         Its text without padding; values are separated by backslashes. Empty where absent.
     """
-    value = raw_value(header, tag)
+    element = raw_element(header, tag)
+    value = None if element is None else element.value
     if value is None:
         return ""
     if isinstance(value, bytes):
@@ -144,7 +138,7 @@ def numbers(header: Elements | Dataset, keyword: str) -> tuple[float, ...]:
     Returns:
         The numbers; empty where absent or where one of them is no number.
     """
-    element = _raw(header, tag_of(keyword))
+    element = raw_element(header, tag_of(keyword))
     if element is None or element.value is None or element.value == b"":
         return ()
     value: Any = element.value
@@ -186,7 +180,7 @@ def whole(header: Elements | Dataset, keyword: str) -> int | None:
     Returns:
         The number, not negative for binary ones; None where absent or unreadable.
     """
-    element = _raw(header, tag_of(keyword))
+    element = raw_element(header, tag_of(keyword))
     if element is None or element.value is None:
         return None
     value = element.value
@@ -210,7 +204,20 @@ def items(header: Elements | Dataset, keyword: str) -> list[Dataset]:
     Returns:
         Its items; empty where absent or unreadable.
     """
-    element = _raw(header, tag_of(keyword))
+    return items_at(header, tag_of(keyword))
+
+
+def items_at(header: Elements | Dataset, tag: int) -> list[Dataset]:
+    """Read a sequence by its tag.
+
+    Args:
+        header: Any header.
+        tag: The element.
+
+    Returns:
+        Its items; empty where absent or unreadable.
+    """
+    element = raw_element(header, tag)
     if element is None or not element.value:
         return []
     with silence():
@@ -239,7 +246,7 @@ def fingerprint(header: Elements | Dataset, wanted: Iterable[int]) -> tuple[Any,
     Returns:
         A hashable key.
     """
-    return tuple(_print(_raw(header, tag)) for tag in wanted)
+    return tuple(_print(raw_element(header, tag)) for tag in wanted)
 
 
 def _print(element: Any) -> Any:
