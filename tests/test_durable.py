@@ -1,6 +1,7 @@
 """Writing survives death at any step."""
 
 import errno
+import threading
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,20 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
         pass
     with durable.exclusive(tmp_path / ".lock"):
         pass
+
+
+def test_who_writes_into_a_folder_waits_for_whoever_does(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with durable.alone_beside(tmp_path / "b"):
+            order.append("second")
+
+    with durable.alone_beside(tmp_path / "a"):
+        other = threading.Thread(target=second)
+        other.start()
+        other.join(0.2)
+        order.append("first")
+    other.join()
+    assert order == ["first", "second"]
+    assert list(tmp_path.iterdir()) == []

@@ -2,21 +2,26 @@
 
 import gzip
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from pydicom import dcmread
 
-from petcast.checkpoint import Card
+from petcast.checkpoint import MODEL_FILE, Card
+from petcast.dicom.read import load_ct, read_pet
+from petcast.dicom.scan import scan
 from petcast.errors import DataError, UnitError, UsageError
+from petcast.evaluate.cases import find_cases, match
 from petcast.models import Synthesizer
 from petcast.predict import (
     load_any_ct,
     predict,
     predict_slices,
     predict_volume,
-    require_nifti,
+    require_output,
 )
 from petcast.recipe import LossRecipe, ModelRecipe, Recipe, TrainingRecipe
 from petcast.volume import Unit, Volume
@@ -180,7 +185,8 @@ def test_a_nifti_ct_that_lies_nowhere_is_refused(tmp_path: Path) -> None:
 
 def test_a_sound_nifti_ct_is_taken_as_it_is(tmp_path: Path) -> None:
     cylinder().save(tmp_path / "ct.nii.gz")
-    found = load_any_ct(tmp_path / "ct.nii.gz")
+    found, source = load_any_ct(tmp_path / "ct.nii.gz")
+    assert source is None
     assert np.array_equal(found.voxels, cylinder().voxels)
     assert found.grid.matches(cylinder().grid)
 
@@ -199,8 +205,81 @@ def test_the_pet_is_not_written_over_the_ct(tmp_path: Path) -> None:
 def test_what_stands_in_the_way_is_told_before_the_long_work(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder.nii").mkdir()
-    require_nifti("--out", tmp_path / "new" / "pet.nii.gz")
-    require_nifti("--out", tmp_path / "pet.nii")
+    require_output("--out", tmp_path / "new" / "pet.nii.gz", tmp_path / "CT")
+    require_output("--out", tmp_path / "pet.nii", tmp_path / "CT")
     for out in ("file/pet.nii.gz", "file/deeper/pet.nii", "folder.nii"):
         with pytest.raises(UsageError, match="in the way"):
-            require_nifti("--out", tmp_path / out)
+            require_output("--out", tmp_path / out, tmp_path / "CT")
+
+
+# As DICOM
+
+
+@pytest.fixture
+def loaded(echo: Synthesizer, card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any run's folder holds the echo."""
+    known = Card(card.recipe, 1, card.grid, "", 0, sha256={MODEL_FILE: "ab" * 32})
+    monkeypatch.setattr("petcast.predict.load_synthesizer", lambda run, which: (echo, known))
+
+
+@pytest.fixture
+def ct(tiny_cohort: Path) -> Path:
+    """A phantom's CT as DICOM."""
+    return min(tiny_cohort.iterdir()) / "CT"
+
+
+def test_a_dicom_ct_gives_a_dicom_pet_on_its_own_slices(
+    loaded: None, ct: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pet"
+    cast = predict(ct, tmp_path, out, device="cpu").pet
+    [series] = scan([out], salt="tests").series
+    assert series.synthetic
+    found = read_pet(series).suv
+    assert np.abs(found.voxels - cast.voxels).max() < 2e-4
+    assert np.abs(found.affine - load_ct(ct).affine).max() < 1e-9
+    assert len(list(out.iterdir())) == len(list(ct.iterdir()))
+    said = "".join(capfd.readouterr())
+    assert "PHANTOM" not in said
+    assert dcmread(ct / "CT001.dcm").PatientID not in said
+
+
+def test_the_stage_stands_in_the_series(loaded: None, ct: Path, tmp_path: Path) -> None:
+    images = []
+    for stages in (None, 2, 1):
+        out = tmp_path / str(stages)
+        predict(ct, tmp_path, out, device="cpu", stages=stages)
+        images.append(dcmread(min(out.iterdir())))
+    assert images[0] == images[1]
+    assert images[0].SeriesInstanceUID != images[2].SeriesInstanceUID
+    assert ", output of stage 1 of 2, weights" in images[2].DerivationDescription
+    assert "Only stage 2 was compared" in images[2].ImageComments
+
+
+def test_its_study_is_the_measured_pets(loaded: None, ct: Path, tmp_path: Path) -> None:
+    pet = predict(ct, tmp_path, tmp_path / "all" / "any name", device="cpu").pet
+    with ExitStack() as stack:
+        truths = find_cases(ct.parent.parent, "truth", stack)  # four patients
+        predictions = find_cases(tmp_path / "all", "prediction", stack)
+        [(truth, prediction)], alone = match(truths, predictions)
+        assert truth.keys[0] == prediction.keys[0]
+        assert len(alone) == 3
+        assert np.abs(prediction.load().voxels - pet.voxels).max() < 2e-4
+
+
+def test_a_nifti_ct_gives_no_dicom(loaded: None, tmp_path: Path) -> None:
+    ct = tmp_path / "ct.nii.gz"
+    cylinder().save(ct)
+    with pytest.raises(UsageError, match="came as DICOM"):
+        predict(ct, tmp_path, tmp_path / "pet")
+    assert not (tmp_path / "pet").exists()
+
+
+def test_a_folder_of_something_else_is_refused_before_anything_is_read(
+    loaded: None, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match="give a new folder"):
+        predict(tmp_path / "nowhere", tmp_path, tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -134,15 +134,17 @@ def read_json(path: Path) -> Any:
         raise FormatError(f"{path} is not whole JSON ({error}); make it again") from error
 
 
-def write_directory(target: Path, fill: Callable[[Path], None]) -> None:
+def write_directory(target: Path, fill: Callable[[Path], None], *, hidden: bool = False) -> None:
     """Replace a directory by a new one, so that a whole one can always be recovered.
 
     Args:
         target: The directory's final name.
         fill: Writes the content into the empty directory that it is given.
+        hidden: Put a dot before the names beside it: in a user's folder, such as `last.previous`
+            could be theirs.
     """
-    settle(target)
-    partial, following, _ = _names(target)
+    settle(target, hidden=hidden)
+    partial, following, _ = _names(target, hidden)
     partial.mkdir(parents=True)
     try:
         fill(partial)
@@ -152,16 +154,17 @@ def write_directory(target: Path, fill: Callable[[Path], None]) -> None:
         raise
     partial.rename(following)
     sync_directory(target.parent)
-    settle(target)
+    settle(target, hidden=hidden)
 
 
-def settle(target: Path) -> None:
+def settle(target: Path, *, hidden: bool = False) -> None:
     """Bring an interrupted `write_directory` to the last whole state; sweep what is partial.
 
     Args:
         target: The directory's final name; it need not exist.
+        hidden: As it was given to `write_directory`.
     """
-    partial, following, previous = _names(target)
+    partial, following, previous = _names(target, hidden)
     if partial.exists():
         shutil.rmtree(partial)
     if following.exists():
@@ -209,11 +212,36 @@ def exclusive(lock: Path, *, wait: bool = False) -> Iterator[None]:
         yield
 
 
-def _names(target: Path) -> tuple[Path, Path, Path]:
+@contextmanager
+def alone_beside(target: Path) -> Iterator[None]:
+    """Let processes that write into one folder wait for each other; no lock file stays in it.
+
+    Args:
+        target: What is written; its folder exists.
+
+    Yields:
+        Nothing. Where the file system knows no locks, nobody is kept out.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: two processes in one folder are the user's care there
+        yield
+        return
+    handle = os.open(target.parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _names(target: Path, hidden: bool = False) -> tuple[Path, Path, Path]:
+    name = f".{target.name}" if hidden else target.name
     return (
-        target.with_name(f"{target.name}.partial"),
-        target.with_name(f"{target.name}.next"),
-        target.with_name(f"{target.name}.previous"),
+        target.with_name(f"{name}.partial"),
+        target.with_name(f"{name}.next"),
+        target.with_name(f"{name}.previous"),
     )
 
 

@@ -1,4 +1,7 @@
-"""A CT and a trained model in, a synthetic PET in SUV out, on the CT's own geometry."""
+"""A CT and a trained model in, a synthetic PET in SUV out, on the CT's own geometry.
+
+It is written as NIfTI, or as the DICOM that the CT came as: a series in the CT's own study.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,10 +15,13 @@ from jaxtyping import Float, Int16
 
 from petcast.align import ct_on_grid
 from petcast.anatomy import lung_mask
-from petcast.checkpoint import Card, Which, load_synthesizer
+from petcast.checkpoint import MODEL_FILE, Card, Which, load_synthesizer
 from petcast.dataset import ct_slices
 from petcast.device import choose_device
-from petcast.dicom.read import load_ct
+from petcast.dicom.derived import SYNTHETIC_PET, Casting, Kind
+from petcast.dicom.read import load_ct_and_source
+from petcast.dicom.source import Source
+from petcast.dicom.write import require_room, write_series
 from petcast.errors import UsageError
 from petcast.grid import grid_for_ct, standing
 from petcast.models import Synthesizer
@@ -195,38 +201,58 @@ def cast_on_grid(
     return images, _warnings(on_grid)
 
 
-def load_any_ct(ct: Path) -> Volume:
+def load_any_ct(ct: Path) -> tuple[Volume, Source | None]:
     """Read a CT.
 
     Args:
         ct: A DICOM folder, a zip of one, or a NIfTI file in HU.
 
     Returns:
-        The CT in HU.
+        The CT in HU, and of DICOM what an image derived from it needs.
 
     Raises:
         DataError: It cannot be used, and why; of NIfTI, what `prepare` refuses.
     """
-    if not ct.name.endswith(NIFTI_SUFFIXES):
-        return load_ct(ct)
+    if not is_nifti(ct):
+        return load_ct_and_source(ct)
     volume = case.load(ct, Unit.HU)
     plausible.require_field_of_view(volume)
     plausible.require_hu(volume)
-    return volume
+    return volume, None
 
 
-def require_nifti(option: str, out: Path) -> None:
-    """Refuse to write anything but NIfTI.
+def is_nifti(path: Path) -> bool:
+    """Say whether a name is that of a NIfTI file.
 
     Args:
-        option: That names the file.
-        out: The file.
+        path: Any.
+
+    Returns:
+        True where it ends in `.nii` or `.nii.gz`; anything else names a folder of DICOM.
+    """
+    return path.name.endswith(NIFTI_SUFFIXES)
+
+
+def require_output(option: str, out: Path, ct: Path) -> None:
+    """Refuse what cannot be written, before a large CT is read.
+
+    Args:
+        option: That names the output.
+        out: A NIfTI file, or a folder for DICOM.
+        ct: Where the CT comes from.
 
     Raises:
-        UsageError: It is not called so, or a file or a folder stands in its way.
+        UsageError: A file or a folder stands in the way, or holds something else, or the CT is no
+            DICOM.
     """
-    if not out.name.endswith(NIFTI_SUFFIXES):
-        raise UsageError(f"{option} {out}: give a file that ends in .nii.gz or .nii")
+    if not is_nifti(out):
+        require_room(out, option)
+        if is_nifti(ct):
+            raise UsageError(
+                f"{option} {out} is a folder, and DICOM is written only of a CT that came as "
+                f"DICOM: {ct} is NIfTI, which names neither patient nor study. Give a .nii.gz file"
+            )
+        return
     blocking = [out] if out.is_dir() else [one for one in out.parents if one.is_file()]
     if blocking:  # said before the long work
         raise UsageError(f"{option} {out}: {blocking[0]} is in the way; give another place")
@@ -251,6 +277,55 @@ def require_apart(ct: Path, *outputs: Path) -> None:
         taken.add(out.resolve())
 
 
+def write_volume(out: Path, volume: Volume, source: Source | None, casting: Casting) -> None:
+    """Write what was cast, as NIfTI or as a DICOM series.
+
+    Args:
+        out: A NIfTI file, or a folder for DICOM.
+        volume: In SUV, on the CT's grid.
+        source: The CT, where it came as DICOM.
+        casting: What made the volume.
+    """
+    if source is None or is_nifti(out):
+        volume.save(out)
+    else:
+        write_series(out, volume, source, casting)
+
+
+def casting_of(
+    card: Card,
+    warnings: Sequence[str],
+    *,
+    stage: int,
+    stages: int,
+    kind: Kind = SYNTHETIC_PET,
+    calibration: str = "",
+) -> Casting:
+    """Say in the words of a DICOM header what made a volume.
+
+    Args:
+        card: The model's.
+        warnings: What a reader must know.
+        stage: Whose output it is.
+        stages: How many the model has.
+        kind: What is shown.
+        calibration: What made a half-width.
+
+    Returns:
+        The casting.
+    """
+    return Casting(
+        card.recipe.model.name,
+        (card.sha256 or {}).get(MODEL_FILE, "unknown"),
+        stage,
+        stages,
+        card.recipe.model.suv_window,
+        tuple(warnings),
+        kind,
+        calibration,
+    )
+
+
 def predict(
     ct: Path,
     run: Path,
@@ -260,12 +335,12 @@ def predict(
     device: str = "auto",
     stages: int | None = None,
 ) -> Prediction:
-    """Cast a CT on disk and write the PET as NIfTI.
+    """Cast a CT on disk and write the PET as NIfTI, or as a DICOM series.
 
     Args:
         ct: A DICOM folder, a zip of one, or a NIfTI file in HU.
         run: A training's folder.
-        out: A `.nii` or `.nii.gz` file.
+        out: A `.nii` or `.nii.gz` file; of a CT that came as DICOM, or a folder for DICOM.
         which: The run's chosen epoch, or its last.
         device: "auto" takes a GPU where there is one.
         stages: Run only so many stages, the first ones: the K-th output is the PET.
@@ -274,18 +349,19 @@ def predict(
         What was written.
 
     Raises:
-        UsageError: `out` is no NIfTI name or the CT itself, `run` no run, or its model has fewer
-            stages.
+        UsageError: `out` cannot be written or is the CT itself, `run` is no run, or its model has
+            fewer stages.
         DataError: The CT cannot be used, and why.
     """
-    require_nifti("--out", out)
+    require_output("--out", out, ct)
     require_apart(ct, out)
     synthesizer, card = load_synthesizer(run, which)
     with first_stages(synthesizer, stages):  # refused before a large CT is read
-        volume = load_any_ct(ct)
-    where = choose_device(device)
+        volume, source = load_any_ct(ct)
+    where, has = choose_device(device), len(synthesizer.generator.chain)
     prediction = predict_volume(synthesizer, volume, card, device=where, stages=stages)
-    prediction.pet.save(out)
+    casting = casting_of(card, prediction.warnings, stage=stages or has, stages=has)
+    write_volume(out, prediction.pet, source, casting)
     return prediction
 
 

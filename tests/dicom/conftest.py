@@ -1,17 +1,24 @@
 """A tiny hospital export: one patient, one visit, a CT and a PET of twelve slices each."""
 
 import copy
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from petcast.dicom.derived import Casting
+from petcast.dicom.read import load_ct_and_source
 from petcast.dicom.series import Scan
+from petcast.dicom.source import Source
+from petcast.dicom.write import write_series
+from petcast.volume import Unit, Volume
 
 CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
 PET_CLASS = "1.2.840.10008.5.1.4.1.1.128"
@@ -221,3 +228,41 @@ def _no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("PETCAST_SALT", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("APPDATA", str(tmp_path / "config"))
+
+
+# A PET cast from the export's CT
+
+
+@dataclass(frozen=True)
+class Cast:
+    """What `write_series` is given: SUV on the CT's grid, the CT's source, and who made it."""
+
+    ct: Volume
+    source: Source
+    casting: Casting
+
+    def pet(self, seed: int = 0, largest: float = 9.0) -> Volume:
+        """SUV with another peak on every slice; the slices at both ends are empty."""
+        rng = np.random.default_rng(seed)
+        suv = rng.uniform(0, largest, self.ct.voxels.shape).astype(np.float32)
+        suv *= np.linspace(0.1, 1, len(suv), dtype=np.float32)[:, None, None]
+        suv[[0, -1]] = 0
+        return self.ct.like(suv, Unit.SUV)
+
+    def write(self, folder: Path, pet: Volume | None = None, **changes) -> list[FileDataset]:
+        """Write it, and read the files again in the order of their names."""
+        casting = dataclasses.replace(self.casting, **changes)
+        write_series(folder, self.pet() if pet is None else pet, self.source, casting)
+        return [dcmread(path) for path in sorted(folder.iterdir())]
+
+
+@pytest.fixture
+def cast() -> Callable[[Path], Cast]:
+    """Reads the CT of a folder and stands ready to write a PET of it."""
+
+    def read(folder: Path) -> Cast:
+        ct, source = load_ct_and_source(folder)
+        warnings = ("3 of 12 slices lie above the lungs.",)
+        return Cast(ct, source, Casting("Stage03", "ab" * 32, 3, 3, (0.0, 10.0), warnings))
+
+    return read

@@ -2,7 +2,6 @@
 
 import struct
 import warnings
-from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
-from petcast.dicom import facts, tags
+from petcast.dicom import facts, moments, tags
 from petcast.dicom.header import read_header
 
 
@@ -29,8 +28,8 @@ def test_no_bytes_make_a_reader_fail_or_warn(value: bytes, vr) -> None:
         tags.whole(header, "PatientWeight")
         tags.texts(header, "PatientWeight")
         tags.items(header, "PatientWeight")
-        tags.parse_datetime(tags.text(header, "PatientWeight"))
-        tags.parse_moment(tags.text(header, "PatientWeight"), "1200")
+        moments.parse_datetime(tags.text(header, "PatientWeight"))
+        moments.parse_moment(tags.text(header, "PatientWeight"), "1200")
 
 
 @pytest.mark.parametrize("value", [b"NaN", b"inf", b"seventy", b"", b"70\\71", None])
@@ -53,30 +52,6 @@ def test_numbers_of_files_that_do_not_say_how_they_are_written(vr: str | None) -
     assert tags.numbers(raw("PixelSpacing", b"1.5\\2", vr), "PixelSpacing") == (1.5, 2.0)
     slope = raw("RealWorldValueSlope", struct.pack("<d", 2.5), vr)
     assert tags.number(slope, "RealWorldValueSlope") == 2.5
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("10", 36000), ("1030", 37800), ("103059.5", 37859.5), ("10:30:59", 37859)],
-)
-def test_times_as_far_as_they_are_given(text: str, seconds: float) -> None:
-    assert tags.parse_time(text) == timedelta(seconds=seconds)
-
-
-@pytest.mark.parametrize("text", ["", "1", "25", "1060", "ab", "103059.x", "10305"])
-def test_what_is_no_time_is_absent(text: str) -> None:
-    assert tags.parse_time(text) is None
-
-
-@pytest.mark.parametrize("text", ["20200230", "2020", "00000000", "202001021"])
-def test_what_is_no_date_is_absent(text: str) -> None:
-    assert tags.parse_date(text) is None
-
-
-def test_a_zone_counts_only_against_the_scanner_s_own() -> None:
-    plain = tags.parse_datetime("20200102110000")
-    assert tags.parse_datetime("20200102110000.0+0100") == plain
-    assert tags.parse_datetime("20200102120000+0200", clock="+0100") == plain
 
 
 def test_a_private_block_is_found_wherever_it_was_reserved() -> None:

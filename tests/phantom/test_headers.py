@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.valuerep import validate_value
 
+from petcast.dicom.compose import number
 from petcast.phantom import PhantomTruth
-from petcast.phantom.headers import number
 from petcast.volume import Unit, Volume
 
 

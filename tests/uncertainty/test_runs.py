@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 
 from petcast.checkpoint import MODEL_FILE, Card
 from petcast.cli import app
+from petcast.dicom.read import read_pet
+from petcast.dicom.scan import scan
 from petcast.durable import write_json
 from petcast.errors import DataError, FormatError, GeometryError, UsageError
 from petcast.models import Synthesizer
@@ -203,6 +205,24 @@ def test_the_half_width_lies_where_the_ct_lies(made: Runs, calibrated: Path) -> 
     assert summary["uncertainty"]["way"] == "stages"
     assert any("90 %" in one for one in summary["warnings"])
     assert "Mind this." in summary["warnings"]
+
+
+def test_of_a_dicom_ct_both_are_series_in_its_study(
+    made: Runs, calibrated: Path, tiny_cohort: Path
+) -> None:
+    ct, folder = min(tiny_cohort.iterdir()) / "CT", calibrated.parent
+    out, half = folder / "pet", folder / "half"
+    found = predict_either(ct, calibrated, out, half, device="cpu")
+    assert isinstance(found, casting.UncertainPrediction)
+    series = scan([ct, out, half], salt="tests").series
+    assert [one.synthetic for one in series].count(True) == 2
+    assert len({one.study_id for one in series}) == 1
+    for place, volume in ((out, found.prediction.pet), (half, found.half_width)):
+        [one] = scan([place], salt="tests").series
+        assert np.abs(read_pet(one).suv.voxels - volume.voxels).max() < 2e-4
+        assert not list(place.parent.glob(".*"))
+    with pytest.raises(UsageError, match="a place of its own"):
+        predict_either(ct, calibrated, out, out, device="cpu")
 
 
 def test_the_pet_is_the_same_with_and_without_its_half_width(

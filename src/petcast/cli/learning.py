@@ -85,14 +85,16 @@ def train(
 def predict(
     ct: Annotated[Path, typer.Argument(metavar="CT", help="DICOM folder, zip, or NIfTI in HU.")],
     model: Annotated[Path, typer.Option(help="A run's folder.")],
-    out: Annotated[Path, typer.Option(help="The PET to write: a .nii.gz file in SUV.")],
+    out: Annotated[
+        Path, typer.Option(help="The PET in SUV: a .nii.gz file, or a folder for DICOM.")
+    ],
     last: Annotated[bool, typer.Option("--last", help="The last epoch, not the best.")] = False,
     stages: Annotated[
         int | None, typer.Option(min=1, help="Run only the first K stages; the K-th is the PET.")
     ] = None,
     uncertainty: Annotated[
         Path | None,
-        typer.Option(help="A second .nii.gz file: half-width of the 90 % interval, in SUV."),
+        typer.Option(help="Half-width of the 90 % interval in SUV: a file or folder like --out."),
     ] = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -100,9 +102,13 @@ def predict(
     """Cast a synthetic PET in SUV from a CT in HU.
 
     The PET comes on the CT's own geometry; with --uncertainty, so does the half-width of the
-    interval that holds 90 % of the body's voxels (see petcast calibrate). Research only.
+    interval that holds 90 % of the body's voxels (see petcast calibrate). A CT that came as DICOM
+    gives a DICOM PET series where --out names a folder: it names the patient as the CT does, and
+    calls itself SYNTHETIC PET (AI) - NOT FOR DIAGNOSIS. Research only.
 
     Example: petcast predict /data/ct --model run --out pet.nii.gz
+
+    Example: petcast predict /data/ct --model run --out pet
     """
     from petcast.uncertainty import predict_either
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from math import isfinite
 from typing import Any, Literal, NamedTuple
 
-from petcast.dicom import tags
+from petcast.dicom import moments, tags
 from petcast.dicom.encoding import Layout
 from petcast.dicom.petheader import PetHeader, PrivateTexts, read_pet_header, read_private
 from petcast.dicom.tracer import TRIAL_PROJECT
@@ -299,14 +299,14 @@ def _rescale(dataset: tags.Elements, keyword: str) -> float:
 
 def _acquired(dataset: tags.Elements) -> datetime | None:
     date = tags.text(dataset, "AcquisitionDate") or tags.text(dataset, "SeriesDate")
-    moment = tags.parse_moment(date, tags.text(dataset, "AcquisitionTime"))
+    moment = moments.parse_moment(date, tags.text(dataset, "AcquisitionTime"))
     if moment is not None:
         return moment
     clock = tags.text(dataset, "TimezoneOffsetFromUTC")
     whole = tags.text(dataset, "FrameAcquisitionDateTime") or tags.text(
         dataset, "AcquisitionDateTime"
     )
-    return tags.parse_datetime(whole, clock)
+    return moments.parse_datetime(whole, clock)
 
 
 def _frame_acquisition(dataset: tags.Elements) -> str:

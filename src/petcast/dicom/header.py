@@ -67,6 +67,25 @@ def read_header(path: Path) -> Header:
         return Header(path, error.refusal)
 
 
+def read_elements(path: Path) -> tags.Elements:
+    """Read all elements of one file up to its pixels, nothing converted.
+
+    Args:
+        path: A DICOM file.
+
+    Returns:
+        Its elements; they name the patient.
+
+    Raises:
+        RefusedError: It cannot be read.
+    """
+    with hostile(), _opened(path) as stream:
+        encoding.require_magic(stream)
+        meta = encoding.read_meta(stream)
+        encoding.require_readable(meta.syntax)
+        return _elements(stream, meta.syntax)
+
+
 @contextmanager
 def hostile() -> Iterator[None]:
     """Turn whatever a damaged file provokes in a DICOM library into a refusal.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
-from petcast.dicom import tags
+from petcast.dicom import moments, tags
 from petcast.dicom.tracer import nuclide_of, tracer_of
 
 GE_CREATOR = "GEMS_PETD_01"
@@ -137,9 +137,9 @@ def read_pet_header(header: tags.Elements | Dataset, private: PrivateTexts) -> P
         injected=_injected(injection, clock),
         injected_time=_injected_time(injection),
         series_start=_series_start(header),
-        corrected_to=tags.parse_datetime(tags.text(header, "DecayCorrectionDateTime"), clock),
-        ge_scan_start=tags.parse_datetime(private.ge_scan_start),
-        siemens_scan_start=tags.parse_datetime(private.siemens_scan_start),
+        corrected_to=moments.parse_datetime(tags.text(header, "DecayCorrectionDateTime"), clock),
+        ge_scan_start=moments.parse_datetime(private.ge_scan_start),
+        siemens_scan_start=moments.parse_datetime(private.siemens_scan_start),
         philips_suv_factor=_factor(private.philips_suv_factor),
         philips_activity_factor=_factor(private.philips_activity_factor),
         synthetic=tags.text(header, "SeriesDescription").upper().startswith(SYNTHETIC_MARK),
@@ -159,18 +159,18 @@ def _differ(injections: Sequence[Dataset]) -> bool:
 def _injected(injection: Dataset | None, clock: str) -> datetime | None:
     if injection is None:
         return None
-    return tags.parse_datetime(tags.text(injection, "RadiopharmaceuticalStartDateTime"), clock)
+    return moments.parse_datetime(tags.text(injection, "RadiopharmaceuticalStartDateTime"), clock)
 
 
 def _injected_time(injection: Dataset | None) -> timedelta | None:
     if injection is None:
         return None
-    return tags.parse_time(tags.text(injection, "RadiopharmaceuticalStartTime"))
+    return moments.parse_time(tags.text(injection, "RadiopharmaceuticalStartTime"))
 
 
 def _series_start(header: tags.Elements | Dataset) -> datetime | None:
     date = tags.text(header, "SeriesDate") or tags.text(header, "StudyDate")
-    return tags.parse_moment(date, tags.text(header, "SeriesTime"))
+    return moments.parse_moment(date, tags.text(header, "SeriesTime"))
 
 
 def _factor(written: str) -> float | None:

@@ -19,6 +19,7 @@ from petcast.dicom.pixels import stored_pixels
 from petcast.dicom.scale import FactorRule, suv_scale
 from petcast.dicom.scan import scan
 from petcast.dicom.series import Series
+from petcast.dicom.source import Source, source_of
 from petcast.dicom.stack import Place, Stack, stack
 from petcast.dicom.unpack import open_folder
 from petcast.errors import UsageError
@@ -66,7 +67,10 @@ def read_ct(series: Series) -> Volume:
     Raises:
         RefusedError: The series was refused, or its pixels cannot be read.
     """
-    lying = stack(_headers(_sound_files(series, "CT")))
+    return _ct_volume(stack(_headers(_sound_files(series, "CT"))))
+
+
+def _ct_volume(lying: Stack) -> Volume:
     voxels = _filled(lying, np.dtype(np.int16), _hounsfield)
     return Volume(voxels, lying.affine, Unit.HU)
 
@@ -137,6 +141,22 @@ def load_ct(path: Path) -> Volume:
         RefusedError: There is no usable CT, and why.
         UsageError: There are several, and how to choose.
     """
+    return load_ct_and_source(path)[0]
+
+
+def load_ct_and_source(path: Path) -> tuple[Volume, Source]:
+    """Read the one CT in a folder or zip of DICOM, and what an image derived from it needs.
+
+    Args:
+        path: A folder, a zip, or a multi-frame file.
+
+    Returns:
+        int16 HU, and the CT's identity, study and place, slice by slice in the volume's order.
+
+    Raises:
+        RefusedError: There is no usable CT, and why.
+        UsageError: There are several, and how to choose.
+    """
     with open_folder(path) as folder:
         found = scan([folder], salt=_LOCAL_SALT).series
         series = [one for one in found if one.modality == "CT"]
@@ -145,7 +165,8 @@ def load_ct(path: Path) -> Volume:
             raise UsageError(_several(path, usable))
         if not usable:
             raise _no_ct(path, series)
-        return read_ct(usable[0])
+        lying = stack(_headers(_sound_files(usable[0], "CT")))
+        return _ct_volume(lying), source_of(lying)
 
 
 _LOCAL_SALT = "one CT"

@@ -11,7 +11,6 @@ import struct
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -47,32 +46,25 @@ def tag_of(keyword: str) -> int:
     return tag
 
 
-def _raw(header: Elements | Dataset, tag: int) -> Any:
-    """An element as it stands in the file, or as pydicom has already converted it."""
-    if isinstance(header, dict):
-        return header.get(tag)
-    return header.get_item(tag, keep_deferred=True)
-
-
 def _vr(element: RawDataElement) -> str:
     """How a value is written; implicit files do not say, and others may not know (UN)."""
     known = element.VR not in (None, "UN") or not dictionary_has_tag(element.tag)
     return str(element.VR) if known else dictionary_VR(element.tag)
 
 
-def raw_value(header: Elements | Dataset, tag: int) -> Any:
-    """Take an element's value without converting it.
+def raw_element(header: Elements | Dataset, tag: int) -> Any:
+    """Take an element as it stands in the file, or as pydicom has already converted it.
 
     Args:
         header: Any header.
         tag: The element.
 
     Returns:
-        Bytes as they stand in the file, or what pydicom has already made of them; None where the
-        element is absent or was too long to be read.
+        The element; None where absent.
     """
-    element = _raw(header, tag)
-    return None if element is None else element.value
+    if isinstance(header, dict):
+        return header.get(tag)
+    return header.get_item(tag, keep_deferred=True)
 
 
 def text_at(header: Elements | Dataset, tag: int) -> str:
@@ -85,7 +77,8 @@ def text_at(header: Elements | Dataset, tag: int) -> str:
     Returns:
         Its text without padding; values are separated by backslashes. Empty where absent.
     """
-    value = raw_value(header, tag)
+    element = raw_element(header, tag)
+    value = None if element is None else element.value
     if value is None:
         return ""
     if isinstance(value, bytes):
@@ -150,7 +143,7 @@ def numbers(header: Elements | Dataset, keyword: str) -> tuple[float, ...]:
     Returns:
         The numbers; empty where absent or where one of them is no number.
     """
-    element = _raw(header, tag_of(keyword))
+    element = raw_element(header, tag_of(keyword))
     if element is None or element.value is None or element.value == b"":
         return ()
     value: Any = element.value
@@ -193,7 +186,7 @@ def whole(header: Elements | Dataset, keyword: str) -> int | None:
     Returns:
         The number, not negative for binary ones; None where absent or unreadable.
     """
-    element = _raw(header, tag_of(keyword))
+    element = raw_element(header, tag_of(keyword))
     if element is None or element.value is None:
         return None
     value = element.value
@@ -217,7 +210,20 @@ def items(header: Elements | Dataset, keyword: str) -> list[Dataset]:
     Returns:
         Its items; empty where absent or unreadable.
     """
-    element = _raw(header, tag_of(keyword))
+    return items_at(header, tag_of(keyword))
+
+
+def items_at(header: Elements | Dataset, tag: int) -> list[Dataset]:
+    """Read a sequence by its tag.
+
+    Args:
+        header: Any header.
+        tag: The element.
+
+    Returns:
+        Its items; empty where absent or unreadable.
+    """
+    element = raw_element(header, tag)
     if element is None or not element.value:
         return []
     with silence():
@@ -246,7 +252,7 @@ def fingerprint(header: Elements | Dataset, wanted: Iterable[int]) -> tuple[Any,
     Returns:
         A hashable key.
     """
-    return tuple(_print(_raw(header, tag)) for tag in wanted)
+    return tuple(_print(raw_element(header, tag)) for tag in wanted)
 
 
 def _print(element: Any) -> Any:
@@ -296,103 +302,3 @@ def silence() -> Iterator[None]:
             yield
     finally:
         _PYDICOM_LOG.disabled = before
-
-
-def parse_date(value: str) -> datetime | None:
-    """Read DICOM's DA, also in the old form with dots.
-
-    Args:
-        value: Such as "20010629".
-
-    Returns:
-        Midnight of that day on the scanner's clock (labelled UTC), or None.
-
-    Example:
-        >>> parse_date("20010629").isoformat()
-        '2001-06-29T00:00:00+00:00'
-    """
-    digits = value.replace(".", "").replace("-", "")
-    if len(digits) != 8 or not digits.isdecimal():
-        return None
-    try:
-        return datetime(int(digits[:4]), int(digits[4:6]), int(digits[6:]), tzinfo=UTC)
-    except ValueError:
-        return None
-
-
-def parse_time(value: str) -> timedelta | None:
-    """Read DICOM's TM: hours, then minutes, seconds and their fraction as far as given.
-
-    Args:
-        value: Such as "143626.25", or "14:36:26" in the old form.
-
-    Returns:
-        The time since midnight, or None.
-
-    Example:
-        >>> parse_time("143626.25").total_seconds()
-        52586.25
-    """
-    digits, _, fraction = value.replace(":", "").partition(".")
-    if len(digits) not in (2, 4, 6) or not digits.isdecimal():
-        return None
-    if fraction and not fraction.isdecimal():
-        return None
-    hours, minutes, seconds = (int(digits[i : i + 2] or 0) for i in (0, 2, 4))
-    if hours > 23 or minutes > 59 or seconds > 60:
-        return None
-    whole_time = timedelta(hours=hours, minutes=minutes, seconds=seconds)
-    return whole_time + timedelta(seconds=float(f"0.{fraction or 0}"))
-
-
-def parse_moment(date: str, time: str) -> datetime | None:
-    """Join a date and a time.
-
-    Args:
-        date: DA.
-        time: TM.
-
-    Returns:
-        The moment on the scanner's clock (labelled UTC), or None where either is missing.
-    """
-    day, since_midnight = parse_date(date), parse_time(time)
-    return None if day is None or since_midnight is None else _shifted(day, since_midnight)
-
-
-def parse_datetime(value: str, clock: str = "") -> datetime | None:
-    """Read DICOM's DT down to the second.
-
-    Args:
-        value: Such as "20010629143626.25+0100".
-        clock: TimezoneOffsetFromUTC of the data set: what its other times are meant in.
-
-    Returns:
-        The moment on the scanner's clock (labelled UTC), or None.
-
-    Example:
-        >>> parse_datetime("20010629143626+0200", clock="+0100").isoformat()
-        '2001-06-29T13:36:26+00:00'
-    """
-    moment = parse_moment(value[:8], _without_zone(value[8:]))
-    zone, own = _zone(value[-5:]), _zone(clock)
-    if moment is None or zone is None or own is None or len(value) < 13:
-        return moment
-    return _shifted(moment, own - zone)
-
-
-def _without_zone(time: str) -> str:
-    return time[:-5] if _zone(time[-5:]) is not None else time
-
-
-def _zone(value: str) -> timedelta | None:
-    if len(value) != 5 or value[0] not in "+-" or not value[1:].isdecimal():
-        return None
-    offset = timedelta(hours=int(value[1:3]), minutes=int(value[3:]))
-    return -offset if value[0] == "-" else offset
-
-
-def _shifted(moment: datetime, by: timedelta) -> datetime | None:
-    try:
-        return moment + by
-    except OverflowError:
-        return None

@@ -4,17 +4,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
+from petcast.dicom.compose import code, number
 from petcast.phantom.person import Person
 from petcast.phantom.streams import NAMESPACE, Streams
 from petcast.phantom.styles import Protocol
 
 CT_IMAGE = UID("1.2.840.10008.5.1.4.1.1.2")
 PET_IMAGE = UID("1.2.840.10008.5.1.4.1.1.128")
-IMPLEMENTATION = UID(f"2.25.{NAMESPACE.int}")
+WRITER = UID(f"2.25.{NAMESPACE.int}"), "PETCAST_PHANTOM"
 HALF_LIFE_S = 6586.2
 """Of fluorine-18, 109.77 minutes."""
 
@@ -62,20 +63,6 @@ class Visit:
         return float(self.protocol.dose_bq * 2 ** (-seconds / HALF_LIFE_S))
 
 
-def number(value: float) -> str:
-    """A DICOM decimal string: at most 16 characters, the most digits that fit.
-
-    Example:
-        >>> number(0.1), number(1 / 3), number(-2 / 3e7)
-        ('0.1', '0.33333333333333', '-6.666666667e-08')
-    """
-    for digits in range(17, 0, -1):
-        text = f"{value:.{digits}g}"
-        if len(text) <= 16 and digits < 17:
-            return text
-    return text
-
-
 def date(moment: datetime) -> str:
     """A DICOM date."""
     return moment.strftime("%Y%m%d")
@@ -84,25 +71,6 @@ def date(moment: datetime) -> str:
 def time(moment: datetime) -> str:
     """A DICOM time."""
     return moment.strftime("%H%M%S.%f")[:9]
-
-
-def code(value: str, scheme: str, meaning: str) -> Dataset:
-    """An item of a code sequence."""
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
-    return item
-
-
-def file_meta(sop_class: UID, instance: UID, transfer_syntax: UID) -> FileMetaDataset:
-    """The preamble's group 2."""
-    meta = FileMetaDataset()
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = sop_class
-    meta.MediaStorageSOPInstanceUID = instance
-    meta.TransferSyntaxUID = transfer_syntax
-    meta.ImplementationClassUID = IMPLEMENTATION
-    meta.ImplementationVersionName = "PETCAST_PHANTOM"
-    return meta
 
 
 def common_header(visit: Visit) -> Dataset:

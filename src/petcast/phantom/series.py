@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 
+from petcast.dicom.compose import file_meta, number
 from petcast.phantom.anatomy import Axes
 from petcast.phantom.headers import (
     BED_MM,
     BED_OVERLAP_MM,
+    WRITER,
     Visit,
     ct_header,
-    file_meta,
-    number,
     pet_header,
     philips_factor,
     set_bed,
@@ -106,5 +106,5 @@ def _save(path: Path, image: Dataset, visit: Visit, stored: NDArray[np.int16]) -
     image.SOPInstanceUID = visit.streams.uid(path.stem)
     image.PixelData = stored.tobytes()
     image["PixelData"].VR = "OW"
-    image.file_meta = file_meta(image.SOPClassUID, image.SOPInstanceUID, syntax)
+    image.file_meta = file_meta(image.SOPClassUID, image.SOPInstanceUID, syntax, WRITER)
     dcmwrite(path, image, enforce_file_format=True)

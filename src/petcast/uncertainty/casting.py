@@ -8,15 +8,18 @@ import torch
 
 from petcast.checkpoint import Card, Which, load_synthesizer
 from petcast.device import choose_device
+from petcast.dicom.derived import HALF_WIDTH
 from petcast.errors import UsageError
 from petcast.models import Synthesizer
 from petcast.predict import (
     Prediction,
     cast_on_grid,
+    casting_of,
     load_any_ct,
     predict,
     require_apart,
-    require_nifti,
+    require_output,
+    write_volume,
 )
 from petcast.uncertainty.spread import cast_with_spread
 from petcast.uncertainty.store import Calibration, require_calibration, runs_of
@@ -68,7 +71,7 @@ def predict_either(
     Args:
         ct: A DICOM folder, a zip of one, or a NIfTI file in HU.
         run: A training's folder.
-        out: A `.nii` or `.nii.gz` file for the PET.
+        out: A `.nii` or `.nii.gz` file for the PET, or a folder for DICOM.
         half_width_out: Another one for the half-width, or None.
         last: The run's last epoch, not its best.
         device: "auto" takes a GPU where there is one.
@@ -100,12 +103,12 @@ def predict_with_uncertainty(
     which: Which = "best",
     device: str = "auto",
 ) -> UncertainPrediction:
-    """Cast a CT on disk; write the PET and the half-width of its 90 % interval as NIfTI.
+    """Cast a CT on disk; write the PET and the half-width of its 90 % interval.
 
     Args:
         ct: A DICOM folder, a zip of one, or a NIfTI file in HU.
         run: A training's folder with an uncertainty.json.
-        out: A `.nii` or `.nii.gz` file for the PET.
+        out: A `.nii` or `.nii.gz` file for the PET, or a folder for DICOM.
         half_width_out: Another one for the half-width.
         which: The run's chosen epoch, or its last.
         device: "auto" takes a GPU where there is one.
@@ -114,21 +117,28 @@ def predict_with_uncertainty(
         What was written.
 
     Raises:
-        UsageError: A name is no NIfTI or stands for two files, `run` no run, or it was not
+        UsageError: A place cannot be written or stands for two, `run` is no run, or it was not
             calibrated.
         DataError: The CT cannot be used, and why.
     """
-    require_nifti("--out", out)
-    require_nifti("--uncertainty", half_width_out)
+    require_output("--out", out, ct)
+    require_output("--uncertainty", half_width_out, ct)
     require_apart(ct, out, half_width_out)
     synthesizer, card = load_synthesizer(run, which)
     calibration = require_calibration(run, card)
     others = [load_synthesizer(folder)[0] for folder in runs_of(run, calibration.members)]
-    volume = load_any_ct(ct)
+    volume, source = load_any_ct(ct)
     where = choose_device(device)
     cast = cast_volume([synthesizer, *others], volume, card, calibration, device=where)
-    cast.prediction.pet.save(out)
-    cast.half_width.save(half_width_out)
+    last, told = len(synthesizer.generator.chain), cast.prediction.warnings
+    of_pet = casting_of(card, told, stage=last, stages=last)
+    made = (
+        f"It holds {100 * calibration.level:.0f} % of the body's voxels of patients like those of "
+        f"its calibration (by {calibration.method.way})."
+    )
+    of_half = casting_of(card, told, stage=last, stages=last, kind=HALF_WIDTH, calibration=made)
+    write_volume(out, cast.prediction.pet, source, of_pet)
+    write_volume(half_width_out, cast.half_width, source, of_half)
     return cast
 
 
