@@ -221,7 +221,7 @@ def test_of_a_dicom_ct_both_are_series_in_its_study(
         [one] = scan([place], salt="tests").series
         assert np.abs(read_pet(one).suv.voxels - volume.voxels).max() < 2e-4
         assert not list(place.parent.glob(".*"))
-    with pytest.raises(UsageError, match="a place of its own"):
+    with pytest.raises(UsageError, match="is named twice"):
         predict_either(ct, calibrated, out, out, device="cpu")
 
 
