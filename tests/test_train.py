@@ -183,7 +183,7 @@ def _kill_after(command: list[str], run: Path, rows: int) -> None:
         os.kill(child.pid, signal.SIGKILL)
 
 
-def test_while_it_trains_mkl_takes_the_threads_that_it_is_given(
+def test_while_it_trains_mkl_takes_the_threads_that_it_is_given_and_gives_the_same_bits(
     tiny_pairs: Path, tmp_path: Path
 ) -> None:
     library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
@@ -194,11 +194,14 @@ def test_while_it_trains_mkl_takes_the_threads_that_it_is_given(
         "from petcast.recipe import load_recipe\n"
         "before = torch.get_num_threads()\n"
         "train(load_recipe('tiny', ['training.epochs=1']), Path(sys.argv[1]), Path(sys.argv[2]))\n"
-        "print(ctypes.CDLL(sys.argv[3]).mkl_serv_get_dynamic(), torch.get_num_threads() - before)"
+        "mkl = ctypes.CDLL(sys.argv[3])\n"
+        "print(mkl.mkl_serv_get_dynamic(), torch.get_num_threads() - before)\n"
+        "print(mkl.mkl_serv_cbwr_get(1))"  # of the branch: 1 is off
     )
     command = [sys.executable, "-c", told, str(tiny_pairs), str(tmp_path / "run"), str(library)]
-    found = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert found.stdout.split() == ["0", "0"]
+    free = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"}
+    found = subprocess.run(command, check=True, capture_output=True, text=True, env=free)
+    assert found.stdout.split() == ["0", "0", "2"]
 
 
 def test_a_torn_row_of_metrics_is_dropped(tiny_pairs: Path, tmp_path: Path) -> None:
