@@ -44,18 +44,11 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
     Yields:
         A binary stream on a file beside `path`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
+    with _renamed(partial, path), partial.open("wb") as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 @contextmanager
@@ -69,13 +62,20 @@ def named_whole(path: Path) -> Iterator[Path]:
         The name of an empty file beside `path`, with the same endings. Libraries may write less
         than they should and keep silent: look at the file before the block ends.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
+    with _renamed(partial, path):
         partial.touch()  # the system's own word where no file can be made
         yield partial
         with partial.open("r+b") as stream:
             os.fsync(stream.fileno())
+
+
+@contextmanager
+def _renamed(partial: Path, path: Path) -> Iterator[None]:
+    """Give a file its final name when the block ends well; else remove it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
