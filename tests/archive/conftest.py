@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -84,6 +85,16 @@ class StandIn:
                 return ""
             return waiting[0] if waiting[0].endswith("!") else waiting.pop(0)
 
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a file as on its way; over before the reply, after which the next may be asked."""
+        with self.lock:
+            self.in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        yield
+        with self.lock:
+            self.in_flight -= 1
+
     def page(self, prefix: str, token: str) -> bytes:
         keys = sorted(key for key in self.objects if key.startswith(prefix))
         start = int(token or 0)
@@ -116,16 +127,8 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        with self.bucket.lock:
-            self.bucket.in_flight += 1
-            self.bucket.most_in_flight = max(self.bucket.most_in_flight, self.bucket.in_flight)
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):
             self._answer()
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-        finally:
-            with self.bucket.lock:
-                self.bucket.in_flight -= 1
 
     def _answer(self) -> None:
         parts = urlsplit(self.path)
@@ -137,7 +140,8 @@ class Handler(BaseHTTPRequestHandler):
             key = f"list:{prefix}"
         elif key in self.bucket.objects:
             self.bucket.on_get(key)
-            time.sleep(self.bucket.delay_s)
+            with self.bucket.counted():
+                time.sleep(self.bucket.delay_s)
             body = self.bucket.objects[key]
         else:
             self.bucket.next_fault(key)
@@ -150,7 +154,7 @@ class Handler(BaseHTTPRequestHandler):
         if fault.isdigit():
             self._send(int(fault), b"<Error/>")
         elif fault in ("hang", "hang-up"):
-            time.sleep(5.0 if fault == "hang" else 0.0)
+            time.sleep(60.0 if fault == "hang" else 0.0)
             self.close_connection = True
         else:
             told = {

@@ -41,7 +41,8 @@ def command(pairs: Path, out: Path) -> list[str]:
 
 
 def rows_in(study: Path) -> int:
-    return sum(path.read_text().count("\n") for path in study.rglob("metrics.jsonl"))
+    """Look only where the runs are: folders of weights come and go while it trains."""
+    return sum(path.read_text().count("\n") for path in study.glob("*/runs/*/metrics.jsonl"))
 
 
 def kill_after(rows: int, pairs: Path, out: Path) -> None:
