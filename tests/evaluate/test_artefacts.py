@@ -69,10 +69,17 @@ def test_a_lattice_that_the_real_pet_bears_too_is_not_the_models(
 def test_blur_is_warned_of_and_the_same_image_of_nothing(tmp_path: Path, suv: np.ndarray) -> None:
     found = evaluated(tmp_path, suv, gaussian_filter(suv, (0, 1.5, 1.5)))
     assert found.value("prediction", "body", "blur_mm") == pytest.approx(7.06, abs=0.5)
+    assert found.value("prediction", "body", "detail_mm") == pytest.approx(7.06, abs=0.5)
     assert "(FWHM)" in warnings(found)["BLURRED"]
     same = evaluated(tmp_path, suv, suv)
     assert not {"BLURRED", "LATTICE"} & set(warnings(same))
-    for metric, value in (("blur_mm", 0), ("noise_texture", 0), ("noise_ratio", 1), ("nrmse", 0)):
+    for metric, value in (
+        ("blur_mm", 0),
+        ("detail_mm", 0),
+        ("noise_texture", 0),
+        ("noise_ratio", 1),
+        ("nrmse", 0),
+    ):
         assert same.value("prediction", "body", metric) == pytest.approx(value, abs=1e-5), metric
 
 
@@ -102,6 +109,7 @@ def test_spectra_hold_a_line_for_each_image(tmp_path: Path, suv: np.ndarray) -> 
         assert held["name"].tolist() == ["model", "blurred"]
         np.testing.assert_allclose(held["power"][0], held["power_real"] / 4, rtol=1e-3)
         assert (held["power"][1][-10:] < held["power_real"][-10:]).all()
+        np.testing.assert_allclose(held["transfer"][0][held["power_real"] > 0], 0.5, rtol=1e-3)
         for line, axis in (("power", "frequency_per_mm"), ("noise", "noise_frequency_per_mm")):
             assert held[line].shape == (2, len(held[axis]))
         assert held["lattice_x"].shape == (2, len(held["lattice_frequency_per_px"]))

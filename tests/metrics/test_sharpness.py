@@ -1,4 +1,4 @@
-"""The blur index: a planted Gaussian is given back in millimetres."""
+"""Blur and lost detail: a planted Gaussian is given back in millimetres, noise is no sharpness."""
 
 import math
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
+from scipy.special import j0
 
 from petcast.errors import GeometryError
 from petcast.metrics.sharpness import FWHM_OF_SIGMA, measure_blur
@@ -18,9 +19,11 @@ def assert_planted_blur_is_measured(picture, gaussian: Callable, unit: float = 1
     measured = []
     for sigma in SIGMAS_MM:
         blurred = gaussian(picture.suv, sigma / spacing[0]) * np.float32(unit)
-        measured.append(measure_blur(blurred, picture.suv, picture.body, spacing).fwhm_mm)
-    assert (np.diff(measured) > 0).all()
-    np.testing.assert_allclose(measured, np.array(SIGMAS_MM) * FWHM_OF_SIGMA, atol=0.1)
+        found = measure_blur(blurred, picture.suv, picture.body, spacing)
+        measured.append((found.fwhm_mm, found.detail_mm))
+    assert (np.diff(measured, axis=0) > 0).all()
+    planted = np.array(SIGMAS_MM) * FWHM_OF_SIGMA
+    np.testing.assert_allclose(measured, np.stack([planted, planted], 1), atol=0.1)
 
 
 def test_planted_blur_is_measured_on_phantoms(phantom_pet: Callable, gaussian: Callable) -> None:
@@ -30,6 +33,51 @@ def test_planted_blur_is_measured_on_phantoms(phantom_pet: Callable, gaussian: C
 
 def test_a_wrong_scale_is_not_blur(phantom_pet: Callable, gaussian: Callable) -> None:
     assert_planted_blur_is_measured(phantom_pet(0, 128), gaussian, unit=0.6)
+
+
+def assert_what_is_added_is_no_detail(picture, gaussian: Callable) -> None:
+    """White noise of 0.3 SUV, and a lattice of a tenth of the uptake, over a blur of 7.1 mm."""
+    spacing = picture.spacing_mm[1:]
+    blurred = gaussian(picture.suv, 3 / spacing[0])
+    rng, (y, x) = np.random.default_rng(0), np.indices(picture.suv.shape[1:])
+    noise = rng.normal(0, 0.3, picture.suv.shape).astype(np.float32) * picture.body
+    for spoilt in (blurred + noise, blurred * (1 + 0.1 * (-1.0) ** (x + y))):
+        found = measure_blur(spoilt, picture.suv, picture.body, spacing)
+        assert found.detail_mm == pytest.approx(3 * FWHM_OF_SIGMA, abs=0.5)
+    noisy = measure_blur(blurred + noise, picture.suv, picture.body, spacing)
+    assert noisy.fwhm_mm < 3  # so sharp it looks
+
+
+def test_noise_and_lattice_are_no_detail(phantom_pet: Callable, gaussian: Callable) -> None:
+    assert_what_is_added_is_no_detail(phantom_pet(0, 128), gaussian)
+
+
+@pytest.mark.real
+def test_noise_and_lattice_are_no_detail_on_real_pet(real_pets: list, gaussian: Callable) -> None:
+    for picture in real_pets:
+        assert_what_is_added_is_no_detail(picture, gaussian)
+
+
+def test_detail_in_another_place_is_lost(phantom_pet: Callable) -> None:
+    """A move by d turns waves by 2πfd cos θ: over all directions the Bessel function J0 is left."""
+    picture = phantom_pet(0, 128)
+    spacing = picture.spacing_mm[1:]
+    moved = np.roll(picture.suv, 2, axis=2)
+    found = measure_blur(moved, picture.suv, picture.body, spacing)
+    assert found.fwhm_mm == pytest.approx(0, abs=0.5)
+    coarse = found.frequency_per_mm < 0.06
+    expected = j0(2 * np.pi * found.frequency_per_mm * 2 * spacing[1])
+    np.testing.assert_allclose(found.transfer[coarse], expected[coarse], atol=0.1)
+    assert found.detail_mm > 2 * spacing[1]
+
+
+def test_one_value_for_the_whole_body_keeps_no_detail(phantom_pet: Callable) -> None:
+    picture = phantom_pet(0, 128)
+    spacing = picture.spacing_mm[1:]
+    constant = picture.body.astype(np.float32)
+    assert measure_blur(constant, picture.suv, picture.body, spacing).detail_mm > 20
+    against = measure_blur(-picture.suv, picture.suv, picture.body, spacing)
+    assert math.isnan(against.detail_mm)
 
 
 @pytest.mark.real
@@ -51,9 +99,11 @@ def test_the_same_image_has_none_and_nothing_has_no_value(phantom_pet: Callable)
     spacing = picture.spacing_mm[1:]
     same = measure_blur(picture.suv, picture.suv, picture.body, spacing)
     assert same.fwhm_mm == pytest.approx(0, abs=1e-6)
+    assert same.detail_mm == pytest.approx(0, abs=1e-6)
     np.testing.assert_array_equal(same.truth, same.prediction)
     nothing = measure_blur(picture.suv * 0, picture.suv, picture.body, spacing)
     assert math.isnan(nothing.fwhm_mm)
+    assert math.isnan(nothing.detail_mm)
 
 
 def test_spectra_are_shares_of_the_real_power(phantom_pet: Callable) -> None:
@@ -63,6 +113,8 @@ def test_spectra_are_shares_of_the_real_power(phantom_pet: Callable) -> None:
     blur = measure_blur(picture.suv * 2, picture.suv, picture.body, spacing)
     assert blur.truth.sum() == pytest.approx(1)
     np.testing.assert_allclose(blur.prediction, 4 * blur.truth, rtol=1e-4)
+    np.testing.assert_allclose(blur.transfer[blur.truth > 0], 2, rtol=1e-4)
+    assert blur.detail_mm == pytest.approx(0, abs=0.1)
     assert blur.frequency_per_mm[-1] < 0.5 / spacing[0]
 
 

@@ -79,7 +79,13 @@ def full(good: dict[str, Any]) -> dict[str, Any]:
     spoilt = "Stage02 / stage 1 bears a checkerboard that the real PET does not: …"
     good["warnings"] = [*good["warnings"], {"code": "LATTICE", "detail": spoilt}]
     for name, blur, lattice in ((MODEL, 6.5, 4.0), ("Stage02 / stage 1", -1.0, 22.0)):
-        seen = {"blur_mm": blur, "lattice": lattice, "noise_texture": 0.7, "noise_ratio": 0.1}
+        seen = {
+            "blur_mm": blur,
+            "detail_mm": 13.0,
+            "lattice": lattice,
+            "noise_texture": 0.7,
+            "noise_ratio": 0.1,
+        }
         good["rows"] += [
             {"name": name, "region": "body", "metric": key, "value": v, "low": None, "high": None,
              "n": 12}
@@ -114,6 +120,7 @@ def write_spectra(path: Path, names: list[str]) -> None:
         frequency_per_mm=mm,
         power_real=real,
         power=np.stack([real * np.exp(-30 * mm)] * len(names)),
+        transfer=np.stack([np.exp(-15 * mm)] * len(names)),
         noise_frequency_per_mm=mm,
         noise_real=real,
         noise=np.full((len(names), mm.size), np.nan, np.float32),
@@ -225,12 +232,15 @@ def test_each_stage_has_its_blur_and_its_lattice(make_run: MakeRun, full: dict[s
     assert [look.name for look in panel.looks] == [MODEL, "Stage 1"]
     last, first = panel.looks
     assert (last.blur.value, last.lattice.flagged) == ("6.5", False)
+    assert (last.blur.bar, last.detail.value, last.detail.bar) == (40.0, "13.0", 80.0)
     assert (first.blur.value, first.blur.bar, first.lattice.flagged) == ("−1.0", 0.0, True)
     assert [chart.key for chart in panel.charts] == [
-        "spectrum-power", "spectrum-noise", "lattice-x", "lattice-y",
+        "spectrum-power", "spectrum-transfer", "spectrum-noise", "lattice-x", "lattice-y",
     ]  # fmt: skip
-    assert "Stage02: 0, 0, 0, 30 dB" in panel.charts[2].summary
-    assert [stroke.style for stroke in panel.charts[1].strokes] == ["real"]  # NaN is not drawn
+    # exp(−15 f) falls below a half from 0.05 per mm on
+    assert "Stage02 has less than half of it of 20 mm and finer" in panel.charts[1].summary
+    assert "Stage02: 0, 0, 0, 30 dB" in panel.charts[3].summary
+    assert [stroke.style for stroke in panel.charts[2].strokes] == ["real"]  # NaN is not drawn
 
 
 def test_every_drawing_is_well_formed_and_has_words(

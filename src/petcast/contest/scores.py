@@ -22,9 +22,10 @@ METRICS = (
     Metric("lattice_excess", "body", "lattice excess dB", 1, 0),
     Metric("lattice_permille", "body", "lattice ‰ of uptake", 2, -1),
     Metric("blur_mm", "body", "blur mm", 2, 0),
+    Metric("detail_mm", "body", "detail mm", 2, -1),
 )
-"""What the tables show; the real PET has bias, lattice excess and blur 0, and its own texture where
-a lattice would be."""
+"""What the tables show; the real PET has bias, lattice excess, blur and lost detail 0, and its own
+texture where a lattice would be."""
 
 BODY_PSNR = METRICS[2]
 BODY_ERROR = METRICS[3]
@@ -162,7 +163,7 @@ def of_real(real: Mapping[str, float]) -> dict[str, float]:
     """
     own = {"body/lattice": real["contrast_db"], "body/lattice_strength": real["strength"]}
     return with_excess({**own, "whole/ssim": 1.0, "body/suv_mae": 0.0, "body/suv_bias": 0.0,
-                        "body/blur_mm": 0.0}, real)  # fmt: skip
+                        "body/blur_mm": 0.0, "body/detail_mm": 0.0}, real)  # fmt: skip
 
 
 def final(scores: Iterable[Score], entrant: str) -> dict[Key, Score]:

@@ -74,7 +74,7 @@ class Artefacts:
 
         Returns:
             For each image, in the body: "lattice" (dB), "lattice_strength" (a share of the
-            uptake), "blur_mm" (FWHM), "noise_texture" (0…1) and "noise_ratio".
+            uptake), "blur_mm" and "detail_mm" (FWHM), "noise_texture" (0…1) and "noise_ratio".
         """
         if not body.any():
             return {}
@@ -153,6 +153,7 @@ class Artefacts:
             "frequency_per_mm": first.blur.frequency_per_mm,
             "power_real": _mean([look.blur.truth for look in reals]),
             "power": np.stack([_mean([look.blur.prediction for look in own]) for own in by_name]),
+            "transfer": np.stack([_mean([look.blur.transfer for look in own]) for own in by_name]),
             "noise_frequency_per_mm": first.noise.frequency_per_mm,
             "noise_real": _mean([look.noise.truth for look in reals]),
             "noise": np.stack([_mean([look.noise.prediction for look in own]) for own in by_name]),
@@ -178,6 +179,7 @@ def _values(look: _Look, body: NDArray[np.bool_]) -> SliceValues:
     """One number of the volume, given to every slice with body."""
     numbers = {
         "blur_mm": look.blur.fwhm_mm,
+        "detail_mm": look.blur.detail_mm,
         "noise_texture": look.noise.distance,
         "noise_ratio": look.noise.ratio,
     }

@@ -1,8 +1,14 @@
-"""The blur index: the Gaussian that would turn the real PET's spectrum into the prediction's.
+"""Two widths: how much blunter an image looks, and through what Gaussian real detail reaches it.
 
 A Gaussian of standard deviation σ mm multiplies power at f per mm by exp(−4π²σ²f²). The slope of
 the logarithm of the two images' power against f² is therefore −4π²σ², whatever their scales are. A
-sharper image has the opposite slope and a negative width.
+sharper image has the opposite slope and a negative width; so has a noisy one, since power does not
+say whose detail it is.
+
+The cross-spectrum does. Its real part over the real PET's power is the transfer: the share of the
+real PET's amplitude that the prediction repeats in its place. Noise, a lattice and invented detail
+average out of it, and what the Gaussian leaves of it is exp(−2π²σ²f²). Detail that is missing or in
+a wrong place lowers it, whatever the image's own sharpness.
 """
 
 import math
@@ -19,6 +25,9 @@ from petcast.metrics.lattice import spread
 FIT_PER_MM = (0.015, 0.1)
 """Where the slope is fitted: details of 67 to 10 mm. PET scanners pass little beyond."""
 
+FOLLOWED = 0.25
+"""The transfer is read down to here: below, what little is left is chance."""
+
 BIN_PER_MM = 0.0025
 """Width of the spectrum's rings."""
 
@@ -33,20 +42,26 @@ FWHM_OF_SIGMA = 2 * math.sqrt(2 * math.log(2))
 
 @dataclass(frozen=True)
 class Blur:
-    """How much blunter a prediction is than the real PET, and both spectra.
+    """How much blunter a prediction is than the real PET, what detail it keeps, and the spectra.
 
     Attributes:
         fwhm_mm: Full width at half maximum of the equivalent Gaussian in the slice's plane;
             negative where the prediction is sharper, NaN where it shows nothing.
+        detail_mm: The same of the Gaussian through which the real PET's detail reaches the
+            prediction: 0 where all of it does; NaN where nothing follows the real PET.
         frequency_per_mm: Of the spectra.
         truth: The real PET's power by frequency, each slice's as a share of its own total.
         prediction: The prediction's, in the same unit.
+        transfer: Share of the real PET's amplitude that the prediction repeats, by frequency; 0
+            where the real PET has none.
     """
 
     fwhm_mm: float
+    detail_mm: float
     frequency_per_mm: Float[NDArray[np.floating], " f"]
     truth: Float[NDArray[np.floating], " f"]
     prediction: Float[NDArray[np.floating], " f"]
+    transfer: Float[NDArray[np.floating], " f"]
 
 
 def measure_blur(
@@ -55,7 +70,7 @@ def measure_blur(
     body: Bool[np.ndarray, "z y x"],
     spacing_mm: tuple[float, float],
 ) -> Blur:
-    """Measure how much blunter a prediction is than the real PET.
+    """Measure how much blunter a prediction is than the real PET, and what detail it keeps.
 
     Args:
         prediction: PET.
@@ -64,7 +79,7 @@ def measure_blur(
         spacing_mm: Of the voxels along y and x.
 
     Returns:
-        The equivalent Gaussian and the spectra.
+        Both Gaussians and the spectra.
 
     Raises:
         GeometryError: The shapes differ.
@@ -76,14 +91,22 @@ def measure_blur(
         )
     places = spread(np.flatnonzero(body.any(axis=(1, 2))), MOST_SLICES)
     rings = _Rings.of(truth.shape[1], truth.shape[2], spacing_mm)
-    powers = np.zeros((2, rings.count))
+    powers = np.zeros((3, rings.count))
     for z in places:
-        real, guess = (rings.power(image[z]) for image in (truth, prediction))
-        if real.sum() > 0:
-            powers += np.stack([real, guess]) / real.sum()
-    powers /= max(len(places), 1)
+        found = rings.powers(truth[z], prediction[z])
+        if found[0].sum() > 0:
+            powers += found / found[0].sum()
+    real, guess, shared = powers / max(len(places), 1)
     frequency = (np.arange(rings.count) + 0.5) * BIN_PER_MM
-    return Blur(_fitted(frequency, *powers), frequency, powers[0], powers[1])
+    transfer = np.divide(shared, real, out=np.zeros_like(real), where=real > 0)
+    return Blur(
+        fwhm_mm=_blunter(frequency, real, guess),
+        detail_mm=_kept(frequency, real, shared),
+        frequency_per_mm=frequency,
+        truth=real,
+        prediction=guess,
+        transfer=transfer,
+    )
 
 
 @dataclass(frozen=True)
@@ -105,13 +128,15 @@ class _Rings:
         taper = np.outer(_fading(y), _fading(x)).astype(np.float32)
         return cls(taper, ring, 1 / np.maximum(bins, 1), count)
 
-    def power(self, image: NDArray[Any]) -> NDArray[np.floating]:
-        """The slice's mean power in each ring; 0 where it has no bin."""
+    def powers(self, truth: NDArray[Any], guess: NDArray[Any]) -> NDArray[np.floating]:
+        """Both slices' mean power in each ring and what they share; 0 where a ring has no bin."""
         from scipy import fft
 
-        transform: NDArray[Any] = fft.rfft2(image * self.taper)
-        summed = np.bincount(self.ring.ravel(), (np.abs(transform) ** 2).ravel(), len(self.weight))
-        return np.asarray((summed * self.weight)[: self.count])
+        one, other = (fft.rfft2(image * self.taper) for image in (truth, guess))
+        pairs = ((one, one), (other, other), (one, other))
+        kinds = [a.real * b.real + a.imag * b.imag for a, b in pairs]
+        summed = [np.bincount(self.ring.ravel(), k.ravel(), len(self.weight)) for k in kinds]
+        return np.stack([(total * self.weight)[: self.count] for total in summed])
 
 
 def _fading(size: int) -> NDArray[np.floating]:
@@ -121,7 +146,7 @@ def _fading(size: int) -> NDArray[np.floating]:
     return np.concatenate([slope, np.ones(max(size - 2 * fade, 0)), slope[::-1]])[:size]
 
 
-def _fitted(
+def _blunter(
     frequency: NDArray[np.floating], truth: NDArray[np.floating], guess: NDArray[np.floating]
 ) -> float:
     low, high = FIT_PER_MM
@@ -129,5 +154,31 @@ def _fitted(
     if used.sum() < 2:
         return math.nan
     slope, _ = np.polyfit(frequency[used] ** 2, np.log(guess[used] / truth[used]), 1)
-    variance = -float(slope) / (4 * math.pi**2)
+    return _fwhm(-float(slope) / (4 * math.pi**2))
+
+
+def _kept(
+    frequency: NDArray[np.floating], truth: NDArray[np.floating], shared: NDArray[np.floating]
+) -> float:
+    """Fit exp(−2π²σ²f²) to the transfer, up to where the prediction follows no longer.
+
+    It is 1 at long waves, which takes the scale out; each logarithm weighs as the square of what
+    it was taken of, so that small transfers, which are uncertain, say little.
+    """
+    low, high = FIT_PER_MM
+    long = frequency < low
+    gain = shared[long].sum() / truth[long].sum() if truth[long].any() else 0.0
+    if gain <= 0:
+        return math.nan
+    share = np.divide(shared, gain * truth, out=np.zeros_like(truth), where=truth > 0)
+    lost = np.flatnonzero((share < FOLLOWED) & ~long)
+    end = min(high, frequency[lost[0]]) if len(lost) else high
+    used = (frequency <= end) & (share > 0)
+    squared, weight = frequency[used] ** 2, share[used] ** 2
+    slope = (weight * squared * np.log(share[used])).sum() / (weight * squared**2).sum()
+    return _fwhm(-float(slope) / (2 * math.pi**2))
+
+
+def _fwhm(variance: float) -> float:
+    """In mm, of a Gaussian's variance; with its sign."""
     return math.copysign(FWHM_OF_SIGMA * math.sqrt(abs(variance)), variance)

@@ -72,6 +72,7 @@ class Spectra:
     Attributes:
         names: Of the images: the model, its stages, the blurred truth.
         power: Radial power over cycles per mm.
+        transfer: Share of the real PET's amplitude that is repeated, over cycles per mm.
         noise: Noise power over cycles per mm, in SUV² mm².
         lattice_x: Energy along x over cycles per voxel, in dB.
         lattice_y: The same along y.
@@ -79,6 +80,7 @@ class Spectra:
 
     names: tuple[str, ...]
     power: Spectrum | None
+    transfer: Spectrum | None
     noise: Spectrum | None
     lattice_x: Spectrum | None
     lattice_y: Spectrum | None
@@ -112,14 +114,26 @@ def read_spectra(path: Path) -> Spectra | None:
     return Spectra(
         names=names,
         power=spectrum("frequency_per_mm", "power_real", "power"),
+        transfer=_shares(spectrum("frequency_per_mm", "power_real", "transfer")),
         noise=spectrum("noise_frequency_per_mm", "noise_real", "noise"),
         lattice_x=spectrum("lattice_frequency_per_px", "lattice_real_x", "lattice_x"),
         lattice_y=spectrum("lattice_frequency_per_px", "lattice_real_y", "lattice_y"),
     )
 
 
+def _shares(held: Spectrum | None) -> Spectrum | None:
+    """The real PET repeats all of itself, and nothing where it has no power."""
+    if held is None:
+        return None
+    there = held.real > 0
+    return Spectrum(
+        held.frequency, np.where(there, 1.0, np.nan), np.where(there, held.images, np.nan)
+    )
+
+
 _SPECTRA = (
-    "frequency_per_mm", "power_real", "power", "noise_frequency_per_mm", "noise_real", "noise",
+    "frequency_per_mm", "power_real", "power", "transfer",
+    "noise_frequency_per_mm", "noise_real", "noise",
     "lattice_frequency_per_px", "lattice_real_x", "lattice_x", "lattice_real_y", "lattice_y",
 )  # fmt: skip
 

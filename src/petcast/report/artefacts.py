@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petcast.report.arrays import Spectra, Spectrum
-from petcast.report.catalogue import BLURRED_TRUTH, MINUS, MISSING, interval, metric_of, number
+from petcast.report.catalogue import (
+    ARTEFACTS,
+    BLURRED_TRUTH,
+    MINUS,
+    MISSING,
+    interval,
+    metric_of,
+    number,
+)
 from petcast.report.closer import bears_lattice
 from petcast.report.inputs import Evaluation, Score
 from petcast.report.plot import Chart, Note, Plane, Stroke, ticks_around
@@ -19,6 +27,7 @@ LATTICE_FREQUENCIES = (0.125, 0.25, 0.375, 0.5)
 
 BAR_WIDTH = 80
 MOST_POWER_DECADES = 6
+HALF = 0.5
 HIGHEST_PER_MM = 0.15
 """Above it a PET holds next to nothing but noise."""
 
@@ -50,6 +59,7 @@ class Look:
         name: On the page.
         kind: "model", "stage" or "reference".
         blur: FWHM in mm.
+        detail: FWHM in mm, of the real PET's detail.
         lattice: In dB.
         strength: Of the pattern, in percent of the uptake.
         texture: 0 to 1.
@@ -59,6 +69,7 @@ class Look:
     name: str
     kind: str
     blur: Measure
+    detail: Measure
     lattice: Measure
     strength: Measure
     texture: Measure
@@ -97,7 +108,8 @@ def artefact_panel(
     names = [*stage_names(rows, model)[::-1], BLURRED_TRUTH]
     by_name = {name: _values(rows, name) for name in names}
     known = {name: values for name, values in by_name.items() if values}
-    widest = max((abs(_value(v, "blur_mm") or 0.0) for v in known.values()), default=0.0)
+    widths = [_value(v, key) or 0.0 for v in known.values() for key in ("blur_mm", "detail_mm")]
+    widest = max(map(abs, widths), default=0.0)
     spoilt = {n for n in known if evaluation is not None and bears_lattice(evaluation, n)}
     looks = tuple(
         _look(name, model, values, widest, spoilt=name in spoilt) for name, values in known.items()
@@ -110,8 +122,7 @@ def artefact_panel(
 
 
 def _values(rows: Sequence[Score], name: str) -> dict[str, Score]:
-    wanted = ("blur_mm", "lattice", "lattice_strength", "noise_texture", "noise_ratio")
-    return {row.metric: row for row in rows if row.name == name and row.metric in wanted}
+    return {row.metric: row for row in rows if row.name == name and row.metric in ARTEFACTS}
 
 
 def _value(values: Mapping[str, Score], key: str) -> float | None:
@@ -124,11 +135,12 @@ def _look(
     kind = "model" if name == model else "reference" if name == BLURRED_TRUTH else "stage"
     label = "Blurred truth" if kind == "reference" else name
     label = name.removeprefix(f"{model} / ").capitalize() if kind == "stage" else label
-    blur = _value(values, "blur_mm")
+    blur, detail = _value(values, "blur_mm"), _value(values, "detail_mm")
     return Look(
         name=label,
         kind=kind,
         blur=_measure(values, "blur_mm", _bar(blur, widest)),
+        detail=_measure(values, "detail_mm", _bar(detail, widest)),
         lattice=_measure(values, "lattice", flagged=spoilt),
         strength=_percent(_value(values, "lattice_strength")),
         texture=_measure(values, "noise_texture", _bar(_value(values, "noise_texture"), 1.0)),
@@ -174,6 +186,8 @@ def _charts(spectra: Spectra, model: str) -> Iterator[Chart]:
             "power", "Detail: power over frequency", spectra.power, spectra.names, model,
             "power, of the real PET's (log)",
         )  # fmt: skip
+    if spectra.transfer is not None:
+        yield from _transfer(spectra.transfer, spectra.names, model)
     if spectra.noise is not None:
         yield from _logarithmic(
             "noise", "Noise power spectrum", spectra.noise, spectra.names, model,
@@ -261,6 +275,41 @@ def _summary(
             continue
         ratio = np.nansum(line.values[half]) / max(np.nansum(real[half]), 1e-30)
         said.append(f"In the upper half, {line.title} has {ratio:.2g} times the real power.")
+    return " ".join(said)
+
+
+def _transfer(held: Spectrum, names: Sequence[str], model: str) -> Iterator[Chart]:
+    frequency = np.asarray(held.frequency, dtype=np.float64)
+    lines = _drawn(held, names, model)
+    inside = (frequency > 0) & (frequency <= HIGHEST_PER_MM)
+    values = np.concatenate([line.values[inside] for line in lines]) if lines else np.array([])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return
+    ends = [0.0, min(HIGHEST_PER_MM, float(frequency[inside].max()))]
+    shares = [min(0.0, float(values.min())), max(1.0, float(values.max()))]
+    plane = Plane(ticks_around(ends), ticks_around(shares))
+    strokes = tuple(
+        Stroke(line.style, _path(plane, frequency, line.values, inside), line.title)
+        for line in lines
+    )
+    yield Chart(
+        "spectrum-transfer", "The real PET's detail, as far as it is repeated",
+        _halves(lines, frequency, inside), plane, "cycles per mm", "share of the real amplitude",
+        strokes=strokes,
+    )  # fmt: skip
+
+
+def _halves(
+    lines: Sequence[_Drawn], frequency: NDArray[np.float64], inside: NDArray[np.bool_]
+) -> str:
+    """Where half of the detail is gone."""
+    said = ["Share of the real PET's amplitude that each image repeats, by detail."]
+    for line in lines:
+        lost = np.flatnonzero(inside & (line.values < HALF))
+        if line.style != "real":
+            finest = f"of {1 / frequency[lost[0]]:.0f} mm and finer" if len(lost) else "nowhere"
+            said.append(f"{line.title} has less than half of it {finest}.")
     return " ".join(said)
 
 

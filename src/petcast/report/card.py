@@ -219,11 +219,13 @@ def _artefacts(panel: ArtefactPanel | None) -> list[str]:
 
     rows = [
         [look.name, *(text(one) for one in (
-            look.lattice, look.strength, look.blur, look.texture, look.noise
+            look.lattice, look.strength, look.blur, look.detail, look.texture, look.noise
         ))]
         for look in panel.looks
     ]  # fmt: skip
-    head = ["Image", "Lattice dB", "Strength", "Blur mm", "Noise texture", "Noise ratio"]
+    head = [
+        "Image", "Lattice dB", "Strength", "Blur mm", "Detail mm", "Noise texture", "Noise ratio",
+    ]  # fmt: skip
     return _section("Lattice, blur and noise", _grid(head, rows))
 
 

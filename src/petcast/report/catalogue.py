@@ -133,7 +133,12 @@ _METRICS = (
     Metric(
         "blur_mm", "Blur", "mm", "zero", 1,
         "Width (FWHM) of the Gaussian that separates the image from the real PET; below 0, it is "
-        "sharper.",
+        "sharper or noisier.",
+    ),
+    Metric(
+        "detail_mm", "Detail", "mm", "down", 1,
+        "Width (FWHM) of the Gaussian through which the real PET's detail reaches the image; what "
+        "the image adds, noise or a lattice, has no part in it.",
     ),
     Metric(
         "noise_texture", "Texture", "", "down", 2,
@@ -170,7 +175,7 @@ TRIVIAL = {
 BLURRED_TRUTH = "blurred-truth"
 """The real PET behind a Gaussian: no rival, since it knows the truth."""
 
-ARTEFACTS = ("lattice", "lattice_strength", "blur_mm", "noise_texture", "noise_ratio")
+ARTEFACTS = ("lattice", "lattice_strength", "blur_mm", "detail_mm", "noise_texture", "noise_ratio")
 """What pixel metrics do not see: a panel of their own."""
 
 TRIVIAL_MEANING = {

@@ -50,10 +50,14 @@ def look_closer(evaluation: Evaluation, model: str, *, empty: bool = False) -> C
         for row in evaluation.rows
         if (row.name, row.region) == (model, "body") and row.value is not None
     }
-    lattice, blur = (None if empty else values.get(key) for key in ("lattice", "blur_mm"))
+    lattice, blur, detail = (
+        None if empty else values.get(key) for key in ("lattice", "blur_mm", "detail_mm")
+    )
     spoilt = lattice is not None and bears_lattice(evaluation, model)
     own = lesions_of(evaluation, model)
     said = [*_images(evaluation, model, lattice, blur, spoilt=spoilt)]
+    if said and detail is not None and detail >= SAME_MM:
+        said[-1] += f", whose detail reaches it as through a Gaussian of {number(detail, 1)} mm"
     parts = [" and ".join(said)] if said else []
     parts.extend(_lesions(own, evaluation, model))
     sentence = f"A closer look: the image {'; '.join(parts)}." if parts else ""
@@ -85,7 +89,7 @@ def _images(
 ) -> Iterator[str]:
     if spoilt:
         share = _strongest(evaluation, model)
-        yield f"bears a lattice{share}, under which its blur cannot be read"
+        yield f"bears a lattice{share}, under which its blur beside the real PET cannot be read"
         return
     if lattice is not None:
         yield f"bears no lattice{_earlier_lattices(evaluation, model)}"
