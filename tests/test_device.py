@@ -1,9 +1,13 @@
 """Where to compute: processors and GPUs, and nothing else that torch calls a device."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from typer.testing import CliRunner
 
-from petcast.device import choose_device
+from petcast.cli import app
+from petcast.device import choose_device, imitates_bfloat16
 from petcast.errors import UsageError
 
 
@@ -16,3 +20,27 @@ def test_a_processor_is_always_there() -> None:
 def test_what_computes_nothing_is_no_device(name: str) -> None:
     with pytest.raises(UsageError, match="use auto, cpu or cuda"):
         choose_device(name)
+
+
+@pytest.mark.parametrize(("supported", "imitated"), [(True, False), (False, True)])
+def test_a_processor_without_bfloat16_is_told_from_one_that_has_it(
+    supported: bool, imitated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported, raising=False
+    )
+    assert imitates_bfloat16(torch.device("cpu")) is imitated
+
+
+def test_who_asks_for_bfloat16_where_it_is_imitated_is_told(
+    tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("petcast.train.train", lambda *_: [])
+    for precision, imitated in (("bfloat16", True), ("bfloat16", False), ("float32", True)):
+        monkeypatch.setattr("petcast.device.imitates_bfloat16", lambda _, told=imitated: told)
+        command = ["train", "tiny", "--data", str(tiny_pairs), "--out", str(tmp_path / "run")]
+        setting = ["--set", f"engine.precision={precision}", "--json"]
+        said = CliRunner().invoke(app, [*command, *setting])
+        assert said.exit_code == 0
+        warned = "engine.precision=float32" in said.stderr
+        assert warned is (imitated and precision == "bfloat16")

@@ -36,6 +36,23 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def imitates_bfloat16(device: torch.device) -> bool:
+    """Say whether a device computes bfloat16 by way of float32, for want of such instructions.
+
+    Networks then take several times as long as in float32.
+
+    Args:
+        device: A processor or a GPU.
+
+    Returns:
+        Whether it does; False where torch cannot tell.
+    """
+    if device.type == "cuda":
+        return not torch.cuda.is_bf16_supported(including_emulation=False)
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return supported is not None and not supported()
+
+
 def fix_threads() -> None:
     """Have every library compute on as many threads as torch says, always on so many and alike.
 

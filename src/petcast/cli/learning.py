@@ -1,12 +1,15 @@
 """Commands about models: from pairs to a report."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from petcast import tables
 from petcast.cli.common import Device, Json, existing, print_json, say
+
+if TYPE_CHECKING:
+    from petcast.recipe import Recipe
 
 
 def demo(
@@ -74,7 +77,9 @@ def train(
     from petcast.train import train as train_recipe
 
     overrides = settings or ()
-    rows = train_recipe(load_recipe(recipe, overrides), data, out, pretraining, overrides)
+    knobs = load_recipe(recipe, overrides)
+    _mind_precision(knobs)
+    rows = train_recipe(knobs, data, out, pretraining, overrides)
     if as_json:
         print_json({"run": str(out), "epochs": rows})
         return
@@ -281,6 +286,7 @@ def study(
         overrides = [*(settings or ()), *([f"training.epochs={epochs}"] if epochs else [])]
         knobs, names, kept = load_recipe(recipe, overrides), choose(models), keep_of(keep)
         [data] = existing([data])
+        _mind_precision(knobs)
         done = run_study(
             knobs, data, out, generators=names, keep=kept, settings=overrides, tell=say
         )
@@ -291,6 +297,18 @@ def study(
     for title, rows in done.printed():
         tables.print_table(title, rows)
     typer.echo(f"The study: {page}")
+
+
+def _mind_precision(recipe: "Recipe") -> None:
+    from petcast.device import choose_device, imitates_bfloat16
+
+    device = choose_device(recipe.training.device)
+    if recipe.engine.precision == "bfloat16" and imitates_bfloat16(device):
+        say(
+            "warning: this machine has no instructions for bfloat16 and imitates it, which takes "
+            "several times as long as float32; --set engine.precision=float32 gives the same "
+            "within rounding"
+        )
 
 
 def report(
