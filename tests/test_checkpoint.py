@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from petcast import checkpoint as room
 from petcast.checkpoint import (
     CARD_FILE,
     MODEL_FILE,
@@ -21,6 +22,7 @@ from petcast.checkpoint import (
     save_checkpoint,
 )
 from petcast.errors import FormatError, UsageError
+from petcast.models import Synthesizer
 from petcast.recipe import ModelRecipe, Recipe
 
 
@@ -103,6 +105,55 @@ def test_a_full_disk_is_an_oserror_and_leaves_the_old_one(
     assert load_tensors(tmp_path / "last", MODEL_FILE, load_card(tmp_path / "last")).keys() == {
         "a", "b",
     }  # fmt: skip
+
+
+def a_run(run: Path, epoch: int) -> Recipe:
+    recipe = Recipe()
+    run.mkdir(exist_ok=True)
+    (run / "recipe.toml").write_text(recipe.to_toml())
+    card = Card(recipe, epoch, {"size": 256, "spacing_mm": 2.0}, "abc", 12)
+    torch.manual_seed(epoch)
+    save_checkpoint(run / "best", card, Synthesizer(recipe.model).state_dict(), None)
+    return recipe
+
+
+def test_a_reader_leaves_alone_what_a_training_writes(tmp_path: Path) -> None:
+    a_run(tmp_path / "run", 1)
+    written = tmp_path / "run" / "best.partial" / MODEL_FILE
+    written.parent.mkdir()
+    written.write_text("half")
+    assert load_synthesizer(tmp_path / "run")[1].epoch == 1
+    assert written.read_text() == "half"
+
+
+@pytest.mark.parametrize("name", ["best.next", "best.previous"])
+def test_a_reader_finds_what_an_interrupted_write_left_and_moves_nothing(
+    tmp_path: Path, name: str
+) -> None:
+    a_run(tmp_path, 1)
+    (tmp_path / "best").rename(tmp_path / name)
+    assert load_synthesizer(tmp_path)[1].epoch == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name, "recipe.toml"]
+
+
+def test_weights_are_of_the_cards_epoch_though_a_training_replaces_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_run(tmp_path, 1)
+    read = room._tensors_in
+
+    def meanwhile(path: Path):
+        monkeypatch.undo()
+        found = read(path)
+        a_run(tmp_path, 2)
+        return found
+
+    monkeypatch.setattr(room, "_tensors_in", meanwhile)
+    synthesizer, card = load_synthesizer(tmp_path)
+    torch.manual_seed(2)
+    wanted = Synthesizer(card.recipe.model).state_dict()
+    assert card.epoch == 2
+    assert all(torch.equal(v, wanted[name]) for name, v in synthesizer.state_dict().items())
 
 
 def test_a_folder_that_is_no_run_is_called_so(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import petcast
-from petcast.durable import read_json, settle, write_directory, write_json
+from petcast.durable import read_json, whole, write_directory, write_json
 from petcast.errors import FormatError, UsageError
 from petcast.models.synthesizer import Synthesizer
 from petcast.recipe import Recipe
@@ -157,7 +157,7 @@ def _save_tensors(tensors: Tensors, path: Path) -> None:
 
 
 def load_card(checkpoint: Path) -> Card:
-    """Read a checkpoint's card, recovering an interrupted write first.
+    """Read a checkpoint's card, wherever an interrupted write has left it; nothing is moved.
 
     Args:
         checkpoint: `RUN/last` or `RUN/best`.
@@ -168,8 +168,11 @@ def load_card(checkpoint: Path) -> Card:
     Raises:
         FormatError: There is none, or it is damaged.
     """
-    settle(checkpoint)
-    return Card.from_json(read_json(checkpoint / CARD_FILE), checkpoint / CARD_FILE)
+    try:
+        document = read_json(whole(checkpoint) / CARD_FILE)
+    except FormatError:  # for a moment it is missing, while a training puts another one there
+        document = read_json(whole(checkpoint) / CARD_FILE)
+    return Card.from_json(document, checkpoint / CARD_FILE)
 
 
 def load_tensors(checkpoint: Path, name: str, card: Card) -> Tensors:
@@ -186,19 +189,42 @@ def load_tensors(checkpoint: Path, name: str, card: Card) -> Tensors:
     Raises:
         FormatError: The file is missing, damaged or another one.
     """
-    path = checkpoint / name
-    if not path.is_file():
-        raise FormatError(f"{path} is missing; train again, or copy the whole run")
-    if sha256_of(path) != (card.sha256 or {}).get(name):
-        raise FormatError(f"{path} is not the file that {CARD_FILE} beside it describes")
+    path = whole(checkpoint) / name
     try:
-        return load_file(path)
+        tensors, damage = _tensors_in(path)
+        found = sha256_of(path)  # after reading, so that it shows a file that came in between
+    except FileNotFoundError:
+        raise FormatError(f"{path} is missing; train again, or copy the whole run") from None
+    if found != (card.sha256 or {}).get(name):
+        raise FormatError(
+            f"{path} is not the file that {CARD_FILE} beside it describes; train again, or copy "
+            "the whole run"
+        )
+    if damage:
+        raise FormatError(f"{path} is damaged: {damage}")
+    return tensors
+
+
+def _tensors_in(path: Path) -> tuple[Tensors, str]:
+    try:
+        return load_file(path), ""
     except SafetensorError as error:
-        raise FormatError(f"{path} is damaged: {error}") from error
+        return {}, str(error)
+
+
+def _card_and_weights(checkpoint: Path) -> tuple[Card, Tensors]:
+    """A card and the weights of the same epoch, though a training may replace both meanwhile."""
+    while True:
+        card = load_card(checkpoint)
+        try:
+            return card, load_tensors(checkpoint, MODEL_FILE, card)
+        except FormatError:
+            if load_card(checkpoint) == card:
+                raise
 
 
 def load_synthesizer(run: Path, which: Which = "best") -> tuple[Synthesizer, Card]:
-    """Load a trained model, ready to predict.
+    """Load a trained model, ready to predict; the run may go on training meanwhile.
 
     Args:
         run: The run's folder.
@@ -213,9 +239,9 @@ def load_synthesizer(run: Path, which: Which = "best") -> tuple[Synthesizer, Car
     """
     if not (run / "recipe.toml").is_file():
         raise UsageError(f"{run} is not a run: it has no recipe.toml. Give the --out of a training")
-    card = load_card(run / which)
+    card, weights = _card_and_weights(run / which)
     synthesizer = Synthesizer(card.recipe.model)
-    load_weights(synthesizer, load_tensors(run / which, MODEL_FILE, card), run / which)
+    load_weights(synthesizer, weights, run / which)
     return synthesizer.eval(), card
 
 

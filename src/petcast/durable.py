@@ -160,6 +160,8 @@ def write_directory(target: Path, fill: Callable[[Path], None], *, hidden: bool 
 def settle(target: Path, *, hidden: bool = False) -> None:
     """Bring an interrupted `write_directory` to the last whole state; sweep what is partial.
 
+    Only for whoever writes there: of another process it would sweep away what is being written.
+
     Args:
         target: The directory's final name; it need not exist.
         hidden: As it was given to `write_directory`.
@@ -176,6 +178,22 @@ def settle(target: Path, *, hidden: bool = False) -> None:
         sync_directory(target.parent)
     if previous.exists() and target.exists():
         shutil.rmtree(previous)
+
+
+def whole(target: Path) -> Path:
+    """Where a directory's whole content lies, even if `write_directory` was interrupted.
+
+    Nothing is moved or swept: readers do not own the folder, and whoever does may be writing.
+
+    Args:
+        target: The directory's final name; it need not exist.
+
+    Returns:
+        The directory; `target` where there is none. It may be replaced at any moment: what is
+        missing there a moment later is to be looked for once more.
+    """
+    _, following, previous = _names(target)
+    return next((one for one in (target, following, previous) if one.is_dir()), target)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from petcast.durable import read_json
+from petcast.durable import read_json, whole
 from petcast.errors import FormatError, UsageError
 from petcast.report.arrays import (
     Fused,
@@ -137,14 +137,14 @@ def read_run(run: Path) -> Run:
         return _read_files(run)
     epochs = read_epochs(run / "metrics.jsonl")
     recipe_text = _read_text(run / "recipe.toml")
-    best, last = (_read_document(_whole(run / which) / "card.json") for which in ("best", "last"))
+    best, last = (_read_document(whole(run / which) / "card.json") for which in ("best", "last"))
     if not (epochs or recipe_text or best or last):
         raise UsageError(
             f"{run} is no run: it holds none of recipe.toml, metrics.jsonl, best/ and last/, and "
             "no evaluation.json; give the folder that `petcast train` or `petcast evaluate --out` "
             "wrote"
         )
-    folder = _whole(run / "evaluation")
+    folder = whole(run / "evaluation")
     return Run(
         recipe_text=recipe_text,
         recipe=_parse_toml(recipe_text, run / "recipe.toml"),
@@ -242,15 +242,6 @@ def records(document: Mapping[str, Any], key: str) -> list[Document]:
     """
     value = document.get(key)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _whole(folder: Path) -> Path:
-    """Where a folder's whole content lies, even if its replacement was interrupted.
-
-    Nothing is moved: a training may be running, and a report must not disturb it.
-    """
-    others = (folder.with_name(f"{folder.name}.{end}") for end in ("next", "previous"))
-    return next((one for one in (folder, *others) if one.is_dir()), folder)
 
 
 def _read_text(path: Path) -> str:
