@@ -165,6 +165,16 @@ def test_a_place_for_what_no_recipe_asks_for_is_refused(tiny_pairs: Path, tmp_pa
         train(load_recipe("tiny"), tiny_pairs, tmp_path / "run", tmp_path / "phantoms")
 
 
+def test_the_runs_own_folder_is_no_place_for_what_phantoms_taught(
+    tiny_pairs: Path, tmp_path: Path
+) -> None:
+    """Both are locked, so that the run would wait for itself."""
+    run = tmp_path / "run"
+    with pytest.raises(UsageError, match="is the run's own folder"):
+        train(recipe(), tiny_pairs, run, tmp_path / "elsewhere" / ".." / "run")
+    assert not run.exists()
+
+
 def test_phantoms_to_learn_from_are_not_those_of_a_demonstration() -> None:
     assert PretrainingRecipe().seed >= 1_000_000
 

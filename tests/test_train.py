@@ -267,6 +267,14 @@ def test_an_infinite_loss_stops_with_a_word_and_keeps_the_last_good_state(
     assert hashes(tmp_path / "run") == before
 
 
+def test_where_no_epoch_was_kept_none_is_promised(
+    tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("petcast.losses.mse", lambda *images: images[0].mean() * float("nan"))
+    with pytest.raises(TrainingError, match=r"l1 became infinite or NaN\. Try a smaller"):
+        train(recipe(1), tiny_pairs, tmp_path / "run")
+
+
 def test_a_prediction_that_is_not_finite_is_no_score(
     tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from petcast.errors import UsageError
 from petcast.pairs import Pairs
 from petcast.phantom import write_cohort
 from petcast.prepare import prepare
@@ -23,6 +24,29 @@ SALT = "phantoms are nobody"
 """A key of their own, not the user's: phantoms fall into the same order for everyone."""
 
 ON_THE_GRID_OF = ("size", "spacing_mm", "slices", "margin_mm")
+
+
+def require_place(place: Path, recipe: Recipe, run: Path) -> None:
+    """Refuse a place for what phantoms teach that is of no use.
+
+    Args:
+        place: What the user gave.
+        recipe: The whole recipe.
+        run: The folder of the run that begins with it.
+
+    Raises:
+        UsageError: No phantoms are asked for, or `place` is the run's own folder.
+    """
+    if not recipe.pretraining.phantoms:
+        raise UsageError(
+            "--pretraining: this recipe learns from no phantoms (pretraining.phantoms = 0); leave "
+            "it off, or set how many"
+        )
+    if place.resolve() == run.resolve():  # the run holds its lock, and would wait for itself
+        raise UsageError(
+            f"--pretraining {place} is the run's own folder; give another one, or leave it off: "
+            f"{run / FOLDER} is then taken"
+        )
 
 
 def pretraining_recipe(recipe: Recipe, preparation: dict[str, Any]) -> Recipe:

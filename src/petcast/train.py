@@ -19,9 +19,10 @@ from torch import Tensor
 
 from petcast.audit import require_clean
 from petcast.checkpoint import Card, Tensors, load_card, save_checkpoint
+from petcast.claim import claim, require_same
 from petcast.dataset import SliceDataset
 from petcast.device import choose_device, fix_threads, keep_freed_memory
-from petcast.durable import exclusive, read_json, settle, write_json, write_text
+from petcast.durable import exclusive, settle, write_text
 from petcast.engine import Learner, augment
 from petcast.engine.curves import Curves
 from petcast.engine.feed import Feed
@@ -35,21 +36,17 @@ from petcast.pretraining import (
     phantom_pairs,
     pretraining_recipe,
     remove_phantoms,
+    require_place,
 )
 from petcast.progress import track
-from petcast.recipe import Recipe, load_recipe
+from petcast.recipe import Recipe
 from petcast.split import PARTS
 
-RECIPE_FILE = "recipe.toml"
 METRICS_FILE = "metrics.jsonl"
-DATA_FILE = "data.json"
 
 SAVING_SHARE = 0.05
 """Saving the state of training may take this share of the time; a large model is then saved
 less often than once an epoch, and a killed run repeats a few more epochs."""
-
-HARMLESS = {"training.epochs", "training.device", "engine.pairs", "engine.tensorboard"}
-"""Knobs that may be other ones when a run is taken up again."""
 
 Row = dict[str, Any]
 
@@ -248,24 +245,21 @@ def train(
 
     Raises:
         UsageError: `run` belongs to another recipe or to other data, `pretraining` to another
-            recipe, or `settings` ask for other pairs.
+            recipe or is `run` itself, or `settings` ask for other pairs.
         DataError: There is too little to train on, or the pairs leak and are not marked to.
         TrainingError: The loss became infinite or NaN.
     """
     pairs = Pairs.open(data)
     require_clean(pairs)
     recipe = recipe.prepared_as(pairs.index["preparation"], settings)
-    if pretraining is not None and not recipe.pretraining.phantoms:
-        raise UsageError(
-            "--pretraining: this recipe learns from no phantoms (pretraining.phantoms = 0); leave "
-            "it off, or set how many"
-        )
+    if pretraining is not None:
+        require_place(pretraining, recipe, run)
     fix_threads()
     keep_freed_memory()
     run.mkdir(parents=True, exist_ok=True)
     with joined(recipe.training.device, recipe.engine.parts) as world, _owned(run, world):
         if world.first:
-            _claim(run, recipe, pairs)
+            claim(run, recipe, pairs)
         world.wait()
         start = None
         if recipe.pretraining.phantoms and not (run / "last").is_dir():
@@ -299,12 +293,12 @@ def _pretrained(first: Recipe, folder: Path, world: World) -> Path:
             settle(best)
         world.wait()
         if best.is_dir():  # without validation patients, `best` is written at the end alone
-            _require_same(folder, first)
+            require_same(folder, first)
         else:
             phantoms = folder / PHANTOMS
             if world.first:
                 pairs = phantom_pairs(first, phantoms)
-                _claim(folder, first, pairs)
+                claim(folder, first, pairs)
             world.wait()
             training = Training(first, Pairs.open(phantoms / "pairs"), folder, world)
             training.resume()
@@ -347,50 +341,11 @@ def _epoch_seed(seed: int, epoch: int) -> int:
 def _refuse_divergence(means: dict[str, float], epoch: int, run: Path, where: str = "") -> None:
     bad = [name for name, value in means.items() if not math.isfinite(value)]
     if bad:
+        last = run / "last"
+        kept = f"The last good state is in {last}; try" if last.is_dir() else "Try"
         raise TrainingError(
-            f"epoch {epoch}: {', '.join(bad)} became infinite or NaN{where}. The last good state "
-            f"is in {run / 'last'}; try a smaller optimizer.learning_rate or loss.adversarial"
-        )
-
-
-def _claim(run: Path, recipe: Recipe, pairs: Pairs) -> None:
-    """Make the run's folder this recipe's and these pairs', or refuse another's."""
-    path = run / RECIPE_FILE
-    if not path.exists():
-        write_json(run / DATA_FILE, pairs.index)
-        write_text(path, recipe.to_toml())
-        return
-    if read_json(run / DATA_FILE)["hash"] != pairs.index["hash"]:
-        raise UsageError(f"{run} was trained on other pairs; give another --out")
-    # Equal pairs were prepared alike; older runs kept what the recipe's file said of it
-    differing = load_recipe(path).differences(recipe, preparation=False)
-    if differing - HARMLESS:
-        raise UsageError(
-            f"{run} was begun with another recipe ({', '.join(sorted(differing))} differ); "
-            "give another --out, or the same recipe to resume"
-        )
-    _refuse_fewer_epochs(run, recipe.training.epochs)
-    write_text(path, recipe.to_toml())
-
-
-def _refuse_fewer_epochs(run: Path, epochs: int) -> None:
-    """The recipe that is kept would name fewer epochs than the weights have seen."""
-    last = run / "last"
-    settle(last)
-    if last.is_dir() and (done := load_card(last).epoch) > epochs:
-        raise UsageError(
-            f"{run} holds {done} epochs, more than training.epochs = {epochs}; give as many to go "
-            "on, or another --out"
-        )
-
-
-def _require_same(folder: Path, first: Recipe) -> None:
-    """Refuse a network that learned from phantoms otherwise than this recipe wants."""
-    differing = load_recipe(folder / RECIPE_FILE).differences(first)
-    if differing - (HARMLESS - {"training.epochs"}):
-        raise UsageError(
-            f"{folder} holds a network that learned from phantoms by another recipe "
-            f"({', '.join(sorted(differing))} differ); give another --pretraining"
+            f"epoch {epoch}: {', '.join(bad)} became infinite or NaN{where}. {kept} a smaller "
+            "optimizer.learning_rate or loss.adversarial"
         )
 
 

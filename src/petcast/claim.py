@@ -1,0 +1,70 @@
+"""Whose a run's folder is: one recipe's and some pairs', from its first epoch on."""
+
+from pathlib import Path
+
+from petcast.checkpoint import load_card
+from petcast.durable import read_json, settle, write_json, write_text
+from petcast.errors import UsageError
+from petcast.pairs import Pairs
+from petcast.pretraining import FOLDER
+from petcast.recipe import Recipe, load_recipe
+
+RECIPE_FILE = "recipe.toml"
+DATA_FILE = "data.json"
+
+HARMLESS = {"training.epochs", "training.device", "engine.pairs", "engine.tensorboard"}
+"""Knobs that may be other ones when a run is taken up again."""
+
+
+def claim(run: Path, recipe: Recipe, pairs: Pairs) -> None:
+    """Make a run's folder this recipe's and these pairs', or refuse another's.
+
+    While nothing has been learned, a corrected recipe may take the place of one that was refused.
+
+    Args:
+        run: The folder; nobody else works there.
+        recipe: How the run learns.
+        pairs: What it learns from.
+
+    Raises:
+        UsageError: Another recipe or other pairs have begun there, or more epochs are done.
+    """
+    path, last = run / RECIPE_FILE, run / "last"
+    settle(last)
+    learned = any((run / name).exists() for name in ("last", "best", "best.next", FOLDER))
+    if not (path.exists() and learned):
+        write_json(run / DATA_FILE, pairs.index)
+        write_text(path, recipe.to_toml())
+        return
+    if read_json(run / DATA_FILE)["hash"] != pairs.index["hash"]:
+        raise UsageError(f"{run} was trained on other pairs; give another --out")
+    # Equal pairs were prepared alike; older runs kept what the recipe's file said of it
+    if differing := load_recipe(path).differences(recipe, preparation=False) - HARMLESS:
+        raise UsageError(
+            f"{run} was begun with another recipe ({', '.join(sorted(differing))} differ); "
+            "give another --out, or the same recipe to resume"
+        )
+    if last.is_dir() and (done := load_card(last).epoch) > recipe.training.epochs:
+        raise UsageError(  # the recipe that is kept would name fewer than the weights have seen
+            f"{run} holds {done} epochs, more than training.epochs = {recipe.training.epochs}; "
+            "give as many to go on, or another --out"
+        )
+    write_text(path, recipe.to_toml())
+
+
+def require_same(folder: Path, first: Recipe) -> None:
+    """Refuse a network that learned from phantoms otherwise than a recipe wants.
+
+    Args:
+        folder: Where it learned.
+        first: How it should have.
+
+    Raises:
+        UsageError: It learned by another recipe.
+    """
+    harmless = HARMLESS - {"training.epochs"}
+    if differing := load_recipe(folder / RECIPE_FILE).differences(first) - harmless:
+        raise UsageError(
+            f"{folder} holds a network that learned from phantoms by another recipe "
+            f"({', '.join(sorted(differing))} differ); give another --pretraining"
+        )

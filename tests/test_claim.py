@@ -1,0 +1,34 @@
+"""A run's folder is one recipe's and some pairs', once something has been learned."""
+
+from pathlib import Path
+
+import pytest
+
+from petcast.claim import DATA_FILE, RECIPE_FILE, claim
+from petcast.durable import read_json
+from petcast.errors import UsageError
+from petcast.pairs import Pairs
+from petcast.recipe import load_recipe
+
+
+def test_a_corrected_recipe_takes_the_place_of_one_that_was_refused(
+    tiny_pairs: Path, two_patient_pairs: Path, tmp_path: Path
+) -> None:
+    """Too many parts, or pairs without a slice to train on, are found after the claim."""
+    claim(tmp_path, load_recipe("tiny", ["engine.parts=16"]), Pairs.open(two_patient_pairs))
+    corrected, pairs = load_recipe("tiny"), Pairs.open(tiny_pairs)
+    claim(tmp_path, corrected, pairs)
+    assert load_recipe(tmp_path / RECIPE_FILE) == corrected
+    assert read_json(tmp_path / DATA_FILE)["hash"] == pairs.index["hash"]
+
+
+@pytest.mark.parametrize("name", ["last.next", "best", "best.next", "pretraining"])
+def test_what_has_been_learned_is_not_taken_over(
+    tiny_pairs: Path, tmp_path: Path, name: str
+) -> None:
+    pairs = Pairs.open(tiny_pairs)
+    claim(tmp_path, load_recipe("tiny"), pairs)
+    (tmp_path / name).mkdir()
+    changed = load_recipe("tiny", ["training.seed=5", "training.epochs=7"])
+    with pytest.raises(UsageError, match=r"another recipe \(training\.seed differ\)"):
+        claim(tmp_path, changed, pairs)
