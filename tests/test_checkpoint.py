@@ -48,6 +48,15 @@ def test_a_saved_checkpoint_comes_back_equal(tmp_path: Path, card: Card, weights
     assert training["adam.0.step"] == 5
 
 
+def test_weights_may_be_read_by_whoever_may_read_the_card(
+    tmp_path: Path, card: Card, weights
+) -> None:
+    save_checkpoint(tmp_path / "last", card, weights, {"adam.0.step": torch.tensor(5.0)})
+    modes = {path.name: path.stat().st_mode for path in (tmp_path / "last").iterdir()}
+    assert set(modes) == {CARD_FILE, MODEL_FILE, TRAINING_FILE}
+    assert len(set(modes.values())) == 1, modes
+
+
 def test_a_flipped_bit_in_the_weights_is_found(tmp_path: Path, card: Card, weights) -> None:
     save_checkpoint(tmp_path / "best", card, weights, None)
     path = tmp_path / "best" / MODEL_FILE

@@ -10,6 +10,7 @@ A checkpoint is a directory `RUN/last` or `RUN/best`::
 import hashlib
 import os
 import re
+import stat
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +147,12 @@ def save_checkpoint(target: Path, card: Card, model: Tensors, training: Tensors 
 
 
 def _save_tensors(tensors: Tensors, path: Path) -> None:
-    """Write tensors; what the system refuses is an OSError, as of any other file."""
+    """Write tensors; what the system refuses is an OSError, as of any other file.
+
+    safetensors gives the owner alone leave to read: a run is shared as its folder is.
+    """
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
     try:
         save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path)
     except SafetensorError as error:
@@ -154,6 +160,7 @@ def _save_tensors(tensors: Tensors, path: Path) -> None:
         if found is None:
             raise
         raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
+    path.chmod(mode)
 
 
 def load_card(checkpoint: Path) -> Card:
