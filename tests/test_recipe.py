@@ -69,6 +69,11 @@ def test_a_recipe_with_nothing_to_minimise_is_refused() -> None:
         load_recipe("tiny", ["loss.mse=0", "loss.adversarial=0"])
 
 
+def test_quantiles_may_learn_from_the_pinball_loss_alone() -> None:
+    recipe = load_recipe("tiny", ["loss.mse=0", "model.output=quantiles"])
+    assert not any((*recipe.loss.terms.values(), recipe.loss.adversarial))
+
+
 def test_the_pairs_say_how_they_were_prepared() -> None:
     recipe = load_recipe("tiny", ["preparation.size=64", "preparation.spacing_mm=2"])
     prepared = recipe.preparation.model_dump(mode="json") | {"size": 32}

@@ -171,14 +171,6 @@ class LossRecipe(Knobs):
     adversarial_form: Literal["bce", "least-squares", "hinge"] = "bce"
     stages: Literal["last", "all"] = "last"
 
-    @model_validator(mode="after")
-    def _something_to_minimise(self) -> Self:
-        if not any((*self.terms.values(), self.adversarial)):
-            raise ValueError(
-                f"{', '.join(self.terms)} and adversarial are all 0: nothing to minimise"
-            )
-        return self
-
     @property
     def terms(self) -> dict[str, float]:
         """The weights of the terms that compare a stage's output with the PET."""

@@ -47,6 +47,16 @@ class Recipe(Knobs):
     engine: EngineRecipe = EngineRecipe()
 
     @model_validator(mode="after")
+    def _something_to_minimise(self) -> Self:
+        terms = self.loss.terms
+        learned = (*terms.values(), self.loss.adversarial, self.model.output == "quantiles")
+        if not any(learned):
+            raise ValueError(
+                f"loss.{', loss.'.join(terms)} and loss.adversarial are all 0: nothing to minimise"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _greedy_stages_begin_as_identity(self) -> Self:
         if self.training.order == "greedy" and not self.model.residual:
             raise ValueError(
