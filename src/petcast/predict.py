@@ -25,7 +25,7 @@ from petcast.dicom.write import require_room, write_series
 from petcast.errors import UsageError
 from petcast.grid import grid_for_ct, standing
 from petcast.models import Synthesizer
-from petcast.nifti import case, plausible
+from petcast.nifti import case
 from petcast.recipe import PreparationRecipe
 from petcast.volume import Unit, Volume
 
@@ -215,10 +215,7 @@ def load_any_ct(ct: Path) -> tuple[Volume, Source | None]:
     """
     if not is_nifti(ct):
         return load_ct_and_source(ct)
-    volume = case.load(ct, Unit.HU)
-    plausible.require_field_of_view(volume)
-    plausible.require_hu(volume)
-    return volume, None
+    return case.load_ct(ct), None
 
 
 def is_nifti(path: Path) -> bool:

@@ -78,9 +78,7 @@ class NiftiCase:
         Raises:
             RefusedError: They cannot be used, and why.
         """
-        ct = load(self.found.ct, Unit.HU)
-        require_field_of_view(ct)
-        require_hu(ct)
+        ct = load_ct(self.found.ct)
         pet = load(self.found.pet, Unit.SUV)
         require_suv(pet, ct)
         lesions = None
@@ -91,11 +89,8 @@ class NiftiCase:
         notes = ["NIfTI names neither tracer, dose nor time: the file's SUV is taken as it is."]
         if pet.voxels.min() < 0:
             notes.append("Values below 0 SUV were set to 0.")
-        hu = np.clip(ct.voxels, AIR_HU, HIGHEST_HU)
-        suv = np.maximum(pet.voxels, 0).astype(np.float32)
-        return Reading(
-            ct.like(hu), pet.like(suv), FACTOR_RULE, TIME_RULE, None, tuple(notes), lesions
-        )
+        suv = pet.like(np.maximum(pet.voxels, 0).astype(np.float32))
+        return Reading(ct, suv, FACTOR_RULE, TIME_RULE, None, tuple(notes), lesions)
 
 
 def require_case(found: Found) -> None:
@@ -118,6 +113,24 @@ def require_case(found: Found) -> None:
             raise RefusedError(error.refusal.reason, detail) from None
         if unit is Unit.HU:
             require_wide(*header.reach_mm[:2])
+
+
+def load_ct(path: Path) -> Volume:
+    """Load a CT as `prepare` does: its values are those that the same CT has as DICOM.
+
+    Args:
+        path: NIfTI.
+
+    Returns:
+        HU from -1024 to 3071; padding is air.
+
+    Raises:
+        RefusedError: It cannot be used, or shows no HU or no whole cross-sections.
+    """
+    ct = load(path, Unit.HU)
+    require_field_of_view(ct)
+    require_hu(ct)
+    return ct.like(np.clip(ct.voxels, AIR_HU, HIGHEST_HU))
 
 
 def load(path: Path, unit: Unit) -> Volume:
