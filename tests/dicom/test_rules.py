@@ -190,6 +190,17 @@ def test_uncorrected_slices_are_corrected_each_at_its_own_time() -> None:
     assert scale.factors[1] / scale.factors[0] == pytest.approx(2 ** (600 / HALF_LIFE_S))
 
 
+def test_uncorrected_slices_past_midnight_without_a_date_of_their_own_are_refused() -> None:
+    """All on one date, the last beds of the evening lie a day behind the first after midnight."""
+    header = replace(HEADER, decay_correction="NONE", corrected=("ATTN",), injected=None)
+    header = replace(header, injected_time=timedelta(hours=22, minutes=50))
+    midnight = SCAN.replace(hour=0)
+    beds = [slice_at(midnight + timedelta(minutes=minutes)) for minutes in (5, 23 * 60 + 55)]
+    with pytest.raises(RefusedError, match="AcquisitionDate") as error:
+        suv_scale(header, beds)
+    assert error.value.refusal.reason is Reason.UPTAKE_TIME
+
+
 def test_a_scan_past_midnight_belongs_to_the_injection_of_the_evening() -> None:
     scan = datetime(2020, 1, 3, 0, 30, tzinfo=UTC)
     header = replace(HEADER, injected=None, injected_time=timedelta(hours=23.5), series_start=scan)

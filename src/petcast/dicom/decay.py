@@ -59,8 +59,14 @@ def decay_times_s(
     if pet.decay_correction == "NONE":
         moments = [_average_moment(place, half_life_s) for place in slices]
         injected = _injected(pet, min(moments), half_life_s, notes)
-        spans = tuple((moment - injected).total_seconds() for moment in moments)
-        return TimeRule.FRAME_AVERAGE, spans
+        spans = [moment - injected for moment in moments]
+        if not _plausible(max(spans), half_life_s):  # past midnight, with no date of its own
+            raise RefusedError(
+                Reason.UPTAKE_TIME,
+                f"The slices' acquisitions lie {max(spans) - min(spans)} (h:mm:ss) apart; one past "
+                "midnight needs its AcquisitionDate.",
+            )
+        return TimeRule.FRAME_AVERAGE, tuple(span.total_seconds() for span in spans)
     rule, start = scan_start(pet, slices, half_life_s)
     injected = _injected(pet, start, half_life_s, notes)
     return rule, ((start - injected).total_seconds(),) * len(slices)
@@ -158,7 +164,9 @@ def _earliest(slices: Sequence[Slice]) -> Slice:
 def _average_moment(place: Slice, half_life_s: float) -> datetime:
     if place.acquired is None or place.duration_s is None or place.duration_s < 0:
         raise RefusedError(
-            Reason.NO_TIME, "AcquisitionTime or ActualFrameDuration is missing or negative."
+            Reason.NO_TIME,
+            "AcquisitionTime, any date to go with it, or ActualFrameDuration is missing "
+            "or cannot be read.",
         )
     return place.acquired + timedelta(seconds=average_count_rate_s(place.duration_s, half_life_s))
 
