@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydicom.uid import RLELossless, generate_uid
 
+from petcast.dicom.decay import TimeRule
 from petcast.dicom.read import load_ct, read_ct, read_pet
 from petcast.dicom.scan import Series, scan
 from petcast.errors import UsageError
@@ -43,6 +44,22 @@ def test_each_pet_slice_is_scaled_by_its_own_slope(export) -> None:
     np.testing.assert_allclose(reading.activity.voxels[:, 3, 3], activity, rtol=1e-6)
     np.testing.assert_allclose(reading.suv.voxels[:, 3, 3], activity * EXPECTED_SUV, rtol=1e-6)
     assert reading.uptake_minutes == 60
+
+
+def test_the_study_s_date_serves_where_it_is_the_only_one(export) -> None:
+    for slice_ in export.pet:
+        del slice_.SeriesDate, slice_.AcquisitionDate
+    reading = read_pet(series_of(export.write(), "PT"))
+    assert (reading.time_rule, reading.uptake_minutes) == (TimeRule.SERIES_TIME, 60)
+
+
+def test_a_pet_without_any_date_is_told_so(export) -> None:
+    for slice_ in export.pet:
+        del slice_.StudyDate, slice_.SeriesDate, slice_.AcquisitionDate
+    refusal = series_of(export.write(), "PT").refusal
+    assert refusal is not None
+    assert refusal.reason is Reason.NO_TIME
+    assert "date" in refusal.detail
 
 
 @pytest.mark.parametrize("padding", [-2000, 63536])

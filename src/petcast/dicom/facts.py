@@ -298,7 +298,8 @@ def _rescale(dataset: tags.Elements, keyword: str) -> float:
 
 
 def _acquired(dataset: tags.Elements) -> datetime | None:
-    date = tags.text(dataset, "AcquisitionDate") or tags.text(dataset, "SeriesDate")
+    dates = (tags.text(dataset, f"{event}Date") for event in ("Acquisition", "Series", "Study"))
+    date = next(filter(None, dates), "")
     moment = moments.parse_moment(date, tags.text(dataset, "AcquisitionTime"))
     if moment is not None:
         return moment
