@@ -13,7 +13,7 @@ from typing import Any
 from petcast.dicom.privacy import user_salt
 from petcast.dicom.scan import Scan, scan
 from petcast.dicom.series import status_of
-from petcast.dicom.unpack import Unpacked
+from petcast.dicom.unpack import origin_of
 from petcast.nifti.case import require_case
 from petcast.nifti.layout import STRAY, Cohort, find_cases
 from petcast.progress import track
@@ -73,7 +73,7 @@ def _say_where(document: dict[str, Any], scanned: Scan, cohort: Cohort) -> None:
     from petcast.tables import shown
 
     def words(paths: Iterable[Path]) -> str:
-        return ", ".join(sorted({shown(_origin(path, scanned)) for path in paths}))
+        return ", ".join(sorted({shown(origin_of(path, scanned.unpacked)) for path in paths}))
 
     studies: dict[str, set[Path]] = defaultdict(set)
     series: dict[str, set[Path]] = {}
@@ -90,11 +90,3 @@ def _say_where(document: dict[str, Any], scanned: Scan, cohort: Cohort) -> None:
     document["files"] = [
         {"files": 1, **status_of(refusal), "where": words([path])} for path, refusal in alone
     ]
-
-
-def _origin(path: Path, scanned: Scan) -> Path:
-    """The path itself, or the archive that it came from."""
-    for one in scanned.unpacked:
-        if isinstance(one, Unpacked) and path.is_relative_to(one.folder):
-            return one.archive
-    return path

@@ -197,14 +197,15 @@ def test_a_pet_is_no_ct(export) -> None:
 # One CT, for `predict`
 
 
-def test_the_one_ct_of_a_folder_or_a_zip(export, tmp_path: Path) -> None:
+def test_the_one_ct_of_a_folder_or_a_zip_or_a_zip_in_a_folder(export, tmp_path: Path) -> None:
     folder = export.write()
     expected = read_ct(series_of(folder, "CT"))
-    archive = tmp_path / "ct.zip"
+    archive = tmp_path / "exports" / "ct.zip"
+    archive.parent.mkdir()
     with zipfile.ZipFile(archive, "w") as opened:
         for path in folder.iterdir():
             opened.write(path, path.name)
-    for source in (folder, archive):
+    for source in (folder, archive, archive.parent):
         np.testing.assert_array_equal(load_ct(source).voxels, expected.voxels)
 
 

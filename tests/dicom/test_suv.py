@@ -1,5 +1,6 @@
 """`petcast suv`: every PET is measured, the unfit ones with their reason beside the numbers."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,17 @@ def test_a_pet_without_ct_is_measured(export) -> None:
     assert (row["min"], row["median"]) == (0, 0)
     assert row["factor_rule"] == "bqml-weight-over-dose"
     assert row["time_rule"] == "series-time"
+
+
+def test_a_pet_in_a_zip_in_the_folder_is_measured_and_named_by_its_zip(export, tmp_path) -> None:
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "one.zip", "w") as archive:
+        for path in export.write().iterdir():
+            archive.write(path, f"inside/{path.name}")
+    [row] = measure_suv(folder)["series"]
+    assert row["path"] == str(folder / "one.zip")
+    assert row["max"] == pytest.approx(PEAK, rel=1e-6)
 
 
 @pytest.mark.parametrize("dose", [350e3, 350e12])

@@ -158,8 +158,8 @@ def load_ct_and_source(path: Path) -> tuple[Volume, Source]:
         UsageError: There are several, and how to choose.
     """
     with open_folder(path) as folder:
-        found = scan([folder], salt=_LOCAL_SALT).series
-        series = [one for one in found if one.modality == "CT"]
+        found = scan([folder], salt=_LOCAL_SALT)  # held: with it go the files of zips in the folder
+        series = [one for one in found.series if one.modality == "CT"]
         usable = [one for one in series if one.refusal is None]
         if len(usable) > 1:
             raise UsageError(_several(path, usable))

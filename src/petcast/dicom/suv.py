@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petcast.dicom.read import read_pet_files
-from petcast.dicom.scan import scan
-from petcast.dicom.series import Series
-from petcast.dicom.unpack import open_folder
+from petcast.dicom.scan import Scan, Series, scan
+from petcast.dicom.unpack import open_folder, origin_of
 from petcast.errors import GeometryError, UsageError
 from petcast.refusal import Reason, Refusal, RefusedError
 from petcast.volume import Unit, Volume
@@ -46,27 +45,29 @@ def measure_suv(folder: Path, mask: Path | None = None) -> dict[str, Any]:
         DataError: The mask cannot be used, or touches none of the PETs.
     """
     with open_folder(folder) as opened:
-        found = scan([opened]).series
-        pets = [series for series in found if series.modality == "PT"]
+        found = scan([opened])  # held: with it go the files of zips in the folder
+        pets = [series for series in found.series if series.modality == "PT"]
         if not pets:
             raise RefusedError(Reason.NO_PET, f"{folder} holds no DICOM PET.")
         region = Volume.load(mask, Unit.LABEL) if mask is not None else None
         if region is not None and not region.voxels.any():
             raise UsageError(f"the mask {mask} is empty")
-        rows = [_measured(series, folder, opened, region) for series in pets]
+        rows = [_measured(one, _path(one, found, folder, opened), region) for one in pets]
     if all(row["detail"] == MISSED for row in rows):
         raise GeometryError(f"{MISSED}; was it drawn on another?")
     return {"series": rows}
 
 
-def _path(place: Path, folder: Path, opened: Path) -> str:
-    """Where a series lies, as the user would write it (docs/decisions/0007)."""
+def _path(series: Series, found: Scan, folder: Path, opened: Path) -> str:
+    """Its folder, or the zip that holds it, as the user would write it (docs/decisions/0007)."""
+    file = series.files[0]
+    origin = origin_of(file, found.unpacked)
+    place = file.parent if origin == file else origin
     root = opened.absolute()  # as the scan has it
     return str(folder / place.relative_to(root) if place.is_relative_to(root) else folder)
 
 
-def _measured(series: Series, folder: Path, opened: Path, region: Volume | None) -> dict[str, Any]:
-    path = _path(series.files[0].parent, folder, opened)
+def _measured(series: Series, path: str, region: Volume | None) -> dict[str, Any]:
     row: dict[str, Any] = {"path": path, "id": series.id, "voxels": 0}
     row |= dict.fromkeys(("max", "min", "median", "factor_rule", "time_rule", "uptake_minutes"))
     try:

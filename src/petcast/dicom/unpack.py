@@ -13,7 +13,7 @@ import stat
 import tempfile
 import weakref
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -83,6 +83,22 @@ class Unpacked:
     def close(self) -> None:
         """Remove the files now."""
         self._finalizer()
+
+
+def origin_of(path: Path, unpacked: Iterable[object]) -> Path:
+    """Say where a file comes from, as its user knows it.
+
+    Args:
+        path: A file.
+        unpacked: The archives that a scan opened.
+
+    Returns:
+        The path itself, or the archive that it was unpacked from.
+    """
+    for one in unpacked:
+        if isinstance(one, Unpacked) and path.is_relative_to(one.folder):
+            return one.archive
+    return path
 
 
 @contextmanager
