@@ -1,5 +1,6 @@
 """Which files are cases, and which belong together."""
 
+import zipfile
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -142,6 +143,29 @@ def test_two_studies_of_one_patient_are_two_cases_and_one_patient(
         cases = find_cases(tiny_cohort, "truth", stack)
     assert [case.whose for case in cases] == ["a", "a", "b", "c"]
     assert [case.name for case in cases] == [found.studies[0].id, found.studies[1].id, "b", "c"]
+
+
+def test_a_case_in_a_zip_in_the_folder_can_be_loaded_later(
+    tiny_cohort: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        for path in sorted(tiny_cohort.rglob("*.dcm")):
+            archive.write(path, str(path.relative_to(tiny_cohort)))
+    with ExitStack() as stack:
+        cases = find_cases(tmp_path, "truth", stack)
+        assert cases[0].load().voxels.any()
+
+
+def test_a_relative_folder_gives_the_same_keys(
+    tiny_cohort: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_cohort.parent)
+    with ExitStack() as stack:
+        keys = [
+            [case.keys for case in find_cases(folder, "truth", stack)]
+            for folder in (tiny_cohort, Path(tiny_cohort.name))
+        ]
+    assert keys[0] == keys[1]
 
 
 def test_a_case_and_its_errors_carry_no_name_below_what_was_typed(tmp_path: Path) -> None:

@@ -275,8 +275,9 @@ def _dicom_cases(path: Path, role: Role, stack: ExitStack) -> list[Case]:
 
     if role == "lesions":
         raise UsageError(f"{path}: lesions are read from NIfTI masks; none was found")
-    folder = stack.enter_context(open_folder(path))
+    folder = stack.enter_context(open_folder(path)).absolute()  # as the scan has it
     found = scan([folder])
+    stack.callback(_let_go, found)  # with it go the files of zips in the folder
     wanted = _of_studies(found, role) or _of_scan(found, role)
     if not wanted:
         raise DataError(_why_nothing(path, "CT" if role == "ct" else "PT", found.series))
@@ -287,6 +288,10 @@ def _dicom_cases(path: Path, role: Role, stack: ExitStack) -> list[Case]:
         _dicom_case(series, role, folder, several=len(studies[series.patient_id]) > 1)
         for series in wanted
     ]
+
+
+def _let_go(found: "Scan") -> None:
+    """Be the last to hold a scan: cases are read long after it was made."""
 
 
 def _of_studies(found: "Scan", role: Role) -> "list[Series]":
