@@ -21,6 +21,7 @@ from petcast.predict import (
     predict,
     predict_slices,
     predict_volume,
+    require_apart,
     require_output,
 )
 from petcast.recipe import LossRecipe, ModelRecipe, Recipe, TrainingRecipe
@@ -210,6 +211,14 @@ def test_the_pet_is_not_written_over_the_ct(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="is the CT, or is named twice"):
             predict(ct, tmp_path, out)
     assert ct.read_bytes() == before
+
+
+def test_no_output_lies_inside_another(tmp_path: Path) -> None:
+    ct = tmp_path / "ct"
+    for outs in (("pet", "pet/half"), ("half/pet.nii.gz", "half"), ("x/../pet/a/b", "pet")):
+        with pytest.raises(UsageError, match="inside another output"):
+            require_apart(ct, *(tmp_path / out for out in outs))
+    require_apart(ct, tmp_path / "pet", tmp_path / "half", ct / "pet")
 
 
 def test_what_stands_in_the_way_is_told_before_the_long_work(tmp_path: Path) -> None:

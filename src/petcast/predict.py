@@ -256,14 +256,14 @@ def require_output(option: str, out: Path, ct: Path) -> None:
 
 
 def require_apart(ct: Path, *outputs: Path) -> None:
-    """Refuse to write over the CT, or one file over another.
+    """Refuse to write over the CT, or one output over another or into it.
 
     Args:
         ct: What is read.
         outputs: What will be written.
 
     Raises:
-        UsageError: Two of them are one file.
+        UsageError: Two of them are one file, or one is the folder of another.
     """
     taken = {ct.resolve()}
     for out in outputs:
@@ -272,6 +272,9 @@ def require_apart(ct: Path, *outputs: Path) -> None:
                 f"{out} is the CT, or is named twice; give each file a name of its own"
             )
         taken.add(out.resolve())
+    for out in outputs:  # a series' folder is replaced as a whole, and holds nothing else
+        if any(other.resolve() in out.resolve().parents for other in outputs):
+            raise UsageError(f"{out} lies inside another output; give each a place of its own")
 
 
 def write_volume(out: Path, volume: Volume, source: Source | None, casting: Casting) -> None:
