@@ -76,6 +76,17 @@ def test_the_same_scan_cut_differently_shows_in_its_source() -> None:
     assert leaks == {LeakKind.SOURCE: 6, LeakKind.SERIES: 1}
 
 
+def test_exports_that_overlap_each_a_little_differently_are_named_as_one_group() -> None:
+    """Each pair of cuts shares other slices; groups of their own would crowd out other patients."""
+    studies = [
+        content(name, name, ["train"] * 4, first)
+        for name, first in zip("abcd", (0, 2, 4, 5), strict=True)
+    ]
+    studies += [content(name, name, ["test"] * 2, 20) for name in "xy"]
+    said = room._remedy(studies)
+    assert "likely one: a and b and c and d; x and y." in said
+
+
 parts = st.lists(st.sampled_from(["train", "validation", "test", ""]), min_size=1, max_size=12)
 
 

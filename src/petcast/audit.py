@@ -6,7 +6,7 @@ docs/how-to/audit.md says what each leak means and what to do.
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,7 +34,7 @@ MOST_COPIED = 256
 PSNR_CEILING_DB = 100.0
 
 NAMED = 3
-"""How many pairs of patients a message names."""
+"""How many groups of patients a message names."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -274,7 +274,7 @@ def _remedy(contents: Sequence[Content]) -> str:
         for hashes in (*one.slices.values(), *one.sources.values()):
             for content in filter(None, hashes):
                 patients[content].add(one.patient)
-    shared = sorted({tuple(sorted(names)) for names in patients.values() if len(names) > 1})
+    shared = _joined({frozenset(names) for names in patients.values() if len(names) > 1})
     if not shared:
         return "Prepare again, divided by patient."
     named = "; ".join(" and ".join(names) for names in shared[:NAMED])
@@ -283,6 +283,15 @@ def _remedy(contents: Sequence[Content]) -> str:
         f"{' …' if len(shared) > NAMED else ''}. Put them into one part with a split file, or take "
         "one export away, and prepare again."
     )
+
+
+def _joined(groups: Iterable[frozenset[str]]) -> list[list[str]]:
+    """Groups that share a member become one: who shares images with one of them is one of them."""
+    found: list[frozenset[str]] = []
+    for group in groups:
+        apart = [other for other in found if not other & group]
+        found = [*apart, group.union(*(other for other in found if other & group))]
+    return sorted(map(sorted, found))
 
 
 # Copying
