@@ -138,6 +138,15 @@ def test_the_name_of_the_output_must_be_nifti(tmp_path: Path) -> None:
         predict(tmp_path, tmp_path, tmp_path / "pet.dcm")
 
 
+def test_endings_in_large_letters_are_read_and_not_written(tmp_path: Path) -> None:
+    cylinder().save(tmp_path / "small.nii.gz")
+    ct = (tmp_path / "small.nii.gz").rename(tmp_path / "CT.NII.GZ")
+    assert load_any_ct(ct)[1] is None
+    for name in ("PET.NII", "pet.Nii.gz"):  # else a folder of DICOM would be called so
+        with pytest.raises(UsageError, match="small letters"):
+            require_output("--out", tmp_path / name, tmp_path / "CT")
+
+
 def narrow(ct: Volume) -> Volume:
     return Volume(ct.voxels[:, 40:60, 30:50], ct.affine, Unit.HU)
 

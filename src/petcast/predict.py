@@ -225,9 +225,10 @@ def is_nifti(path: Path) -> bool:
         path: Any.
 
     Returns:
-        True where it ends in `.nii` or `.nii.gz`; anything else names a folder of DICOM.
+        True where it ends in `.nii` or `.nii.gz`, in large letters, too; anything else names a
+        folder of DICOM.
     """
-    return path.name.endswith(NIFTI_SUFFIXES)
+    return path.name.lower().endswith(NIFTI_SUFFIXES)
 
 
 def require_output(option: str, out: Path, ct: Path) -> None:
@@ -250,6 +251,8 @@ def require_output(option: str, out: Path, ct: Path) -> None:
                 f"DICOM: {ct} is NIfTI, which names neither patient nor study. Give a .nii.gz file"
             )
         return
+    if not out.name.endswith(NIFTI_SUFFIXES):
+        raise UsageError(f"{option} {out}: write its ending in small letters, .nii.gz or .nii")
     blocking = [out] if out.is_dir() else [one for one in out.parents if one.is_file()]
     if blocking:  # said before the long work
         raise UsageError(f"{option} {out}: {blocking[0]} is in the way; give another place")

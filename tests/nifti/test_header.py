@@ -128,6 +128,19 @@ def test_a_fourth_axis_of_one_is_none(whole: bytes, tmp_path: Path) -> None:
     assert Volume.load(path, Unit.SUV).voxels.shape == (6, 5, 4)
 
 
+def test_endings_are_all_small_or_all_large(whole: bytes, tmp_path: Path) -> None:
+    """ITK reads no others, and a user whose file is sound must not be told that it is damaged."""
+    for name in ("a.nii", "A.NII", "A.NII.GZ"):
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(whole) if name.endswith("GZ") else whole)
+        assert require_sound(path).shape == Volume.load(path, Unit.SUV).voxels.shape[::-1]
+    for name in ("b.nii.GZ", "b.Nii.gz", "b.Nii"):
+        (tmp_path / name).write_bytes(whole)
+        with pytest.raises(RefusedError, match="mixes") as caught:
+            require_sound(tmp_path / name)
+        assert caught.value.refusal.reason is Reason.NIFTI_NAME
+
+
 def test_nifti_2_is_refused_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "a.nii").write_bytes(struct.pack("<i8s", 540, b"n+2\0\r\n\x1a\n") + bytes(600))
     with pytest.raises(RefusedError, match="NIfTI-2"):

@@ -9,6 +9,7 @@ sees the file.
 import gzip
 import math
 import os
+import re
 import stat
 import struct
 import zlib
@@ -40,6 +41,9 @@ BYTES_A_VOXEL = 12
 
 SAME_PLACE_MM = 1.0
 """Two descriptions of one place that differ by less agree."""
+
+ENDING = re.compile(r"\.nii(\.gz)?$")
+"""How names end; all in large letters will do."""
 
 TYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4",
@@ -118,14 +122,23 @@ def require_sound(path: Path) -> NiftiHeader:
         What it declares.
 
     Raises:
-        RefusedError: UNREADABLE, NIFTI-DAMAGED, NIFTI-SHAPE, NIFTI-SIZE, NIFTI-PLACE, SPACING or
-            NOT-FINITE. No message names the file.
+        RefusedError: NIFTI-NAME, UNREADABLE, NIFTI-DAMAGED, NIFTI-SHAPE, NIFTI-SIZE, NIFTI-PLACE,
+            SPACING or NOT-FINITE. No message names the file.
     """
+    _require_ending(path.name)
     with _opened(path) as stream:
         header = _read_header(stream)
         _require_room(header)
         _require_data(stream, header)
     return header
+
+
+def _require_ending(name: str) -> None:
+    """Refuse what the library that decodes NIfTI takes for another format: `.nii.GZ`, `.Nii`."""
+    if ENDING.search(name.lower()) and not (ENDING.search(name) or ENDING.search(name.swapcase())):
+        raise RefusedError(
+            Reason.NIFTI_NAME, "Its ending mixes small and large letters; call it .nii or .nii.gz."
+        )
 
 
 @contextmanager
