@@ -1,6 +1,7 @@
 """A CT in, a PET in SUV on the same geometry out."""
 
 import gzip
+import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,8 +12,10 @@ import torch
 from pydicom import dcmread
 
 from petcast.checkpoint import MODEL_FILE, Card
+from petcast.dicom.derived import HALF_WIDTH
 from petcast.dicom.read import load_ct, read_pet
 from petcast.dicom.scan import scan
+from petcast.dicom.suv import measure_suv
 from petcast.errors import DataError, UnitError, UsageError
 from petcast.evaluate.cases import find_cases, match
 from petcast.models import Synthesizer
@@ -293,6 +296,27 @@ def test_its_study_is_the_measured_pets(loaded: None, ct: Path, tmp_path: Path) 
         assert truth.keys[0] == prediction.keys[0]
         assert len(alone) == 3
         assert np.abs(prediction.load().voxels - pet.voxels).max() < 2e-4
+
+
+def test_half_widths_are_never_taken_for_a_pet(loaded: None, ct: Path, tmp_path: Path) -> None:
+    predict(ct, tmp_path, tmp_path / "out" / "pet", device="cpu")
+    half = tmp_path / "out" / "half"
+    shutil.copytree(tmp_path / "out" / "pet", half)
+    for number, path in enumerate(sorted(half.iterdir())):
+        image = dcmread(path)
+        image.SeriesDescription, image.SeriesInstanceUID = HALF_WIDTH.description, "2.25.1"
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = f"2.25.2.{number}"
+        image.save_as(path)
+    with ExitStack() as stack:
+        [prediction] = find_cases(tmp_path / "out", "prediction", stack)
+        assert prediction.keys[-1] == "pet"
+        with pytest.raises(DataError, match="half-widths of intervals alone"):
+            find_cases(half, "prediction", stack)
+    notes = {
+        Path(row["path"]).name: row["notes"] for row in measure_suv(tmp_path / "out")["series"]
+    }
+    assert any("no uptake" in note for note in notes["half"])
+    assert not any("no uptake" in note for note in notes["pet"])
 
 
 def test_a_nifti_ct_gives_no_dicom(loaded: None, tmp_path: Path) -> None:

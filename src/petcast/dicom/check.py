@@ -36,7 +36,7 @@ STATIC_SERIES = ("", "STATIC", "WHOLE BODY", "WHOLEBODY")
 HALF_LIFE_SHARE = 0.05
 """How far a half-life may be from fluorine-18's; headers round it to minutes, or to hours."""
 
-INCIDENTAL = {"tracer", "nuclide", "corrected", "series_type", "synthetic"}
+INCIDENTAL = {"tracer", "nuclide", "corrected", "series_type", "synthetic", "half_width"}
 """Facts of a PET header that have no part in the SUV; slices may differ in them."""
 
 
@@ -257,6 +257,7 @@ def _base(headers: Sequence[Header], salt: str) -> Series:
         kernel=kernel_class(shared.kernel),
         original=shared.original,
         synthetic=shared.pet is not None and shared.pet.synthetic,
+        half_width=shared.pet is not None and shared.pet.half_width,
         number_id=pseudonym("patient", shared.patient_id, salt) if shared.patient_id else "",
     )
 

@@ -21,7 +21,7 @@ from pydicom.uid import UID
 import petcast
 from petcast.dicom import moments, tags
 from petcast.dicom.compose import code, number
-from petcast.dicom.petheader import SYNTHETIC_MARK
+from petcast.dicom.petheader import HALF_WIDTH_MARK, SYNTHETIC_MARK
 from petcast.dicom.source import Source, SourceSlice
 
 PET_IMAGE = UID("1.2.840.10008.5.1.4.1.1.128")
@@ -50,7 +50,7 @@ SYNTHETIC_PET = Kind(
     1,
 )
 HALF_WIDTH = Kind(
-    f"{SYNTHETIC_MARK} (AI) HALF-WIDTH - NOT FOR DIAGNOSIS",
+    f"{SYNTHETIC_MARK} (AI) {HALF_WIDTH_MARK} - NOT FOR DIAGNOSIS",
     "Values are no uptake: they are half the width of the interval of the synthetic PET's SUV.",
     2,
 )

@@ -19,6 +19,8 @@ INJECTED_TEXTS = ("RadiopharmaceuticalStartDateTime", "RadiopharmaceuticalStartT
 
 SYNTHETIC_MARK = "SYNTHETIC PET"
 """How the description of a PET that a program made begins."""
+HALF_WIDTH_MARK = "HALF-WIDTH"
+"""What stands in it where the values are no uptake but half the width of its interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class PetHeader:
         philips_activity_factor: (7053,1009).
         synthetic: The series calls itself synthetic.
         several_injections: Its injections differ in dose, time or nuclide.
+        half_width: It is synthetic, and calls its values half-widths of intervals.
     """
 
     units: str
@@ -72,6 +75,7 @@ class PetHeader:
     philips_activity_factor: float | None
     synthetic: bool
     several_injections: bool = False
+    half_width: bool = False
 
 
 class PrivateTexts(NamedTuple):
@@ -121,6 +125,8 @@ def read_pet_header(header: tags.Elements | Dataset, private: PrivateTexts) -> P
     injection = found[0] if found else None
     half_life_s = tags.number(injection, "RadionuclideHalfLife") if injection else None
     clock = tags.text(header, "TimezoneOffsetFromUTC")
+    description = tags.text(header, "SeriesDescription").upper()
+    synthetic = description.startswith(SYNTHETIC_MARK)
     return PetHeader(
         units=tags.text(header, "Units").upper(),
         suv_type=tags.text(header, "SUVType").upper(),
@@ -142,8 +148,9 @@ def read_pet_header(header: tags.Elements | Dataset, private: PrivateTexts) -> P
         siemens_scan_start=moments.parse_datetime(private.siemens_scan_start),
         philips_suv_factor=_factor(private.philips_suv_factor),
         philips_activity_factor=_factor(private.philips_activity_factor),
-        synthetic=tags.text(header, "SeriesDescription").upper().startswith(SYNTHETIC_MARK),
+        synthetic=synthetic,
         several_injections=_differ(found),
+        half_width=synthetic and HALF_WIDTH_MARK in description,
     )
 
 

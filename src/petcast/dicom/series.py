@@ -50,6 +50,7 @@ class Series:
         original: ImageType begins with ORIGINAL.
         synthetic: A PET that a program made.
         number_id: Pseudonym of the patient's number alone, whoever issued it; empty without one.
+        half_width: A synthetic one whose values are half-widths of intervals, no uptake.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Series:
     original: bool = False
     synthetic: bool = False
     number_id: str = ""
+    half_width: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Lay the series out for `petcast scan --json`.

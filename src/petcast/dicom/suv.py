@@ -19,6 +19,8 @@ from petcast.volume import Unit, Volume
 
 MISSED = "the mask does not touch this PET"
 
+HALF_WIDTHS = "Its values are no uptake: they are half the width of a synthetic PET's interval."
+
 MASK_TOLERANCE_MM = 0.1
 """A mask drawn on the PET's grid may have lost some digits of it."""
 
@@ -79,7 +81,9 @@ def _measured(series: Series, path: str, region: Volume | None) -> dict[str, Any
         return row | {"reason": None, "detail": MISSED}
     high = float(values.max())
     notes = list(reading.notes)
-    if not PLAUSIBLE_MAX[0] <= high <= PLAUSIBLE_MAX[1]:
+    if series.half_width:
+        notes.append(HALF_WIDTHS)
+    elif not PLAUSIBLE_MAX[0] <= high <= PLAUSIBLE_MAX[1]:
         notes.append(f"A maximum of {high:.3g} is hardly SUV; check dose, weight and times.")
     return row | {
         "max": high,

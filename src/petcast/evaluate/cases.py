@@ -303,9 +303,13 @@ def _of_studies(found: "Scan", role: Role) -> "list[Series]":
 
 
 def _of_scan(found: "Scan", role: Role) -> "list[Series]":
-    """Every usable series; synthetic PET is never the truth, and the prediction where there is."""
+    """Every usable series; synthetic PET is never the truth, and the prediction where there is.
+
+    Half-widths of intervals are no PET.
+    """
     modality = "CT" if role == "ct" else "PT"
     usable = [s for s in found.series if s.modality == modality and s.refusal is None]
+    usable = [series for series in usable if not series.half_width]
     synthetic = [series for series in usable if series.synthetic]
     if role == "prediction" and synthetic:
         return synthetic
@@ -336,6 +340,8 @@ def _why_nothing(path: Path, modality: str, series: "Sequence[Series]") -> str:
     refused = [s.refusal.detail for s in series if s.modality == modality and s.refusal]
     if refused:
         return f"{path}: every {modality} series was refused: {refused[0]}"
+    if any(one.half_width for one in series):
+        return f"{path} holds half-widths of intervals alone; give the folder of the PET itself"
     return f"{path} holds neither NIfTI files nor DICOM {modality} series"
 
 
