@@ -35,8 +35,8 @@ from petcast.evaluate.perceptual import Perceptual, Weights
 from petcast.evaluate.placed import (
     Placed,
     covered_slices,
-    load_on,
     place_ct,
+    place_lesions,
     place_prediction,
 )
 from petcast.evaluate.result import Evaluation
@@ -349,9 +349,7 @@ def _regions(
     else:
         masks |= region_masks(regions(ct).voxels, ct.voxels)
     if lesions is not None:
-        volume = load_on(lesions, truth.grid, name)
-        on_grid = volume.resampled(truth.grid, outside=0, interpolation="nearest")
-        masks["lesions"] = on_grid.voxels != 0
+        masks["lesions"] = place_lesions(lesions, truth.grid, name, notes)
     return masks
 
 

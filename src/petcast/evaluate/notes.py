@@ -19,6 +19,7 @@ class Notes:
     Attributes:
         resampled: Brought to the truth's grid.
         uncovered: With slices or voxels that the prediction does not cover.
+        lost_lesions: Whose mask has lesions without a voxel on the truth's grid.
         body_from_truth: Without a CT.
         small: With slices too small for MS-SSIM.
         not_suv: Far from SUV, with a figure.
@@ -31,6 +32,7 @@ class Notes:
 
     resampled: list[str] = field(default_factory=list)
     uncovered: list[str] = field(default_factory=list)
+    lost_lesions: list[str] = field(default_factory=list)
     body_from_truth: list[str] = field(default_factory=list)
     small: list[str] = field(default_factory=list)
     not_suv: list[str] = field(default_factory=list)
@@ -122,6 +124,11 @@ def describe(notes: Notes, alone: Sequence[str]) -> list[Finding]:
         "NOT-COVERED": (
             notes.uncovered,
             "Only what both cover was compared; in whole slices the rest counts as SUV 0: {}.",
+        ),
+        "LESIONS-LOST": (
+            notes.lost_lesions,
+            "The mask's lesions have no voxel on the real PET's grid, as they lie outside it or "
+            "are smaller than its voxels; they were not measured: {}.",
         ),
         "BODY-FROM-TRUTH": (
             notes.body_from_truth,

@@ -7,6 +7,7 @@ from jaxtyping import Bool
 
 from petcast.errors import DataError, GeometryError
 from petcast.evaluate.cases import Case
+from petcast.evaluate.hotspots import connected
 from petcast.evaluate.measure import refuse_not_finite
 from petcast.evaluate.notes import Notes
 from petcast.volume import Grid, Unit, Volume
@@ -118,7 +119,40 @@ def place_ct(case: Case | None, grid: Grid, name: str) -> Volume | None:
     if case is None:
         return None
     ct = load_on(case, grid, name).require(Unit.HU)
-    return ct if ct.grid.matches(grid) else ct.resampled(grid, outside=AIR_HU)
+    if ct.grid.matches(grid):
+        return ct
+    placed = ct.resampled(grid, outside=AIR_HU)
+    if (placed.voxels == AIR_HU).all():
+        raise DataError(
+            f"case {name}: the CT covers no voxel of the truth; are both of the same scan, and is "
+            "the position in both files?"
+        )
+    return placed
+
+
+def place_lesions(case: Case, grid: Grid, name: str, notes: Notes) -> Bool[np.ndarray, "z y x"]:
+    """Bring a lesion mask to the truth's grid, and note the lesions that are lost on the way.
+
+    Args:
+        case: The mask.
+        grid: The truth's.
+        name: What the case is called.
+        notes: Receives the note.
+
+    Returns:
+        True in lesions there.
+    """
+    volume = load_on(case, grid, name)
+    if volume.grid.matches(grid):
+        return np.asarray(volume.voxels != 0)
+    labels = connected(volume.voxels != 0)
+    numbered = volume.like(labels, Unit.LABEL)
+    placed = numbered.resampled(grid, outside=0, interpolation="nearest").voxels
+    lesions = int(labels.max())
+    kept = np.count_nonzero(np.bincount(placed.ravel(), minlength=lesions + 1)[1:])
+    if kept < lesions:
+        notes.lost_lesions.append(f"{lesions - kept} of {lesions} in {name}")
+    return np.asarray(placed != 0)
 
 
 def covered_slices(
