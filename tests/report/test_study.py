@@ -125,6 +125,7 @@ def test_cautions_say_what_is_missing() -> None:
     ]  # fmt: skip
     assert "epoch 7" in said["DIVERGED"]
     assert "U-Net and Stage01" in said["BEATEN-BY-TRIVIAL"]
+    assert said["ZERO-PREDICTION"].startswith("Of some test patients or of all, only zeros")
     assert not list(cautions(results()))
 
 

@@ -90,6 +90,17 @@ def test_a_constant_prediction_is_said_in_words(
     assert verdict.headline.startswith("The prediction is one and the same value")
 
 
+def test_constants_in_all_patients_are_not_called_some(
+    verdict_of: VerdictOf, good: dict[str, Any]
+) -> None:
+    detail = "one and the same value everywhere inside the body in 12 of 12 cases (a, b, c)."
+    good["warnings"] = [{"code": "CONSTANT-PREDICTION", "detail": detail}]
+    verdict = verdict_of(good)
+    assert verdict.kind == "bad"
+    assert verdict.headline == "The prediction is one and the same value inside the body"
+    assert "some patients" not in verdict.sentences[-1]
+
+
 def test_patients_of_the_training_make_the_numbers_worthless(
     verdict_of: VerdictOf, good: dict[str, Any]
 ) -> None:

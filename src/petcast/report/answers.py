@@ -30,8 +30,9 @@ NOBODY = {
 """What it means that a part of the sound division is empty."""
 
 FLAWS = {
-    "ZERO-PREDICTION": "Only zeros are predicted by {names}: the scores are the all-zero image's.",
-    "CONSTANT-PREDICTION": "One SUV everywhere inside the body is predicted by {names}.",
+    "ZERO-PREDICTION": "Of some test patients or of all, only zeros are predicted by {names}.",
+    "CONSTANT-PREDICTION": "Of some test patients or of all, one SUV everywhere inside the body is "
+    "predicted by {names}.",
     "BEATEN-BY-TRIVIAL": "Inside the body a trivial image is as good as {names}.",
 }
 """What evaluations found, said of several generators."""

@@ -1,5 +1,6 @@
 """What the numbers say, in three plain sentences."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -94,7 +95,7 @@ def judge(evaluation: Evaluation | None, model: str, leaks: bool | None = False)
     if evaluation is None or not claims:
         return _unknown(model)
     kind, headline, last = _judgement(claims, evaluation, model, leaks)
-    empty = _emptiness({c for c, _ in evaluation.warnings}, evaluation, model) is not None
+    empty = _emptiness(evaluation, model) is not None
     unseen = look_closer(evaluation, model, empty=empty)
     if kind in ("good", "mixed") and unseen.flaws:
         kind, headline = "mixed", f"{headline}; but {' and '.join(unseen.flaws)}"
@@ -324,29 +325,36 @@ def _judgement(
         return TRAINED_ON
     if leaks:
         return LEAKING
-    empty = _emptiness(codes, evaluation, model)
+    empty = _emptiness(evaluation, model)
     if empty:
         return "bad", *empty
     kind, headline, last = _weigh(claims)
     return kind, headline, f"{last} {_few(claims, kind)}".strip()
 
 
-def _emptiness(codes: set[str], evaluation: Evaluation, model: str) -> tuple[str, str] | None:
+def _emptiness(evaluation: Evaluation, model: str) -> tuple[str, str] | None:
+    details = dict(evaluation.warnings)
     for name, code, words in (
         ("zero", "ZERO-PREDICTION", "zero everywhere"),
         ("body-constant", "CONSTANT-PREDICTION", "one and the same value inside the body"),
     ):
-        if _equals(evaluation.rows, model, name):
+        # A constant may be another one than the trivial image's; then the warning says of how many.
+        if _equals(evaluation.rows, model, name) or _of_all(details.get(code, "")):
             return f"The prediction is {words}", (
                 f"The prediction is practically {words}: it shows no uptake pattern at all, and "
                 "its whole-slice numbers only measure how dark a PET slice is."
             )
-        if code in codes:
+        if code in details:
             return f"Some predictions are {words}", (
                 f"For some patients the prediction is {words}, which shows no uptake pattern at "
                 "all; the warnings below name them."
             )
     return None
+
+
+def _of_all(detail: str) -> bool:
+    """Whether a warning names as many as there are."""
+    return re.search(r"\bin (\d+) of \1\b", detail) is not None
 
 
 def _equals(rows: Sequence[Score], model: str, trivial: str) -> bool:
