@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from petcast.evaluate import Evaluation, evaluate_files
-from petcast.evaluate.artefacts import Artefacts
+from petcast.evaluate.artefacts import BLURRED_MM, Artefacts
 from petcast.evaluate.baselines import BLURRED_TRUTH, BLURRED_TRUTH_FWHM_MM, blurred_truth
 from petcast.volume import Unit, Volume
 
@@ -119,6 +119,25 @@ def test_resampled_predictions_are_not_searched_for_a_lattice(suv: np.ndarray) -
     values = Artefacts().measure({"model": suv}, suv, suv > 0, SPACING_MM, "a", resampled=True)
     assert ("body", "lattice") not in values["model"]
     assert ("body", "blur_mm") in values["model"]
+
+
+def test_interpolation_alone_is_not_called_blur(tmp_path: Path, suv: np.ndarray) -> None:
+    shifted = np.eye(4)
+    shifted[:3, :3] *= SPACING_MM[::-1]
+    place = shifted.copy()
+    shifted[:2, 3] = np.array(SPACING_MM[:0:-1]) / 2  # half a voxel: where interpolation is worst
+    Volume(suv, place, Unit.SUV).save(tmp_path / "t.nii.gz")
+    guess = gaussian_filter(suv, (0, 0.8, 0.8))
+    Volume(guess, shifted, Unit.SUV).save(tmp_path / "p.nii.gz")
+    found = evaluate_files(tmp_path / "t.nii.gz", tmp_path / "p.nii.gz")
+    width = found.value("prediction", "body", "blur_mm")
+    assert width is not None
+    assert width > BLURRED_MM
+    assert "BLURRED" not in warnings(found)
+    assert "blurs by up to 1.2 of its voxels" in warnings(found)["RESAMPLED"]
+    Volume(gaussian_filter(suv, (0, 1.5, 1.5)), shifted, Unit.SUV).save(tmp_path / "p.nii.gz")
+    blurred = evaluate_files(tmp_path / "t.nii.gz", tmp_path / "p.nii.gz")
+    assert "of which the interpolation to its grid is a part" in warnings(blurred)["BLURRED"]
 
 
 def test_without_a_body_there_is_nothing_to_see(suv: np.ndarray) -> None:

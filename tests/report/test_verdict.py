@@ -194,6 +194,23 @@ def test_what_looks_good_but_is_blurred_and_faint_is_not_called_good(
     assert verdict.headline.endswith("but it is blurred and lesions come out too faint")
 
 
+def test_blur_of_interpolation_is_not_held_against_the_image(
+    verdict_of: VerdictOf, good: dict[str, Any]
+) -> None:
+    document = _look(good, 5.0, 5.5, 1.0)
+    document["warnings"] = [{"code": "RESAMPLED", "detail": "The prediction lies on another grid"}]
+    verdict = verdict_of(document)
+    assert verdict.kind == "good"
+    said = "5.5 mm (FWHM) blunter than the real PET, interpolation to its grid included"
+    assert said in verdict.sentences[1]
+
+
+def test_blur_beyond_interpolation_is(verdict_of: VerdictOf, good: dict[str, Any]) -> None:
+    document = _look(good, 5.0, 7.0, 1.0)
+    document["warnings"] = [{"code": "RESAMPLED", "detail": "The prediction lies on another grid"}]
+    assert verdict_of(document).headline.endswith("but it is blurred")
+
+
 def test_a_lattice_hides_blur_and_is_named(verdict_of: VerdictOf, good: dict[str, Any]) -> None:
     verdict = verdict_of(_look(good, 25.9, -8.7, 1.02))
     assert "bears a lattice of 4.9 % of the uptake" in verdict.sentences[1]

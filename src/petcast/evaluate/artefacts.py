@@ -28,6 +28,10 @@ from petcast.metrics.artefact import (
 BLURRED_MM = 4.0
 """FWHM from which on blur is warned of: a scanner of 6 mm would be one of 7.2 mm."""
 
+INTERPOLATED_MM = 6.4
+"""The same where predictions were interpolated: half a voxel off, that alone is a Gaussian of 1.2
+voxels, 5 mm of a usual PET, and what is more than 4 mm behind it is the prediction's own."""
+
 REAL = "real PET"
 """What the truth is called among the lattices."""
 
@@ -51,6 +55,7 @@ class Artefacts:
 
     def __init__(self) -> None:
         self._looks: list[_Look] = []
+        self._resampled = False
 
     def measure(
         self,
@@ -70,7 +75,8 @@ class Artefacts:
             body: True inside the body; without one there is nothing to see.
             spacing_mm: Of the voxels along z, y and x.
             case: What it is called in warnings.
-            resampled: The images were on another grid, which hides a lattice: none is looked for.
+            resampled: The images were on another grid, which hides a lattice: none is looked for,
+                and blur is warned of later.
 
         Returns:
             For each image, in the body: "lattice" (dB), "lattice_strength" (a share of the
@@ -78,6 +84,7 @@ class Artefacts:
         """
         if not body.any():
             return {}
+        self._resampled |= resampled
         plane, sought = spacing_mm[1:], [] if resampled else list(images.values())
 
         def compare(image: NDArray[Any]) -> tuple[Blur, NoiseTexture]:
@@ -109,7 +116,7 @@ class Artefacts:
         """
         names = dict.fromkeys(look.name for look in self._looks if look.name.startswith(model))
         lattices = [self._lattice(name) for name in names]
-        return [*(found for found in lattices if found), *_blurred(rows, model)]
+        return [*(found for found in lattices if found), *_blurred(rows, model, self._resampled)]
 
     def _lattice(self, name: str) -> Finding | None:
         own = [look for look in self._looks if look.name == name]
@@ -201,13 +208,14 @@ def _strength(lattice: Lattice) -> float:
     return lattice.strength
 
 
-def _blurred(rows: Iterable[Row], model: str) -> list[Finding]:
+def _blurred(rows: Iterable[Row], model: str, resampled: bool) -> list[Finding]:
     width = next((row.value for row in rows if (row.name, row.metric) == (model, "blur_mm")), None)
-    if width is None or width < BLURRED_MM:
+    if width is None or width < (INTERPOLATED_MM if resampled else BLURRED_MM):
         return []
+    part = ", of which the interpolation to its grid is a part" if resampled else ""
     detail = (
-        f"{model} is as blunt as the real PET would be behind a Gaussian of {width:.1f} mm (FWHM): "
-        "small lesions lose uptake and edges are soft."
+        f"{model} is as blunt as the real PET would be behind a Gaussian of {width:.1f} mm (FWHM)"
+        f"{part}: small lesions lose uptake and edges are soft."
     )
     return [Finding("BLURRED", detail)]
 

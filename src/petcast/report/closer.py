@@ -11,6 +11,9 @@ from petcast.report.tables import stage_names
 BLURRED_MM = 4.0
 """From here on it warns of blur."""
 
+INTERPOLATED_MM = 6.4
+"""The same where predictions were interpolated to the real PET's grid, which blurs by itself."""
+
 SAME_MM = 1.0
 """Blur within this is none that anyone could see: a quarter of a PET's voxel."""
 
@@ -63,7 +66,9 @@ def look_closer(evaluation: Evaluation, model: str, *, empty: bool = False) -> C
     sentence = f"A closer look: the image {'; '.join(parts)}." if parts else ""
     if parts and not said:
         sentence = f"A closer look: {'; '.join(parts)}."
-    return Closer(sentence, tuple(_flaws(blur, own, spoilt=spoilt)))
+    limit = INTERPOLATED_MM if _interpolated(evaluation) else BLURRED_MM
+    blurred = blur is not None and blur >= limit
+    return Closer(sentence, tuple(_flaws(own, blurred=blurred, spoilt=spoilt)))
 
 
 def bears_lattice(evaluation: Evaluation, name: str) -> bool:
@@ -94,7 +99,12 @@ def _images(
     if lattice is not None:
         yield f"bears no lattice{_earlier_lattices(evaluation, model)}"
     if blur is not None:
-        yield f"is {_sharpness(blur)} the real PET"
+        included = ", interpolation to its grid included" if _interpolated(evaluation) else ""
+        yield f"is {_sharpness(blur)} the real PET{included}"
+
+
+def _interpolated(evaluation: Evaluation) -> bool:
+    return any(code == "RESAMPLED" for code, _ in evaluation.warnings)
 
 
 def _strongest(evaluation: Evaluation, model: str) -> str:
@@ -165,10 +175,10 @@ def _invented(evaluation: Evaluation, model: str) -> str:
     return "" if invented is None else f" and {int(invented) or 'none'} invented"
 
 
-def _flaws(blur: float | None, own: Sequence[Document], *, spoilt: bool) -> Iterator[str]:
+def _flaws(own: Sequence[Document], *, blurred: bool, spoilt: bool) -> Iterator[str]:
     if spoilt:
         yield "it bears a lattice"
-    if blur is not None and blur >= BLURRED_MM:
+    if blurred:
         yield "it is blurred"
     n, truth, predicted = mean_uptake(own, "suv_max")
     if n and truth > 0 and abs(predicted / truth - 1) >= CHANGED_SHARE:
