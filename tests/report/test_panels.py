@@ -145,6 +145,15 @@ def test_lesions_come_worst_first_with_their_share(read: Read, full: dict[str, A
     assert (empty.label, empty.sensitivity) == ("1 to 4 mL", "n/a")
 
 
+def test_a_lesion_beyond_the_window_is_not_called_out_of_reach(
+    make_run: MakeRun, full: dict[str, Any], tmp_path: Path
+) -> None:
+    page = write_report(make_run(evaluation=full), tmp_path / "page.html")
+    said = page.read_text(encoding="utf-8")
+    assert "beyond the SUV window, of which training in it sees nothing" in said
+    assert "no output can reach" not in said
+
+
 def test_the_panel_says_that_some_lesions_must_stay_unfound(
     read: Read, full: dict[str, Any]
 ) -> None:

@@ -94,7 +94,7 @@ class Uptake:
     """Gathers lesions and regions' mean SUV while studies pass by.
 
     Attributes:
-        suv_window: SUV that the model can show at all.
+        suv_window: SUV mapped to 0 and 1: beyond its end neither image metrics nor training see.
         rows: Of each lesion and name.
         sources: Where each study's lesions come from.
     """
@@ -190,7 +190,7 @@ class Uptake:
                 "LESIONS-CLIPPED",
                 f"{clipped} of {len(own)} lesions ({clipped / len(own):.0%}) exceed SUV "
                 f"{self.suv_window[1]:g}, the window's end: image metrics do not see what lies "
-                "above, and a model of this window cannot show it.",
+                "above, and a model trained in this window learned nothing of it.",
             )
 
     def _of_background(self) -> Iterator[Finding]:
