@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import SimpleITK as sitk
 
 from petcast.dicom.scan import Scan, scan
 from petcast.errors import DataError, UsageError
@@ -174,5 +175,15 @@ def test_a_case_and_its_errors_carry_no_name_below_what_was_typed(tmp_path: Path
         [case] = find_cases(folder, "truth", stack)
     assert "Jane" not in case.name
     with pytest.raises(DataError, match=f"case {case.name} cannot be read") as error:
+        case.load()
+    assert "Jane" not in str(error.value)
+
+
+def test_a_file_of_several_volumes_is_refused_by_its_case(tmp_path: Path) -> None:
+    volumes = sitk.JoinSeries([sitk.Image(8, 8, 4, sitk.sitkFloat32)] * 2)
+    sitk.WriteImage(volumes, str(tmp_path / "Doe_Jane.nii.gz"))
+    with ExitStack() as stack:
+        [case] = find_cases(tmp_path, "prediction", stack)
+    with pytest.raises(DataError, match=f"{tmp_path}, case {case.name}: expected one 3-D") as error:
         case.load()
     assert "Jane" not in str(error.value)

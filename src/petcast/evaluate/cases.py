@@ -240,7 +240,8 @@ def _nifti_case(path: Path, role: Role, typed: Path, named: bool) -> Case:
             return Volume.load(path, UNITS[role])
         except DataError as error:  # a name below the folder that was typed may be a patient's
             nameless = f"{typed}, case {name}" if path != typed else str(path)
-            raise type(error)(str(error).replace(str(path), nameless)) from None
+            said = str(error).replace(str(path), nameless)
+            raise type(error)(said if nameless in said else f"{nameless}: {said}") from None
 
     return Case(name, (key,), load)
 

@@ -163,7 +163,7 @@ def stacks_of(files: Sequence[tuple[Path, str]], folder: Path) -> list[Stack]:
     """
     cases: dict[str, dict[int | None, Path]] = {}
     for path, stem in files:
-        name, number = (stem, None) if _is_volume(path) else numbered(stem)
+        name, number = (stem, None) if _is_volume(path, folder) else numbered(stem)
         name = name or ("" if path.parent == folder else path.parent.name)
         if number in cases.setdefault(name, {}):
             raise UsageError(f"{folder} holds several files of one slice; leave one of each")
@@ -219,8 +219,8 @@ def _stack(name: str, slices: dict[int | None, Path], folder: Path) -> Stack:
     return Stack(name, tuple(files), tuple(numbers))
 
 
-def _is_volume(path: Path) -> bool:
-    return path.suffix.lower() == ".npy" and _open(path, "a file").ndim == 3
+def _is_volume(path: Path, folder: Path) -> bool:
+    return path.suffix.lower() == ".npy" and _open(path, f"a file of {folder}").ndim == 3
 
 
 def _open(path: Path, whose: str) -> NDArray[Any]:
