@@ -290,6 +290,17 @@ def test_a_truth_in_bq_per_ml_is_not_taken_for_suv_in_silence(
     assert "NOT-SUV" in codes(evaluate_files(truth, save(tmp_path / "p.nii.gz", suv * 4000)))
 
 
+@pytest.mark.parametrize("largest", [1.0, 255.0])
+def test_both_normalised_alike_are_not_taken_for_suv_in_silence(
+    tmp_path: Path, suv: np.ndarray, largest: float
+) -> None:
+    truth = save(tmp_path / "t.nii.gz", suv / 10 * largest)
+    found = evaluate_files(truth, save(tmp_path / "p.nii.gz", suv / 12 * largest))
+    assert "NOT-SUV" in codes(found)
+    plain = save(tmp_path / "s.nii.gz", suv)
+    assert "NOT-SUV" not in codes(evaluate_files(plain, save(tmp_path / "q.nii.gz", suv / 2)))
+
+
 def test_a_truth_without_uptake_is_refused(tmp_path: Path, suv: np.ndarray) -> None:
     empty = save(tmp_path / "t.nii.gz", suv * 0)
     with pytest.raises(DataError, match="no body was found"):

@@ -108,6 +108,12 @@ def test_patients_of_the_training_make_the_numbers_worthless(
     assert verdict_of(good).kind == "bad"
 
 
+def test_what_is_no_suv_is_not_called_good(verdict_of: VerdictOf, good: dict[str, Any]) -> None:
+    good["warnings"] = [{"code": "NOT-SUV", "detail": "truth of a: 1 at most"}]
+    verdict = verdict_of(good)
+    assert (verdict.kind, verdict.headline) == ("bad", "Measured on values that are no SUV")
+
+
 def test_another_part_is_not_called_unseen(verdict_of: VerdictOf, good: dict[str, Any]) -> None:
     good["part"] = "validation"
     assert "12 validation patients (not kept for testing)" in verdict_of(good).sentences[0]

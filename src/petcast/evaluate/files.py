@@ -55,8 +55,12 @@ Images = dict[str, np.ndarray]
 PREDICTION = "prediction"
 """The name of foreign predictions in the rows."""
 
-SUSPECT_SUV = 30.0
+SUSPECT_SUV = 10.0
 """A body's mean SUV is near 1 by its definition; above this, something else than SUV was given."""
+
+UNIT_RANGE = 1.001
+"""Blood, liver and any organ that shows a tracer exceed SUV 1; a real PET that does not was scaled
+to 0…1, and its prediction with it."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +212,7 @@ def _measure_case(
         masks = _regions(truth, ct, companions.lesions, real.name, notes)
     placed = coming.result()
     _note_units(truth.voxels[masks["body"]], "truth", real.name, notes)
+    _note_unit_range(truth.voxels, real.name, notes)
     if min(truth.voxels.shape[1:]) < MS_SSIM_SIDE:
         notes.small.append(real.name)
     with ThreadPoolExecutor(1) as beside:
@@ -314,6 +319,11 @@ def _note_units(inside: np.ndarray, what: str, name: str, notes: Notes) -> None:
     mean = float(inside.mean(dtype=np.float64)) if inside.size else 0.0
     if abs(mean) > SUSPECT_SUV:
         notes.not_suv.append(f"{what} of {name}: {mean:.0f} on average")
+
+
+def _note_unit_range(suv: np.ndarray, name: str, notes: Notes) -> None:
+    if 0 < (highest := float(suv.max())) <= UNIT_RANGE:
+        notes.not_suv.append(f"truth of {name}: {highest:.3g} at most")
 
 
 def _scores(measured: Sequence["_Measured"], notes: Notes) -> Scores:

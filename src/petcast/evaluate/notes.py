@@ -102,8 +102,8 @@ def describe(notes: Notes, alone: Sequence[str]) -> list[Finding]:
     said = {
         "NOT-SUV": (
             notes.not_suv,
-            "Values inside the body are far from SUV, whose mean is near 1; convert them (Bq/mL?) "
-            "first: {}.",
+            "Values are far from SUV, whose mean in a body is near 1; convert them (from Bq/mL, "
+            "grey levels, 0…1?) first: {}.",
         ),
         "UNMATCHED": (alone, "These have no partner and were left out: {}."),
         "STACKED": (

@@ -281,6 +281,11 @@ LEAKING: Judgement = (
     "Slices of the same patients train and test, so a model that knows them by heart looks good; "
     "nothing follows for patients never seen.",
 )
+NOT_SUV: Judgement = (
+    "bad",
+    "Measured on values that are no SUV",
+    "Windows, errors and lesions are in SUV, so no number means anything; convert the files first.",
+)
 PARTLY: Judgement = (
     "mixed",
     "Only partly measured",
@@ -325,6 +330,8 @@ def _judgement(
         return TRAINED_ON
     if leaks:
         return LEAKING
+    if "NOT-SUV" in codes:
+        return NOT_SUV
     empty = _emptiness(evaluation, model)
     if empty:
         return "bad", *empty
