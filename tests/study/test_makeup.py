@@ -36,4 +36,7 @@ def test_table_3_counts_every_slice_once_a_protocol(tiny_pairs: Path, tmp_path: 
         own = [record for record in whole if record["protocol"] == protocol]
         assert [record["paper_pairs"] for record in own] == [400, 0, 64]
         assert sum(int(str(record["pairs"])) for record in own) == held
-    assert [line.name for line in table.lines] == ["train", "validation", "test"]
+    assert [line.name for line in table.lines] == ["train", "validation", "test", "total"]
+    patients = str(len({study.patient for study in pairs.studies()}))
+    total = [cell.text for cell in table.lines[-1].cells]
+    assert total == ["464", patients, str(held), patients, str(held)]  # in both parts, still one

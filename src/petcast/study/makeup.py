@@ -92,7 +92,7 @@ def table_3(divisions: Mapping[Protocol, Pairs]) -> Table:
         divisions: The pairs as each protocol divides them.
 
     Returns:
-        A row a part, and beneath it one a diagnosis where any is known.
+        A row a part, beneath it one a diagnosis where any is known, and at the end the total.
     """
     diagnosis_of = {
         row["patient"]: str(row.get("diagnosis") or UNKNOWN)
@@ -119,10 +119,10 @@ def table_3(divisions: Mapping[Protocol, Pairs]) -> Table:
             Group("Published protocol", ("patients", "pairs")),
             Group("Sound protocol", ("patients", "pairs")),
         ],
-        list(_part_lines(records, letters)),
-        "Pairs are slices of CT and PET; an image is either. Under the published protocol a "
-        "patient's slices are in both parts. Diagnoses: A adenocarcinoma, B small cell, E large "
-        f"cell, G squamous cell carcinoma, {UNKNOWN} not known.",
+        [*_part_lines(records, letters), _total_line(held)],
+        "Pairs are slices of CT and PET; an image is either: there are twice as many. Under the "
+        "published protocol a patient's slices are in both parts. Diagnoses: A adenocarcinoma, B "
+        f"small cell, E large cell, G squamous cell carcinoma, {UNKNOWN} not known.",
         records,
     )
 
@@ -227,3 +227,13 @@ def _part_lines(records: Sequence[Record], letters: Sequence[str]) -> Iterable[L
             printed = str(paper.SLICES.get(part, "–")) if letter == "all" else ""
             name = part if letter == "all" else f"{part}, {letter}"
             yield Line(name, [Cell(printed), *cells], "model" if letter == "all" else "trivial")
+
+
+def _total_line(held: Mapping[tuple[Protocol, str], Sequence[PairedStudy]]) -> Line:
+    """All parts together; a patient in several of them is one."""
+    cells = [Cell(f"{sum(paper.SLICES.values()):,}")]
+    for protocol in PROTOCOLS:
+        studies = [study for part in PARTS for study in held[protocol, part]]
+        pairs = sum(study.slices for study in studies)
+        cells += [Cell(f"{len({study.patient for study in studies}):,}"), Cell(f"{pairs:,}")]
+    return Line("total", cells, "sum")
