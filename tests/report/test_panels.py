@@ -145,6 +145,17 @@ def test_lesions_come_worst_first_with_their_share(read: Read, full: dict[str, A
     assert (empty.label, empty.sensitivity) == ("1 to 4 mL", "n/a")
 
 
+def test_what_is_averaged_over_voxels_is_told_from_what_is_over_slices(
+    make_run: MakeRun, full: dict[str, Any], tmp_path: Path
+) -> None:
+    page, card = tmp_path / "page.html", tmp_path / "card.md"
+    write_report(make_run(evaluation=full), page, card)
+    said = page.read_text(encoding="utf-8")
+    assert "Means over patients, a patient&#39;s over slices." in said
+    assert "over its voxels, not slice by slice as the scores are" in said
+    assert "over the region's voxels, not slice by slice" in card.read_text(encoding="utf-8")
+
+
 def test_a_lesion_beyond_the_window_is_not_called_out_of_reach(
     make_run: MakeRun, full: dict[str, Any], tmp_path: Path
 ) -> None:

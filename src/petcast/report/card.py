@@ -152,7 +152,10 @@ def _scores(scores: Table | None, notes: Iterable[str]) -> list[str]:
         [line.name, *(_with_ends(cell.value, cell.interval) for cell in line.cells), line.n]
         for line in scores.lines
     ]
-    caption = "Means over patients, with 95 % intervals where there are several; n: patients."
+    caption = (
+        "Means over patients, a patient's over slices, with 95 % intervals where there are "
+        "several; n: patients."
+    )
     more = [line for note in notes if note for line in ("", plain(note))]
     return _section("Metrics", [caption, "", *_grid([*head, "n"], rows), *more])
 
@@ -207,7 +210,10 @@ def _agreement(panel: BlandAltman | None) -> list[str]:
         for one in panel.rows
     ]  # fmt: skip
     head = ["SUV", "n", "Bias", "Lower limit", "Upper limit"]
-    return _section("Agreement (Bland–Altman)", _grid(head, rows))
+    means = (
+        "A patient's mean SUV is over the region's voxels, not slice by slice as the metrics are."
+    )
+    return _section("Agreement (Bland–Altman)", [means, "", *_grid(head, rows)])
 
 
 def _artefacts(panel: ArtefactPanel | None) -> list[str]:

@@ -163,7 +163,8 @@ def _score_caption(evaluation: Evaluation | None) -> str:
     kind = f" ({how})" if how else ""
     known = any(row.low is not None for row in evaluation.rows)
     ends = f" Beneath them, 95 % intervals over patients{kind}." if known else ""
-    return f"Means over patients.{ends} Bold: the best of a column, whoever it is. n: patients."
+    means = "Means over patients, a patient's over slices."
+    return f"{means}{ends} Bold: the best of a column, whoever it is. n: patients."
 
 
 def _clipping(evaluation: Evaluation | None, model: str) -> str:
