@@ -114,6 +114,14 @@ def test_what_is_no_suv_is_not_called_good(verdict_of: VerdictOf, good: dict[str
     assert (verdict.kind, verdict.headline) == ("bad", "Measured on values that are no SUV")
 
 
+def test_cases_left_out_are_said_beside_those_that_count(
+    verdict_of: VerdictOf, good: dict[str, Any]
+) -> None:
+    del good["part"]
+    good["left_out"] = [{"case": "a", "mistakes": ["BQML-FOR-SUV"]}]
+    assert "Over whole slices of 12 cases (1 left out)," in verdict_of(good).sentences[0]
+
+
 def test_another_part_is_not_called_unseen(verdict_of: VerdictOf, good: dict[str, Any]) -> None:
     good["part"] = "validation"
     assert "12 validation patients (not kept for testing)" in verdict_of(good).sentences[0]

@@ -174,7 +174,8 @@ def _is_better(one: Score, other: Score, metric: Metric) -> bool:
 
 def _who(claims: Sequence[Claim], evaluation: Evaluation, leaks: bool | None) -> str:
     if "part" not in evaluation.document:  # files: nobody knows what was trained on
-        return count(claims[0].score.n, "case")
+        left_out = len(records(evaluation.document, "left_out"))
+        return count(claims[0].score.n, "case") + (f" ({left_out} left out)" if left_out else "")
     patients = count(claims[0].score.n, f"{evaluation.part} patient")
     if evaluation.part != "test":
         return f"{patients} (not kept for testing)"
