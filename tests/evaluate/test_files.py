@@ -467,3 +467,20 @@ def test_a_ct_of_another_place_is_refused_as_one(tmp_path: Path, suv: np.ndarray
     ct = save(tmp_path / "c.nii.gz", np.where(body(), 40, -1000), Unit.HU, origin_mm=900.0)
     with pytest.raises(DataError, match="the CT covers no voxel of the truth"):
         evaluate_files(truth, prediction, ct=ct)
+
+
+def test_a_hot_spot_beside_an_empty_mask_is_counted_as_invented(
+    tmp_path: Path, suv: np.ndarray
+) -> None:
+    truth = save(tmp_path / "t.nii.gz", np.minimum(suv, 3.0))
+    lesions = save(tmp_path / "l.nii.gz", suv * 0, Unit.LABEL)
+    found = evaluate_files(truth, save(tmp_path / "p.nii.gz", suv), lesions=lesions)
+    assert found.lesion_line("prediction") == "Lesions: none; 1 hot spot invented"
+    same = evaluate_files(truth, truth, lesions=lesions)
+    assert not same.lesion_line("prediction")
+
+
+def test_lesions_of_one_patient_are_his(tmp_path: Path, suv: np.ndarray) -> None:
+    truth = save(tmp_path / "t.nii.gz", suv)
+    found = evaluate_files(truth, save(tmp_path / "p.nii.gz", suv / 2))
+    assert " in one patient, mean SUVmax 6.0, predicted 3.0; " in found.lesion_line("prediction")

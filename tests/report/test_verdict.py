@@ -225,6 +225,15 @@ def test_blur_beyond_interpolation_is(verdict_of: VerdictOf, good: dict[str, Any
     assert verdict_of(document).headline.endswith("but it is blurred")
 
 
+def test_hot_spots_invented_where_there_is_no_lesion_are_said(
+    verdict_of: VerdictOf, good: dict[str, Any]
+) -> None:
+    document = _look(good, 5.0, 0.5, 1.0)
+    document["lesions"] = []
+    closer = verdict_of(document).sentences[1]
+    assert closer.endswith("as the real PET; 3 hot spots of it are invented.")
+
+
 def test_a_lattice_hides_blur_and_is_named(verdict_of: VerdictOf, good: dict[str, Any]) -> None:
     verdict = verdict_of(_look(good, 25.9, -8.7, 1.02))
     assert "bears a lattice of 4.9 % of the uptake" in verdict.sentences[1]

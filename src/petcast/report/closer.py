@@ -134,6 +134,8 @@ def _sharpness(blur_mm: float) -> str:
 def _lesions(own: Sequence[Document], evaluation: Evaluation, model: str) -> Iterator[str]:
     n, truth, predicted = mean_uptake(own, "suv_max")
     if not n or truth <= 0:
+        if not own and (spots := _count_invented(evaluation, model)):
+            yield f"{count(spots, 'hot spot')} of it {'is' if spots == 1 else 'are'} invented"
         return
     lesion = "lesion" if _known(own) else "hot spot"
     change = predicted / truth - 1
@@ -170,9 +172,14 @@ def _found(own: Sequence[Document]) -> str:
 
 
 def _invented(evaluation: Evaluation, model: str) -> str:
+    spots = _count_invented(evaluation, model)
+    return "" if spots is None else f" and {spots or 'none'} invented"
+
+
+def _count_invented(evaluation: Evaluation, model: str) -> int | None:
     rows = [r for r in records(evaluation.document, "detection") if r.get("name") == model]
     invented = finite(rows[0].get("false_positives")) if rows else None
-    return "" if invented is None else f" and {int(invented) or 'none'} invented"
+    return None if invented is None else int(invented)
 
 
 def _flaws(own: Sequence[Document], *, blurred: bool, spoilt: bool) -> Iterator[str]:
