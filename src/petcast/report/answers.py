@@ -226,7 +226,8 @@ def _amounts(divisions: Document) -> str:
         return ""
     return (
         f"The published protocol trains on {count(published, 'slice')}, the sound one on "
-        f"{sound:,}. What choosing, the slices and their number do not explain is leakage."
+        f"{sound:,}. What choosing, the slices, their number and the chance of one run each do not "
+        "explain is leakage."
     )
 
 
