@@ -433,42 +433,6 @@ def test_mistakes_alone_leave_no_pictures(tmp_path: Path, suv: np.ndarray) -> No
     assert not (tmp_path / "out" / "montage.npz").exists()
 
 
-def test_lesions_that_the_pet_s_voxels_cannot_hold_are_said(
-    tmp_path: Path, suv: np.ndarray
-) -> None:
-    fine = np.zeros((18, 128, 128))  # 1 mm: voxels of the PET are 4 × 4 × 3 mm
-    fine[3:9, 48:56, 48:56] = fine[10, 62, 62] = 1
-    place = {"spacing_mm": 1.0, "z_mm": 1.0}
-    for name in ("a", "b"):
-        save(tmp_path / "t" / f"{name}.nii.gz", suv)
-        save(tmp_path / "p" / f"{name}.nii.gz", suv / 2)
-    save(tmp_path / "l" / "a.nii.gz", fine, Unit.LABEL, **place)
-    save(tmp_path / "l" / "b.nii.gz", suv == 6, Unit.LABEL, origin_mm=900.0)
-    found = evaluate_files(tmp_path / "t", tmp_path / "p", lesions=tmp_path / "l", named=True)
-    [said] = [warning.detail for warning in found.warnings if warning.code == "LESIONS-LOST"]
-    assert said.endswith("not measured: 1 of 2 in a, 1 of 1 in b.")
-    assert {row.patient for row in found.lesions} == {"a"}
-
-
-def test_lesions_on_a_finer_grid_that_all_arrive_are_no_matter(
-    tmp_path: Path, suv: np.ndarray
-) -> None:
-    fine = np.zeros((18, 128, 128))
-    fine[3:9, 48:56, 48:56] = 1
-    truth, prediction = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv / 2)
-    lesions = save(tmp_path / "l.nii.gz", fine, Unit.LABEL, spacing_mm=1.0, z_mm=1.0)
-    found = evaluate_files(truth, prediction, lesions=lesions)
-    assert "LESIONS-LOST" not in codes(found)
-    assert found.lesions
-
-
-def test_a_ct_of_another_place_is_refused_as_one(tmp_path: Path, suv: np.ndarray) -> None:
-    truth, prediction = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv / 2)
-    ct = save(tmp_path / "c.nii.gz", np.where(body(), 40, -1000), Unit.HU, origin_mm=900.0)
-    with pytest.raises(DataError, match="the CT covers no voxel of the truth"):
-        evaluate_files(truth, prediction, ct=ct)
-
-
 def test_a_hot_spot_beside_an_empty_mask_is_counted_as_invented(
     tmp_path: Path, suv: np.ndarray
 ) -> None:

@@ -204,7 +204,7 @@ def _measure_case(
         reading = beside.submit(predicted.load)
         truth = real.load().require(Unit.SUV).canonical()
         _require_slices(truth, real.name)
-        ct = place_ct(companions.ct, truth.grid, real.name)
+        ct = place_ct(companions.ct, truth.grid, real.name, notes)
         stored = reading.result().require(Unit.SUV)
         coming = beside.submit(
             place_prediction, truth.grid, stored, real.name, notes, has_place=predicted.placed

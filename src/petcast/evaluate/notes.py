@@ -19,6 +19,7 @@ class Notes:
     Attributes:
         resampled: Brought to the truth's grid.
         uncovered: With slices or voxels that the prediction does not cover.
+        ct_in_part: Whose CT does not reach all slices.
         lost_lesions: Whose mask has lesions without a voxel on the truth's grid.
         body_from_truth: Without a CT.
         small: With slices too small for MS-SSIM.
@@ -32,6 +33,7 @@ class Notes:
 
     resampled: list[str] = field(default_factory=list)
     uncovered: list[str] = field(default_factory=list)
+    ct_in_part: list[str] = field(default_factory=list)
     lost_lesions: list[str] = field(default_factory=list)
     body_from_truth: list[str] = field(default_factory=list)
     small: list[str] = field(default_factory=list)
@@ -125,6 +127,11 @@ def describe(notes: Notes, alone: Sequence[str]) -> list[Finding]:
         "NOT-COVERED": (
             notes.uncovered,
             "Only what both cover was compared; in whole slices the rest counts as SUV 0: {}.",
+        ),
+        "CT-IN-PART": (
+            notes.ct_in_part,
+            "The CT covers only some slices of the real PET: body, lungs and hot spots are looked "
+            "for there alone, whole slices are measured everywhere: {}.",
         ),
         "LESIONS-LOST": (
             notes.lost_lesions,

@@ -105,13 +105,14 @@ def load_on(case: Case, grid: Grid, name: str) -> Volume:
     return Volume(volume.voxels, grid.affine, volume.unit)
 
 
-def place_ct(case: Case | None, grid: Grid, name: str) -> Volume | None:
-    """Bring a CT to the truth's grid.
+def place_ct(case: Case | None, grid: Grid, name: str, notes: Notes) -> Volume | None:
+    """Bring a CT to the truth's grid, and note it where slices lie beyond it.
 
     Args:
         case: The CT, if there is one.
         grid: The truth's.
         name: What the case is called.
+        notes: Receives the note.
 
     Returns:
         HU there, air where the CT does not reach; None without a CT.
@@ -122,11 +123,14 @@ def place_ct(case: Case | None, grid: Grid, name: str) -> Volume | None:
     if ct.grid.matches(grid):
         return ct
     placed = ct.resampled(grid, outside=AIR_HU)
-    if (placed.voxels == AIR_HU).all():
+    reached = int((placed.voxels != AIR_HU).any(axis=(1, 2)).sum())
+    if not reached:
         raise DataError(
             f"case {name}: the CT covers no voxel of the truth; are both of the same scan, and is "
             "the position in both files?"
         )
+    if reached < grid.shape[0]:
+        notes.ct_in_part.append(f"{name}: {reached} of {grid.shape[0]} slices")
     return placed
 
 

@@ -1,0 +1,92 @@
+"""CT and lesions of foreign cases, laid on the real PET's grid: what is lost there is said."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from petcast.errors import DataError
+from petcast.evaluate import Evaluation, evaluate_files
+from petcast.volume import Unit, Volume
+
+SHAPE = (6, 32, 32)
+
+
+def save(
+    path: Path,
+    voxels: Any,
+    unit: Unit = Unit.SUV,
+    *,
+    spacing_mm: float = 4.0,
+    z_mm: float = 3.0,
+    origin_mm: float = 0.0,
+) -> Path:
+    matrix = np.diag([spacing_mm, spacing_mm, z_mm, 1.0])
+    matrix[:3, 3] = origin_mm
+    Volume(np.asarray(voxels, dtype=np.float32), matrix, unit).save(path)
+    return path
+
+
+def codes(evaluation: Evaluation) -> list[str]:
+    return [warning.code for warning in evaluation.warnings]
+
+
+def body() -> np.ndarray:
+    inside = np.zeros(SHAPE, dtype=bool)
+    inside[:, 8:24, 8:24] = True
+    return inside
+
+
+@pytest.fixture
+def suv() -> np.ndarray:
+    """SUV 2 in the body, an organ of SUV 6 in it, 0 around it."""
+    image = np.where(body(), 2.0, 0.0)
+    image[:, 12:16, 12:16] = 6.0
+    return image
+
+
+def test_lesions_that_the_pet_s_voxels_cannot_hold_are_said(
+    tmp_path: Path, suv: np.ndarray
+) -> None:
+    fine = np.zeros((18, 128, 128))  # 1 mm: voxels of the PET are 4 × 4 × 3 mm
+    fine[3:9, 48:56, 48:56] = fine[10, 62, 62] = 1
+    for name in ("a", "b"):
+        save(tmp_path / "t" / f"{name}.nii.gz", suv)
+        save(tmp_path / "p" / f"{name}.nii.gz", suv / 2)
+    save(tmp_path / "l" / "a.nii.gz", fine, Unit.LABEL, spacing_mm=1.0, z_mm=1.0)
+    save(tmp_path / "l" / "b.nii.gz", suv == 6, Unit.LABEL, origin_mm=900.0)
+    found = evaluate_files(tmp_path / "t", tmp_path / "p", lesions=tmp_path / "l", named=True)
+    [said] = [warning.detail for warning in found.warnings if warning.code == "LESIONS-LOST"]
+    assert said.endswith("not measured: 1 of 2 in a, 1 of 1 in b.")
+    assert {row.patient for row in found.lesions} == {"a"}
+
+
+def test_lesions_on_a_finer_grid_that_all_arrive_are_no_matter(
+    tmp_path: Path, suv: np.ndarray
+) -> None:
+    fine = np.zeros((18, 128, 128))
+    fine[3:9, 48:56, 48:56] = 1
+    truth, prediction = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv / 2)
+    lesions = save(tmp_path / "l.nii.gz", fine, Unit.LABEL, spacing_mm=1.0, z_mm=1.0)
+    found = evaluate_files(truth, prediction, lesions=lesions)
+    assert "LESIONS-LOST" not in codes(found)
+    assert found.lesions
+
+
+def test_a_ct_of_another_place_is_refused_as_one(tmp_path: Path, suv: np.ndarray) -> None:
+    truth, prediction = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv / 2)
+    ct = save(tmp_path / "c.nii.gz", np.where(body(), 40, -1000), Unit.HU, origin_mm=900.0)
+    with pytest.raises(DataError, match="the CT covers no voxel of the truth"):
+        evaluate_files(truth, prediction, ct=ct)
+
+
+def test_a_ct_of_some_slices_is_said_to_be_one(tmp_path: Path, suv: np.ndarray) -> None:
+    truth, prediction = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv / 2)
+    hu = np.where(body(), 40, -1000)
+    part = save(tmp_path / "c.nii.gz", hu[:4], Unit.HU)
+    found = evaluate_files(truth, prediction, ct=part, named=True)
+    [said] = [warning.detail for warning in found.warnings if warning.code == "CT-IN-PART"]
+    assert said.endswith("everywhere: t: 4 of 6 slices.")
+    whole = save(tmp_path / "whole.nii.gz", hu, Unit.HU)
+    assert "CT-IN-PART" not in codes(evaluate_files(truth, prediction, ct=whole))
