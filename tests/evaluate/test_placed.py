@@ -90,3 +90,19 @@ def test_a_ct_of_some_slices_is_said_to_be_one(tmp_path: Path, suv: np.ndarray) 
     assert said.endswith("everywhere: t: 4 of 6 slices.")
     whole = save(tmp_path / "whole.nii.gz", hu, Unit.HU)
     assert "CT-IN-PART" not in codes(evaluate_files(truth, prediction, ct=whole))
+
+
+def test_a_mask_that_belongs_to_no_case_is_named_where_one_lacks_it(
+    tmp_path: Path, suv: np.ndarray
+) -> None:
+    for name in ("a", "b"):
+        save(tmp_path / "t" / f"{name}.nii.gz", suv)
+        save(tmp_path / "p" / f"{name}.nii.gz", suv / 2)
+        save(tmp_path / "l" / f"{name}x.nii.gz", suv == 6, Unit.LABEL)
+    save(tmp_path / "l" / "a.nii.gz", suv == 6, Unit.LABEL)
+    masks, paths = tmp_path / "l", (tmp_path / "t", tmp_path / "p")
+    found = evaluate_files(*paths, lesions=masks, named=True)
+    [said] = [warning.detail for warning in found.warnings if warning.code == "UNMATCHED"]
+    assert said.endswith("left out: mask ax, mask bx.")
+    save(masks / "b.nii.gz", suv == 6, Unit.LABEL)  # now everyone has one: the rest is no matter
+    assert "UNMATCHED" not in codes(evaluate_files(*paths, lesions=masks))

@@ -136,8 +136,8 @@ def evaluate_files(
         find = partial(find_cases, stack=stack, named=named, declared=declared)
         pairs, alone = match(find(truth, "truth"), find(predictions, "prediction"))
         matched = [case for case, _ in pairs]
-        cts = _companions(matched, find(ct, "ct") if ct else [])
-        masks = _companions(matched, find(lesions, "lesions") if lesions else [])
+        cts, unused_cts = _companions(matched, find(ct, "ct") if ct else [], "CT")
+        masks, unused = _companions(matched, find(lesions, "lesions") if lesions else [], "mask")
         gathered = _Gathered(
             notes, Uptake(suv_window), Artefacts(), perceptual, WorstSlices(),
             FileMontage(list({case.name for case in matched})),
@@ -146,7 +146,7 @@ def evaluate_files(
             companions = _Companions(cts.get(real.keys[0]), masks.get(real.keys[0]), with_lesions)
             notes.note_slices(real.name, real.numbers, predicted.numbers)
             measured.append(_measure_case(real, predicted, companions, gathered))
-    evaluation = _concluded(measured, gathered, alone, seed)
+    evaluation = _concluded(measured, gathered, [*alone, *unused_cts, *unused], seed)
     if out is not None:
 
         def more(folder: Path) -> None:
@@ -191,9 +191,20 @@ def _concluded(
     )
 
 
-def _companions(truths: Sequence[Case], others: Sequence[Case]) -> dict[str, Case]:
-    """The CT or mask of each case that has one, by the case's strongest key."""
-    return {truth.keys[0]: other for truth, other in match(truths, others)[0]} if others else {}
+def _companions(
+    truths: Sequence[Case], others: Sequence[Case], what: str
+) -> tuple[dict[str, Case], list[str]]:
+    """The CT or mask of each case that has one, by the case's strongest key.
+
+    Where a case has none, those that found no case are named: one of them may be meant for it.
+    """
+    if not others:
+        return {}, []
+    pairs, _ = match(truths, others)
+    used = {id(other) for _, other in pairs}
+    unused = [f"{what} {other.name}" for other in others if id(other) not in used]
+    found = {truth.keys[0]: other for truth, other in pairs}
+    return found, unused if len(pairs) < len(truths) else []
 
 
 def _measure_case(
