@@ -135,6 +135,12 @@ def test_a_reader_leaves_alone_what_a_training_writes(tmp_path: Path) -> None:
     assert written.read_text() == "half"
 
 
+def test_a_run_without_an_epoch_to_use_is_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(Recipe().to_toml())
+    with pytest.raises(FormatError, match=r"best is missing: training has not kept it yet"):
+        load_synthesizer(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["best.next", "best.previous"])
 def test_a_reader_finds_what_an_interrupted_write_left_and_moves_nothing(
     tmp_path: Path, name: str

@@ -178,6 +178,11 @@ def load_card(checkpoint: Path) -> Card:
     try:
         document = read_json(whole(checkpoint) / CARD_FILE)
     except FormatError:  # for a moment it is missing, while a training puts another one there
+        if not whole(checkpoint).is_dir():
+            raise FormatError(
+                f"{checkpoint} is missing: training has not kept it yet, or it was removed; give "
+                "the petcast train command again"
+            ) from None
         document = read_json(whole(checkpoint) / CARD_FILE)
     return Card.from_json(document, checkpoint / CARD_FILE)
 
