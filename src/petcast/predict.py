@@ -5,7 +5,7 @@ It is written as NIfTI, or as the DICOM that the CT came as: a series in the CT'
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from petcast.dataset import ct_slices
 from petcast.device import choose_device
 from petcast.dicom.derived import SYNTHETIC_PET, Casting, Kind
 from petcast.dicom.read import load_ct_and_source
-from petcast.dicom.source import Source
+from petcast.dicom.source import Source, choice_of
 from petcast.dicom.write import require_room, write_series
 from petcast.errors import UsageError
 from petcast.grid import grid_for_ct, standing
@@ -363,6 +363,7 @@ def predict(
         volume, source = load_any_ct(ct)
     where, has = choose_device(device), len(synthesizer.generator.chain)
     prediction = predict_volume(synthesizer, volume, card, device=where, stages=stages)
+    prediction = replace(prediction, warnings=(*choice_of(source), *prediction.warnings))
     casting = casting_of(card, prediction.warnings, stage=stages or has, stages=has)
     write_volume(out, prediction.pet, source, casting)
     return prediction

@@ -5,11 +5,12 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom.uid import RLELossless, generate_uid
 
 from petcast.dicom.decay import TimeRule
-from petcast.dicom.read import load_ct, read_ct, read_pet
+from petcast.dicom.read import load_ct, load_ct_and_source, read_ct, read_pet
 from petcast.dicom.scan import Series, scan
 from petcast.errors import UsageError
 from petcast.refusal import Reason, RefusedError
@@ -215,12 +216,48 @@ def test_a_ct_without_frame_of_reference_can_be_predicted_on(export) -> None:
     assert load_ct(export.write()).voxels.shape == (12, 16, 16)
 
 
-def test_several_cts_ask_for_a_choice(export) -> None:
-    series_uid = generate_uid()
+def add_twin(export, **changes: object) -> None:
+    """Another reconstruction of the CT."""
+    changes = {"SeriesInstanceUID": generate_uid(), **changes}
     for slice_ in export.ct[:]:
         twin = export.twin(slice_)
-        twin.SeriesInstanceUID, twin.SOPInstanceUID = series_uid, generate_uid()
-    with pytest.raises(UsageError, match=r"2 CT series.*give the folder of one"):
+        twin.SOPInstanceUID = generate_uid()
+        for keyword, value in changes.items():
+            setattr(twin, keyword, value)
+
+
+@pytest.mark.parametrize("with_pet", [True, False])
+def test_of_several_cts_of_a_study_the_one_that_prepare_takes(export, with_pet: bool) -> None:
+    for slice_ in export.ct:
+        slice_.ConvolutionKernel = "LUNG"
+    soft = generate_uid()
+    add_twin(export, SeriesInstanceUID=soft, ConvolutionKernel="STANDARD", RescaleIntercept=-1000)
+    folder = export.write()
+    if not with_pet:
+        for path in folder.iterdir():
+            if pydicom.dcmread(path, stop_before_pixels=True).Modality == "PT":
+                path.unlink()
+    ct, source = load_ct_and_source(folder)
+    assert source.text("SeriesInstanceUID") == soft
+    [one] = [s for s in scan([folder], salt="x").series if s.kernel == "soft"]
+    np.testing.assert_array_equal(ct.voxels, read_ct(one).voxels)
+    assert "2 CT series" in source.choice
+    assert "12 slices" in source.choice
+    assert "soft kernel" in source.choice
+
+
+def test_a_longer_ct_comes_before_a_softer_one(export) -> None:
+    for slice_ in export.ct:
+        slice_.ConvolutionKernel = "LUNG"
+    add_twin(export, ConvolutionKernel="STANDARD")
+    del export.extra[-6:]
+    _, source = load_ct_and_source(export.write())
+    assert source.text("ConvolutionKernel") == "LUNG"
+
+
+def test_cts_of_several_studies_ask_for_a_choice(export) -> None:
+    add_twin(export, StudyInstanceUID=generate_uid(), FrameOfReferenceUID=generate_uid())
+    with pytest.raises(UsageError, match=r"CT series of 2 studies.*give the folder of one"):
         load_ct(export.write())
 
 

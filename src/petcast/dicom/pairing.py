@@ -9,6 +9,7 @@ Where several would do, the rules below decide, in this order; the study's notes
   thinner slices, down to 1 mm.
 
 What is left equal is decided by the pseudonym, so that the choice never depends on file order.
+Where a CT is wanted alone, the longest one takes the place of the one that covers more of the PET.
 """
 
 from collections import defaultdict
@@ -52,6 +53,19 @@ def pair(series: Sequence[Series]) -> list[Study]:
     return found
 
 
+def choose_ct(cts: Sequence[Series]) -> Series:
+    """Choose among CT series where there is no PET that one of them has to cover.
+
+    Args:
+        cts: Usable ones, of one study.
+
+    Returns:
+        The one that `pair` would take beside a PET as long as the longest of them.
+    """
+    longest = max(_length(_lying(ct).z_mm) for ct in cts)
+    return min(cts, key=lambda one: _ct_rank(one, _length(_lying(one).z_mm) / (longest or 1.0)))
+
+
 def _patients_of(series: Sequence[Series], modality: str) -> dict[str, set[str]]:
     """In which studies each patient has a usable series of a modality."""
     found: dict[str, set[str]] = defaultdict(set)
@@ -81,7 +95,7 @@ def _choose(
         )
     cts = _usable(members, "CT", Reason.NO_CT, "The study has no CT series.")
     pet = min(measured, key=_pet_rank)
-    ct = min(_matching(cts, pet), key=lambda one: _ct_rank(one, pet))
+    ct = min(_matching(cts, pet), key=lambda one: _ct_rank(one, _share(_lying(one), _lying(pet))))
     return ct, pet, tuple(_remarks(ct, pet, len(cts), len(measured)))
 
 
@@ -133,11 +147,11 @@ def _pet_rank(pet: Series) -> tuple[object, ...]:
     return (not pet.original, -round(_length(lying.z_mm)), -lying.slices, pet.id)
 
 
-def _ct_rank(ct: Series, pet: Series) -> tuple[object, ...]:
+def _ct_rank(ct: Series, share: float) -> tuple[object, ...]:
     lying = _lying(ct)
     width = min(WIDEST_MM, _length(lying.x_mm), _length(lying.y_mm))
     return (
-        -round(_share(lying, _lying(pet)) * 20),
+        -round(share * 20),
         -round(width / 50),
         KERNEL_ORDER[ct.kernel],
         max(THINNEST_MM, round(lying.spacing_mm[2], 1)),

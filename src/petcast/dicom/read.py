@@ -5,7 +5,7 @@ that memory holds the result and one slice.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from petcast.dicom.decay import TimeRule
 from petcast.dicom.facts import Shared
 from petcast.dicom.header import Header, read_header
+from petcast.dicom.pairing import choose_ct
 from petcast.dicom.pixels import stored_pixels
 from petcast.dicom.scale import FactorRule, suv_scale
 from petcast.dicom.scan import scan
@@ -145,7 +146,9 @@ def load_ct(path: Path) -> Volume:
 
 
 def load_ct_and_source(path: Path) -> tuple[Volume, Source]:
-    """Read the one CT in a folder or zip of DICOM, and what an image derived from it needs.
+    """Read the CT in a folder or zip of DICOM, and what an image derived from it needs.
+
+    Of several in one study it takes the one that `prepare` would; `Source.choice` says so.
 
     Args:
         path: A folder, a zip, or a multi-frame file.
@@ -155,18 +158,20 @@ def load_ct_and_source(path: Path) -> tuple[Volume, Source]:
 
     Raises:
         RefusedError: There is no usable CT, and why.
-        UsageError: There are several, and how to choose.
+        UsageError: There are CT of several studies, and how to choose.
     """
     with open_folder(path) as folder:
         found = scan([folder], salt=_LOCAL_SALT)  # held: with it go the files of zips in the folder
         series = [one for one in found.series if one.modality == "CT"]
         usable = [one for one in series if one.refusal is None]
-        if len(usable) > 1:
-            raise UsageError(_several(path, usable))
         if not usable:
             raise _no_ct(path, series)
-        lying = stack(_headers(_sound_files(usable[0], "CT")))
-        return _ct_volume(lying), source_of(lying)
+        if len({one.study_id for one in usable}) > 1:
+            raise UsageError(_several(path, usable))
+        paired = next((study.ct for study in found.studies if study.ct is not None), None)
+        chosen = paired or choose_ct(usable)
+        lying = stack(_headers(_sound_files(chosen, "CT")))
+        return _ct_volume(lying), replace(source_of(lying), choice=_choice(chosen, len(usable)))
 
 
 _LOCAL_SALT = "one CT"
@@ -174,9 +179,24 @@ _LOCAL_SALT = "one CT"
 
 
 def _several(path: Path, usable: Sequence[Series]) -> str:
-    lying = [one.geometry for one in usable if one.geometry is not None]
-    each = "; ".join(f"{g.slices} slices {g.spacing_mm[2]:.2f} mm apart" for g in lying)
-    return f"{path} holds {len(usable)} CT series ({each}); give the folder of one of them"
+    studies = len({one.study_id for one in usable})
+    each = "; ".join(map(_looks, usable))
+    return f"{path} holds CT series of {studies} studies ({each}); give the folder of one of them"
+
+
+def _looks(ct: Series) -> str:
+    assert ct.geometry is not None  # noqa: S101  every usable series has one
+    return f"{ct.geometry.slices} slices {ct.geometry.spacing_mm[2]:.2f} mm apart"
+
+
+def _choice(ct: Series, among: int) -> str:
+    if among == 1:
+        return ""
+    kernel = f", {ct.kernel} kernel" if ct.kernel else ""
+    return (
+        f"Of the study's {among} CT series this one was taken, by the rules of `petcast prepare`: "
+        f"{_looks(ct)}{kernel}. For another one give a folder that holds it alone."
+    )
 
 
 def _no_ct(path: Path, series: Sequence[Series]) -> RefusedError:

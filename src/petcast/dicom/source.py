@@ -78,12 +78,14 @@ class Source:
         shared: What its slices have in common.
         slices: In the order of the volume that was read from it.
         descending: Whether the series itself numbers its slices the other way round.
+        choice: Why this series, where its study has several CT; else empty.
     """
 
     elements: tags.Elements = field(repr=False)
     shared: Shared = field(repr=False)
     slices: tuple[SourceSlice, ...] = field(repr=False)
     descending: bool
+    choice: str = field(default="", repr=False)
 
     def text(self, keyword: str) -> str:
         """Read a text that is no identity, such as BodyPartExamined.
@@ -133,6 +135,18 @@ def source_of(lying: Stack) -> Source:
         numbers = (_instance(elements), _instance(read_elements(last.header.path)))
         ends = numbers if None not in numbers else (0, 1)  # type: ignore[assignment]
     return Source(elements, lying.shared, tuple(_slices(lying)), descending=ends[0] > ends[1])
+
+
+def choice_of(source: Source | None) -> tuple[str, ...]:
+    """What is to be said of the choice of a CT.
+
+    Args:
+        source: Of the CT; None where it came as NIfTI.
+
+    Returns:
+        A sentence, or nothing where there was no choice.
+    """
+    return (source.choice,) if source is not None and source.choice else ()
 
 
 def _instance(elements: tags.Elements) -> int | None:

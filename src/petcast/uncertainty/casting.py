@@ -1,6 +1,6 @@
 """A CT in, a synthetic PET and the half-width of its interval out, on the CT's own geometry."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from petcast.checkpoint import Card, Which, load_synthesizer
 from petcast.device import choose_device
 from petcast.dicom.derived import HALF_WIDTH
+from petcast.dicom.source import choice_of
 from petcast.errors import UsageError
 from petcast.models import Synthesizer
 from petcast.predict import (
@@ -130,7 +131,9 @@ def predict_with_uncertainty(
     volume, source = load_any_ct(ct)
     where = choose_device(device)
     cast = cast_volume([synthesizer, *others], volume, card, calibration, device=where)
-    last, told = len(synthesizer.generator.chain), cast.prediction.warnings
+    told = (*choice_of(source), *cast.prediction.warnings)
+    cast = replace(cast, prediction=replace(cast.prediction, warnings=told))
+    last = len(synthesizer.generator.chain)
     of_pet = casting_of(card, told, stage=last, stages=last)
     made = (
         f"It holds {100 * calibration.level:.0f} % of the body's voxels of patients like those of "
