@@ -29,6 +29,14 @@ SEEN_IN_VOXELS = frozenset(
 tests/dicom/test_reasons.py for each of the others."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever needs the cohort of phantoms is slow: the first to ask has it drawn."""
+    for item in items:
+        if "tiny_cohort" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def seen_in_voxels() -> frozenset[Reason]:
     return SEEN_IN_VOXELS

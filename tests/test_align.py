@@ -48,6 +48,7 @@ def places(grid) -> list[np.ndarray]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", ["", "xy", "z", "xyz"])
 def test_each_voxel_holds_what_was_at_its_place(ct: Volume, axes: str) -> None:
     def plane(x, y, z):
@@ -61,6 +62,7 @@ def test_each_voxel_holds_what_was_at_its_place(ct: Volume, axes: str) -> None:
     np.testing.assert_allclose(found.arrays["pet"], plane(x, y, z), atol=1e-3)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=6)
 @given(at=st.tuples(st.floats(-60, 60), st.floats(-60, 60), st.floats(-60, 60)))
 def test_a_hot_ball_of_metal_shows_in_ct_and_pet_at_one_place(ct: Volume, at: tuple) -> None:
@@ -76,6 +78,7 @@ def test_a_hot_ball_of_metal_shows_in_ct_and_pet_at_one_place(ct: Volume, at: tu
         np.testing.assert_allclose(middle, at, atol=1.0)
 
 
+@pytest.mark.slow
 def test_arrays_are_of_the_types_and_the_shape_that_pairs_keep(ct: Volume) -> None:
     found = align(reading(ct), LUNGS)
     kinds = {name: (array.dtype, array.shape) for name, array in found.arrays.items()}
@@ -89,6 +92,7 @@ def test_arrays_are_of_the_types_and_the_shape_that_pairs_keep(ct: Volume) -> No
     assert found.pet_spacing_mm == pytest.approx((4.07, 4.07, 7))
 
 
+@pytest.mark.slow
 def test_the_search_on_a_thinned_ct_changes_nothing(ct: Volume) -> None:
     searched, whole = align(reading(ct), LUNGS), align(reading(ct), ALL)
     first = round((searched.grid.origin_mm[2] - whole.grid.origin_mm[2]) / 7.0)
@@ -100,6 +104,7 @@ def test_the_search_on_a_thinned_ct_changes_nothing(ct: Volume) -> None:
     np.testing.assert_allclose(searched.arrays["ct"], whole.arrays["ct"][kept], atol=1)
 
 
+@pytest.mark.slow
 def test_hu_stay_in_their_range_and_air_stands_outside(chest) -> None:
     ct = chest((5.0, 5.0, 6.0))
     hu = ct.voxels.copy()
@@ -112,6 +117,7 @@ def test_hu_stay_in_their_range_and_air_stands_outside(chest) -> None:
     assert found.voxels.dtype == np.int16
 
 
+@pytest.mark.slow
 def test_a_lesion_mask_on_any_grid_keeps_its_place_and_size(ct: Volume) -> None:
     def ball(x, y, z):
         return (x - 30) ** 2 + (y + 20) ** 2 + z**2 < 30**2
@@ -125,6 +131,7 @@ def test_a_lesion_mask_on_any_grid_keeps_its_place_and_size(ct: Volume) -> None:
     assert 2 * overlap.sum() > 0.95 * (found.arrays["lesions"].sum() + ball(x, y, z).sum())
 
 
+@pytest.mark.slow
 def test_no_lungs_is_a_refusal_and_not_with_all_slices(chest) -> None:
     ct = chest(lungs=False)
     with pytest.raises(RefusedError) as error:

@@ -33,6 +33,7 @@ def millimetres(ct: Volume) -> tuple[np.ndarray, ...]:
     )
 
 
+@pytest.mark.slow
 def test_the_body_is_the_trunk_filled_and_without_the_table(ct: Volume, found: Volume) -> None:
     x, y, _ = millimetres(ct)
     trunk = (x / 170) ** 2 + (y / 120) ** 2 < 1
@@ -40,6 +41,7 @@ def test_the_body_is_the_trunk_filled_and_without_the_table(ct: Volume, found: V
     assert not (found.voxels[y > 140]).any()
 
 
+@pytest.mark.slow
 def test_the_lungs_are_lungs_and_neither_windpipe_nor_bowel(ct: Volume, found: Volume) -> None:
     x, y, z = millimetres(ct)
     lungs = sum(((x - s) / 55) ** 2 + (y / 80) ** 2 + (z / 90) ** 2 < 1 for s in (-80, 80)) > 0
@@ -48,6 +50,7 @@ def test_the_lungs_are_lungs_and_neither_windpipe_nor_bowel(ct: Volume, found: V
     assert not ((found.voxels == LUNGS) & (windpipe | bowel)).any()
 
 
+@pytest.mark.slow
 def test_a_slim_patients_lungs_are_found_behind_a_wall_of_a_centimetre(ct: Volume) -> None:
     x, y, _ = millimetres(ct)
     trunk = (x / 155) ** 2 + (y / 110) ** 2 < 1
@@ -55,6 +58,7 @@ def test_a_slim_patients_lungs_are_found_behind_a_wall_of_a_centimetre(ct: Volum
     assert dice(regions(ct.like(slim)).voxels == LUNGS, slim == -800) > 0.97
 
 
+@pytest.mark.slow
 def test_a_hollow_table_is_no_body(chest, ct: Volume, found: Volume) -> None:
     _, y, _ = millimetres(ct)
     x = millimetres(ct)[0]
@@ -64,6 +68,7 @@ def test_a_hollow_table_is_no_body(chest, ct: Volume, found: Volume) -> None:
     assert np.array_equal(regions(ct.like(hu)).voxels, found.voxels)
 
 
+@pytest.mark.slow
 def test_noise_of_a_low_dose_scan_moves_little(ct: Volume, found: Volume) -> None:
     noise = np.random.default_rng(0).normal(0, 40, ct.voxels.shape)
     noisy = regions(ct.like((ct.voxels + noise).astype(np.int16)))
@@ -71,6 +76,7 @@ def test_noise_of_a_low_dose_scan_moves_little(ct: Volume, found: Volume) -> Non
         assert dice(noisy.voxels >= label, found.voxels >= label) > 0.97
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=4)
 @given(axes=st.sets(st.sampled_from("xyz"), min_size=1))
 def test_the_order_of_storage_does_not_matter(ct: Volume, found: Volume, axes: set) -> None:
@@ -82,6 +88,7 @@ def test_the_order_of_storage_does_not_matter(ct: Volume, found: Volume, axes: s
     assert np.array_equal(labels.canonical().voxels, found.voxels)
 
 
+@pytest.mark.slow
 def test_both_masks_are_those_of_the_regions(ct: Volume, found: Volume) -> None:
     assert np.array_equal(body_mask(ct).voxels, found.voxels >= BODY)
     assert np.array_equal(lung_mask(ct).voxels, found.voxels == LUNGS)
@@ -106,6 +113,7 @@ def test_an_empty_or_full_image_has_no_lungs(ct: Volume, hu: int) -> None:
     assert (found == BODY).all() == (hu == 0)
 
 
+@pytest.mark.slow
 def test_air_that_an_arm_encloses_is_outside(chest) -> None:
     ct = chest(lungs=False)
     x, y, z = millimetres(ct)

@@ -90,6 +90,7 @@ def test_exports_that_overlap_each_a_little_differently_are_named_as_one_group()
 parts = st.lists(st.sampled_from(["train", "validation", "test", ""]), min_size=1, max_size=12)
 
 
+@pytest.mark.slow
 @given(st.lists(parts, min_size=1, max_size=5))
 def test_there_is_no_leak_where_there_is_one_part_a_patient(all_parts: list) -> None:
     studies = [
@@ -99,6 +100,7 @@ def test_there_is_no_leak_where_there_is_one_part_a_patient(all_parts: list) -> 
     assert find_leaks(studies) == {}
 
 
+@pytest.mark.slow
 @given(parts)
 def test_neighbours_are_counted_as_by_hand(own: list) -> None:
     expected = sum(
@@ -214,6 +216,7 @@ def twice(tiny_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_one_scan_under_two_numbers_is_found_and_named(twice: Path, tmp_path: Path) -> None:
     pairs = prepare([twice], tmp_path / "pairs", COARSE, salt=SALT, workers=1)
     assert sorted(study.part for study in pairs.studies()) == ["test", "train"]
@@ -225,6 +228,7 @@ def test_one_scan_under_two_numbers_is_found_and_named(twice: Path, tmp_path: Pa
     assert leak_of(pairs) == str(caught.value)
 
 
+@pytest.mark.slow
 def test_preparing_pairs_that_leak_says_so_and_recommends_no_training(
     twice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

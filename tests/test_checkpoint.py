@@ -126,6 +126,7 @@ def a_run(run: Path, epoch: int) -> Recipe:
     return recipe
 
 
+@pytest.mark.slow
 def test_a_reader_leaves_alone_what_a_training_writes(tmp_path: Path) -> None:
     a_run(tmp_path / "run", 1)
     written = tmp_path / "run" / "best.partial" / MODEL_FILE
@@ -141,6 +142,7 @@ def test_a_run_without_an_epoch_to_use_is_said_to_be_one(tmp_path: Path) -> None
         load_synthesizer(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["best.next", "best.previous"])
 def test_a_reader_finds_what_an_interrupted_write_left_and_moves_nothing(
     tmp_path: Path, name: str
@@ -151,6 +153,7 @@ def test_a_reader_finds_what_an_interrupted_write_left_and_moves_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == [name, "recipe.toml"]
 
 
+@pytest.mark.slow
 def test_weights_are_of_the_cards_epoch_though_a_training_replaces_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

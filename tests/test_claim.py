@@ -11,6 +11,7 @@ from petcast.pairs import Pairs
 from petcast.recipe import load_recipe
 
 
+@pytest.mark.slow
 def test_a_corrected_recipe_takes_the_place_of_one_that_was_refused(
     tiny_pairs: Path, two_patient_pairs: Path, tmp_path: Path
 ) -> None:

@@ -42,6 +42,7 @@ def test_help_imports_neither_torch_nor_dicom() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_wrong_use_exits_2_with_a_word(tmp_path) -> None:
     for arguments in (
         ["scan", str(tmp_path / "absent")],
@@ -54,6 +55,7 @@ def test_wrong_use_exits_2_with_a_word(tmp_path) -> None:
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_folder_with_nothing_usable_exits_3(tmp_path) -> None:
     (tmp_path / "notes.txt").write_text("no image here")
     done = run("scan", str(tmp_path), "--json")
@@ -62,12 +64,14 @@ def test_a_folder_with_nothing_usable_exits_3(tmp_path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_an_empty_folder_is_said_to_be_empty(tmp_path) -> None:
     done = run("scan", str(tmp_path))
     assert done.returncode == 3
     assert "nothing was found" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_file_in_the_way_of_a_folder_is_wrong_use(tmp_path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "taken").write_text("not a folder")
@@ -78,6 +82,7 @@ def test_a_file_in_the_way_of_a_folder_is_wrong_use(tmp_path) -> None:
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_json_is_the_only_thing_on_standard_output() -> None:
     done = run("models", "--json")
     assert done.returncode == 0, done.stderr

@@ -156,6 +156,7 @@ def test_a_scheduler_that_dies_is_told_of(
     assert "Traceback" not in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "127.0.0.1:1", "nonsense://there"])
 def test_nobody_at_the_address_ends_soon_and_says_so(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys

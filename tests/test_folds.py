@@ -19,6 +19,7 @@ COHORT = {f"{letter}{number}": letter for letter, count in (("A", 75), ("B", 4),
 """As many patients of each diagnosis as the public collection has with CT and PET."""
 
 
+@pytest.mark.slow
 @given(st.integers(2, 8), st.integers(8, 40), st.integers(0, 5))
 def test_everyone_tests_in_exactly_one_fold(folds: int, number: int, seed: int) -> None:
     patients = [str(n) for n in range(number)]
@@ -83,6 +84,7 @@ def test_unknown_diagnoses_change_nothing() -> None:
     assert sum(some["?"].values()) == 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "letter"), [("Lung_Dx-G0012", "G"), ("Jane Doe 4711", "")])
 def test_only_the_letter_of_a_patients_number_is_kept(
     tiny_cohort: Path, tmp_path: Path, number: str, letter: str

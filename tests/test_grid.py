@@ -45,6 +45,7 @@ def test_slices_are_the_pets_own_and_the_body_stands_in_the_middle(ct: Volume) -
     np.testing.assert_allclose(middle, MIDDLE_MM, atol=5.0)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=8)
 @given(shift=st.tuples(*[st.floats(-500, 500)] * 3), axes=st.sets(st.sampled_from("xyz")))
 def test_the_grid_moves_with_the_patient_and_ignores_the_order_of_storage(
@@ -79,6 +80,7 @@ def test_a_tilted_volume_is_refused(ct: Volume) -> None:
     assert reason(lambda: grid_for_ct(tilted, RECIPE)) is Reason.NOT_AXIAL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step_mm", "expected_mm"), [(1.0, 3.0), (1.9, 3.0), (2.0, 2.0), (5, 5)])
 def test_a_ct_alone_keeps_its_slices_unless_they_are_fine(chest, step_mm, expected_mm) -> None:
     ct = chest((5.0, 5.0, step_mm), (-30.0, 30.0))

@@ -227,6 +227,7 @@ def _holds(text: bytes, words: set[str], uids: set[bytes]) -> bool:
     return raw or not uids.isdisjoint(re.findall(rb"2\.25\.\d+", text))
 
 
+@pytest.mark.slow
 def test_the_search_finds_what_was_planted(hospital: Hospital) -> None:
     """The test below can fail: the name is in every kind of file that went in."""
     found = holders(hospital.data, {PLANTED}, set())

@@ -42,6 +42,7 @@ def test_the_pinball_loss_by_hand() -> None:
     assert float(losses.pinball(*shaped)) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_the_pinball_loss_is_least_at_the_quantiles() -> None:
     """Descended on skewed data, where the median is not the mean."""
     torch.manual_seed(0)

@@ -115,6 +115,7 @@ def of_the_other_byte_order(path: Path) -> None:
     np.save(path, np.load(path).astype(">i2"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [
@@ -148,6 +149,7 @@ def test_a_flipped_bit_is_found_by_verifying(pairs: Path) -> None:
         verify_study(study_folder(pairs, "bbb"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "word"),
     [
@@ -187,6 +189,7 @@ def test_a_folder_that_never_held_pairs_is_wrong_use(tmp_path: Path) -> None:
         Pairs.open(tmp_path)
 
 
+@pytest.mark.slow
 def test_more_studies_than_open_files_can_be_read(pairs: Path, monkeypatch) -> None:
     import petcast.pairs as store
 

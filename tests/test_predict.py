@@ -70,6 +70,7 @@ def test_every_stage_or_the_last_alone(echo: Synthesizer) -> None:
     assert np.array_equal(predict_slices(echo, ct, last_only=True)[0], every[1])
 
 
+@pytest.mark.slow
 def test_the_first_stages_alone(echo: Synthesizer, card: Card) -> None:
     ct = np.zeros((5, 8, 8), np.int16)
     assert np.array_equal(predict_slices(echo, ct, stages=1)[0], predict_slices(echo, ct)[0])
@@ -86,6 +87,7 @@ def test_a_model_without_so_many_stages_says_how_many_it_has(
         predict_slices(echo, np.zeros((1, 8, 8), np.int16), stages=stages)
 
 
+@pytest.mark.slow
 def test_a_stage_that_was_never_compared_with_a_pet_is_named(echo: Synthesizer, card: Card) -> None:
     told = predict_volume(echo, cylinder(), card, stages=1).warnings
     assert any("Only stage 2 was compared" in one for one in told)
@@ -98,6 +100,7 @@ def test_a_stage_that_was_never_compared_with_a_pet_is_named(echo: Synthesizer, 
         assert not any("compared" in one for one in told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", ["", "z", "xy", "xyz"])
 def test_the_pet_lies_where_the_ct_lies_whatever_the_order_of_storage(
     echo: Synthesizer, card: Card, axes: str
@@ -112,6 +115,7 @@ def test_the_pet_lies_where_the_ct_lies_whatever_the_order_of_storage(
     assert np.abs(pet.voxels - expected).mean() < 0.02
 
 
+@pytest.mark.slow
 def test_thin_slices_come_back_on_all_their_positions(echo: Synthesizer, card: Card) -> None:
     ct = cylinder((4.0, 4.0, 1.0))
     assert predict_volume(echo, ct, card).pet.grid.matches(ct.grid)
@@ -259,6 +263,7 @@ def ct(tiny_cohort: Path) -> Path:
     return min(tiny_cohort.iterdir()) / "CT"
 
 
+@pytest.mark.slow
 def test_a_dicom_ct_gives_a_dicom_pet_on_its_own_slices(
     loaded: None, ct: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -275,6 +280,7 @@ def test_a_dicom_ct_gives_a_dicom_pet_on_its_own_slices(
     assert dcmread(ct / "CT001.dcm").PatientID not in said
 
 
+@pytest.mark.slow
 def test_the_stage_stands_in_the_series(loaded: None, ct: Path, tmp_path: Path) -> None:
     images = []
     for stages in (None, 2, 1):
@@ -287,6 +293,7 @@ def test_the_stage_stands_in_the_series(loaded: None, ct: Path, tmp_path: Path) 
     assert "Only stage 2 was compared" in images[2].ImageComments
 
 
+@pytest.mark.slow
 def test_its_study_is_the_measured_pets(loaded: None, ct: Path, tmp_path: Path) -> None:
     pet = predict(ct, tmp_path, tmp_path / "all" / "any name", device="cpu").pet
     with ExitStack() as stack:
@@ -298,6 +305,7 @@ def test_its_study_is_the_measured_pets(loaded: None, ct: Path, tmp_path: Path) 
         assert np.abs(prediction.load().voxels - pet.voxels).max() < 2e-4
 
 
+@pytest.mark.slow
 def test_half_widths_are_never_taken_for_a_pet(loaded: None, ct: Path, tmp_path: Path) -> None:
     predict(ct, tmp_path, tmp_path / "out" / "pet", device="cpu")
     half = tmp_path / "out" / "half"

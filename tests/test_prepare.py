@@ -202,6 +202,7 @@ def half_written_beside(folder: Path) -> None:
     (folder.with_name(f"{folder.name}.partial")).mkdir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [
@@ -227,6 +228,7 @@ def test_a_damaged_study_is_made_anew_and_the_others_stay(
     assert written_at(out)[second.id] == when[second.id]
 
 
+@pytest.mark.slow
 def test_a_source_that_changed_is_prepared_again(drawn: Path, tmp_path: Path) -> None:
     prepared(drawn, tmp_path / "pairs")
     when = written_at(tmp_path / "pairs")
@@ -238,6 +240,7 @@ def test_a_source_that_changed_is_prepared_again(drawn: Path, tmp_path: Path) ->
     assert len(fresh.studies()) == 2
 
 
+@pytest.mark.slow
 def test_other_knobs_of_the_grid_make_all_anew(drawn: Path, tmp_path: Path) -> None:
     prepared(drawn, tmp_path / "pairs")
     prepared(drawn, tmp_path / "pairs", OTHER)
@@ -253,6 +256,7 @@ def test_another_split_leaves_the_arrays(drawn: Path, tmp_path: Path) -> None:
     assert written_at(tmp_path / "pairs") == when
 
 
+@pytest.mark.slow
 def test_a_patient_taken_away_leaves_nothing_behind(drawn: Path, tmp_path: Path) -> None:
     prepared(drawn, tmp_path / "pairs")
     (drawn / "a").unlink()
@@ -261,6 +265,7 @@ def test_a_patient_taken_away_leaves_nothing_behind(drawn: Path, tmp_path: Path)
     assert hashes(tmp_path / "pairs") == hashes(tmp_path / "fresh")
 
 
+@pytest.mark.slow
 def test_another_key_gives_other_names_and_the_same_images(dicom: Path, tmp_path: Path) -> None:
     shutil.rmtree(dicom / "phantom-001")
     [one] = prepared(dicom, tmp_path / "a").studies()
@@ -285,6 +290,7 @@ def test_a_split_file_is_checked_before_the_long_work(
         prepared(drawn, tmp_path / "pairs", split_file=tmp_path / "split.csv")
 
 
+@pytest.mark.slow
 def test_a_split_file_in_the_hospitals_numbers_decides(dicom: Path, tmp_path: Path) -> None:
     (tmp_path / "split.csv").write_text("patient,part\nPHANTOM-000,test\nPHANTOM-001,train\n")
     pairs = prepared(dicom, tmp_path / "pairs", split_file=tmp_path / "split.csv")
@@ -292,6 +298,7 @@ def test_a_split_file_in_the_hospitals_numbers_decides(dicom: Path, tmp_path: Pa
     assert "PHANTOM" not in (tmp_path / "pairs" / "pairs.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_split_file_needs_no_issuer(dicom: Path, tmp_path: Path) -> None:
     for path in (dicom / "phantom-000").rglob("*"):
         if path.is_file() and pydicom.misc.is_dicom(path):
@@ -324,6 +331,7 @@ def without_lungs(path: Path) -> None:
     slice_.save_as(path)
 
 
+@pytest.mark.slow
 def test_a_study_without_lungs_is_refused_by_its_code(dicom: Path, tmp_path: Path) -> None:
     for path in (dicom / "phantom-000" / "CT").iterdir():
         without_lungs(path)
@@ -333,6 +341,7 @@ def test_a_study_without_lungs_is_refused_by_its_code(dicom: Path, tmp_path: Pat
     assert (row["level"], row["reason"]) == ("study", "NO-LUNGS")
 
 
+@pytest.mark.slow
 def test_pixels_lost_after_the_scan_are_a_refusal(
     dicom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,6 +358,7 @@ def test_pixels_lost_after_the_scan_are_a_refusal(
     assert len(pairs.studies()) == 1
 
 
+@pytest.mark.slow
 def test_a_disk_that_cannot_be_read_is_a_refusal_without_a_path(
     dicom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -416,6 +426,7 @@ class Death(BaseException):
     """What kill -9 looks like from inside."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", range(17))
 def test_death_at_any_rename_is_mended_by_the_next_call(
     drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
@@ -452,6 +463,7 @@ def assert_old_new_or_none(out: Path) -> None:
             Pairs.open(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writes", [0, 1, 3, 4])
 def test_a_full_disk_leaves_nothing_half_written(
     drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
@@ -476,6 +488,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     assert hashes(out) == hashes(tmp_path / "fresh")
 
 
+@pytest.mark.slow
 def test_the_command_line_says_that_the_disk_is_full(
     dicom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
@@ -553,6 +566,7 @@ class Dying:
         return future
 
 
+@pytest.mark.slow
 def test_what_was_done_before_an_executor_broke_is_reused(drawn: Path, tmp_path: Path) -> None:
     out = tmp_path / "pairs"
     with pytest.raises(BrokenExecutor):
@@ -565,6 +579,7 @@ def test_what_was_done_before_an_executor_broke_is_reused(drawn: Path, tmp_path:
     assert hashes(out) == hashes(tmp_path / "fresh")
 
 
+@pytest.mark.slow
 def test_a_worker_left_by_an_earlier_call_stops(drawn: Path, tmp_path: Path) -> None:
     out = tmp_path / "pairs"
     prepared(drawn, out)
@@ -577,6 +592,7 @@ def test_a_worker_left_by_an_earlier_call_stops(drawn: Path, tmp_path: Path) -> 
     assert hashes(out) == before
 
 
+@pytest.mark.slow
 def test_a_study_waits_for_whoever_writes_it(drawn: Path, tmp_path: Path) -> None:
     out = tmp_path / "pairs"
     prepared(drawn, out)

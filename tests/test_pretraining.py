@@ -67,6 +67,7 @@ def test_it_is_the_same_network_on_the_same_grid_with_its_own_epochs_and_rate() 
     assert (grid.test, grid.validation, grid.folds) == (0.0, 0.0, 0)
 
 
+@pytest.mark.slow
 def test_a_learner_begins_with_the_weights_it_is_given_and_so_does_its_average(
     tmp_path: Path,
 ) -> None:

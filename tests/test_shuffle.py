@@ -30,6 +30,7 @@ def slices_in(split, part: str) -> list[tuple[str, int]]:
     ]
 
 
+@pytest.mark.slow
 @given(studies, st.integers(0, 9))
 def test_each_slice_is_in_one_part_and_the_shares_are_the_published_ones(
     slices_of: dict, seed: int
@@ -64,6 +65,7 @@ def pairs(tiny_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Pairs:
     return prepare(folders, out, PUBLISHED, salt=SALT, workers=1)
 
 
+@pytest.mark.slow
 def test_the_index_marks_it(pairs: Pairs) -> None:
     split = pairs.index["split"]
     assert (split["kind"], split["leaks"]) == ("published", True)
@@ -72,6 +74,7 @@ def test_the_index_marks_it(pairs: Pairs) -> None:
     assert not pairs.index["audit"]["clean"]
 
 
+@pytest.mark.slow
 def test_runs_of_a_part_hold_its_slices_at_their_place(pairs: Pairs) -> None:
     whole = {study.id: study for study in pairs.studies()}
     for part in ("train", "test"):
@@ -88,12 +91,14 @@ def test_runs_of_a_part_hold_its_slices_at_their_place(pairs: Pairs) -> None:
     assert sum(run.slices for run in everything) == sum(study.slices for study in whole.values())
 
 
+@pytest.mark.slow
 def test_slices_of_both_parts_can_be_batched(pairs: Pairs) -> None:
     for part in ("train", "test"):
         dataset = SliceDataset(pairs.studies(part), 3)
         assert dataset.batch(range(len(dataset))).hu.shape[0] == len(dataset)
 
 
+@pytest.mark.slow
 def test_a_mixed_study_with_impossible_slices_is_damage(pairs: Pairs, tmp_path: Path) -> None:
     import json
     import shutil

@@ -14,6 +14,7 @@ patients = st.sets(st.text("abcdef0123456789", min_size=1, max_size=12), min_siz
 shares = st.floats(0, 0.9)
 
 
+@pytest.mark.slow
 @given(patients, shares, shares, st.integers(0, 10), st.randoms())
 def test_each_patient_stands_in_one_part_whatever_the_order(
     found: set, test: float, validation: float, seed: int, dice
@@ -29,6 +30,7 @@ def test_each_patient_stands_in_one_part_whatever_the_order(
     assert parts["train"]
 
 
+@pytest.mark.slow
 @given(patients, st.integers(0, 5))
 def test_whoever_can_test_and_validate_does(found: set, seed: int) -> None:
     parts = split_by_seed(found, PreparationRecipe(seed=seed)).parts()

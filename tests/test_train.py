@@ -60,6 +60,7 @@ def trained(tiny_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_rows_are_one_an_epoch_with_every_part(trained: Path) -> None:
     rows = read_metrics(trained)
     assert [row["epoch"] for row in rows] == [1]
@@ -77,6 +78,7 @@ def test_best_is_the_validation_epoch_with_the_highest_score(
     assert load_card(tmp_path / "run" / "best").epoch == 1 + scores.index(max(scores))
 
 
+@pytest.mark.slow
 def test_without_validation_patients_best_is_the_last_epoch(
     two_patient_pairs: Path, tmp_path: Path
 ) -> None:
@@ -85,6 +87,7 @@ def test_without_validation_patients_best_is_the_last_epoch(
     assert load_card(tmp_path / "run" / "best").epoch == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", ["two_patient_pairs", "tiny_pairs"])
 def test_a_run_that_ends_earlier_than_it_was_begun_for_has_a_best_epoch(
     parts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
@@ -146,6 +149,7 @@ def test_greedy_stages_stopped_between_their_turns_end_in_the_same_weights(
     assert hashes(tmp_path / "straight") == hashes(tmp_path / "stopped")
 
 
+@pytest.mark.slow
 def test_scores_come_as_often_as_asked_for_and_after_the_last_epoch(
     tiny_pairs: Path, tmp_path: Path
 ) -> None:
@@ -183,6 +187,7 @@ def _kill_after(command: list[str], run: Path, rows: int) -> None:
         os.kill(child.pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_while_it_trains_mkl_takes_the_threads_that_it_is_given_and_gives_the_same_bits(
     tiny_pairs: Path, tmp_path: Path
 ) -> None:
@@ -204,6 +209,7 @@ def test_while_it_trains_mkl_takes_the_threads_that_it_is_given_and_gives_the_sa
     assert found.stdout.split() == ["0", "0", "2"]
 
 
+@pytest.mark.slow
 def test_a_torn_row_of_metrics_is_dropped(tiny_pairs: Path, tmp_path: Path) -> None:
     train(recipe(1), tiny_pairs, tmp_path / "run")
     with (tmp_path / "run" / "metrics.jsonl").open("a") as stream:
@@ -214,11 +220,13 @@ def test_a_torn_row_of_metrics_is_dropped(tiny_pairs: Path, tmp_path: Path) -> N
     assert all(json.loads(line) for line in text.splitlines())
 
 
+@pytest.mark.slow
 def test_another_recipe_does_not_take_over_a_run(tiny_pairs: Path, trained: Path) -> None:
     with pytest.raises(UsageError, match=r"training\.seed"):
         train(recipe(1, seed=5), tiny_pairs, trained)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_how_its_pairs_were_prepared_not_what_the_recipe_says(
     tiny_pairs: Path, trained: Path
 ) -> None:
@@ -228,6 +236,7 @@ def test_a_run_keeps_how_its_pairs_were_prepared_not_what_the_recipe_says(
         assert kept.preparation.model_dump(mode="json") == prepared
 
 
+@pytest.mark.slow
 def test_a_run_that_kept_another_preparation_is_taken_up_and_mended(
     tiny_pairs: Path, trained: Path, tmp_path: Path
 ) -> None:
@@ -245,11 +254,13 @@ def test_an_override_that_asks_for_other_pairs_is_refused(tiny_pairs: Path, tmp_
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_other_pairs_do_not_take_over_a_run(two_patient_pairs: Path, trained: Path) -> None:
     with pytest.raises(UsageError, match="other pairs"):
         train(recipe(1), two_patient_pairs, trained)
 
 
+@pytest.mark.slow
 def test_an_infinite_loss_stops_with_a_word_and_keeps_the_last_good_state(
     tiny_pairs: Path, tmp_path: Path
 ) -> None:
@@ -267,6 +278,7 @@ def test_an_infinite_loss_stops_with_a_word_and_keeps_the_last_good_state(
     assert hashes(tmp_path / "run") == before
 
 
+@pytest.mark.slow
 def test_where_no_epoch_was_kept_none_is_promised(
     tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,6 +287,7 @@ def test_where_no_epoch_was_kept_none_is_promised(
         train(recipe(1), tiny_pairs, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_prediction_that_is_not_finite_is_no_score(
     tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

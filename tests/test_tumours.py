@@ -70,6 +70,7 @@ def card_of(pairs: Pairs) -> dict:
     return json.loads(card.read_text())
 
 
+@pytest.mark.slow
 def test_boxes_lie_where_they_were_drawn_and_the_rest_is_counted(
     study: Path, boxes: Path, drawn_on, tmp_path: Path
 ) -> None:
@@ -90,6 +91,7 @@ def test_boxes_lie_where_they_were_drawn_and_the_rest_is_counted(
     assert not any(str(header.SOPInstanceUID) in text for header in drawn_on)
 
 
+@pytest.mark.slow
 def test_a_study_is_prepared_anew_where_its_boxes_changed(
     study: Path, boxes: Path, tmp_path: Path
 ) -> None:

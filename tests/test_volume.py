@@ -27,6 +27,7 @@ def volumes(draw: st.DrawFn) -> Volume:
     return Volume(rng.normal(size=shape).astype(np.float32), affine, Unit.SUV)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(volumes())
 def test_written_and_read_it_is_the_same(tmp_path_factory: pytest.TempPathFactory, v: Volume):
@@ -96,6 +97,7 @@ def full_disk(room: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="files have no limit there")
 @pytest.mark.parametrize("name", ["v.nii", "v.nii.gz"])
 @pytest.mark.parametrize("room", [0, 300, 50_000, 200_000])

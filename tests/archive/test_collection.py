@@ -65,6 +65,7 @@ def a_row(**changes: Any) -> dict[str, Any]:
     return {**row, **changes}
 
 
+@pytest.mark.slow
 def test_the_installed_index_gives_the_published_collection() -> None:
     if index_version() != "25.0.5":
         pytest.skip("the numbers were measured on version 25.0.5 of the index")
@@ -140,6 +141,7 @@ def some_series(draw: st.DrawFn) -> list[IndexedSeries]:
     ]
 
 
+@pytest.mark.slow
 @given(series=some_series(), seed=st.randoms())
 @settings(deadline=None, max_examples=60)
 def test_each_series_is_used_or_refused_whatever_the_order(
@@ -156,6 +158,7 @@ def test_each_series_is_used_or_refused_whatever_the_order(
         assert {s.modality for s in usable if s.study_uid == study} == {"CT", "PT"}
 
 
+@pytest.mark.slow
 def test_results_that_others_derived_are_no_images_of_the_collection(
     write_index: Callable[..., Path],
 ) -> None:
@@ -226,6 +229,7 @@ def test_an_index_of_another_layout_is_refused(write_index: Callable[..., Path])
         summarise(index=write_index([a_row()], drop="PhotometricInterpretation"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["text", "half", "missing"])
 def test_a_damaged_index_is_refused(
     damage: str, write_index: Callable[..., Path], tmp_path: Path

@@ -46,6 +46,7 @@ def files_in(out: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_every_usable_series_comes_whole(cohort: Any, tmp_path: Path) -> None:
     report = fetch(cohort, tmp_path / "out")
     assert files_in(tmp_path / "out") == cohort.bucket.objects
@@ -69,6 +70,7 @@ def test_collection_json_says_what_it_is_and_names_no_series(cohort: Any, tmp_pa
     assert not any(key.split("/")[0] in text for key in cohort.bucket.objects)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", ["G0002", "lung_dx-g0002", "G"])
 def test_subjects_are_chosen_by_name_or_letter(asked: str, cohort: Any, tmp_path: Path) -> None:
     fetch(cohort, tmp_path, [asked])
@@ -84,6 +86,7 @@ def test_an_unusable_subject_is_refused_before_anything_is_fetched(
     assert not cohort.bucket.asked
 
 
+@pytest.mark.slow
 def test_the_same_call_again_fetches_nothing(cohort: Any, tmp_path: Path) -> None:
     fetch(cohort, tmp_path)
     before = dict(cohort.bucket.asked)
@@ -91,6 +94,7 @@ def test_the_same_call_again_fetches_nothing(cohort: Any, tmp_path: Path) -> Non
     assert all(cohort.bucket.asked[key] == before[key] for key in cohort.bucket.objects)
 
 
+@pytest.mark.slow
 def test_a_file_that_was_cut_or_lost_is_fetched_again(cohort: Any, tmp_path: Path) -> None:
     fetch(cohort, tmp_path)
     cut, lost = sorted(tmp_path.glob("*/*/*.dcm"))[:2]
@@ -100,6 +104,7 @@ def test_a_file_that_was_cut_or_lost_is_fetched_again(cohort: Any, tmp_path: Pat
     assert files_in(tmp_path) == cohort.bucket.objects
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["500", "503", "429", "hang-up", "truncate", "shorter", "longer"])
 def test_a_fault_that_passes_is_outlived(fault: str, cohort: Any, tmp_path: Path) -> None:
     for key in cohort.bucket.objects:
@@ -116,6 +121,7 @@ def test_bytes_that_changed_on_the_way_are_fetched_again(cohort: Any, tmp_path: 
     assert files_in(tmp_path) == cohort.bucket.objects
 
 
+@pytest.mark.slow
 def test_a_silent_server_is_given_up_after_the_timeout(cohort: Any, tmp_path: Path) -> None:
     key = cohort.keys()[0]
     cohort.bucket.faults[key] = ["hang"]
@@ -125,6 +131,7 @@ def test_a_silent_server_is_given_up_after_the_timeout(cohort: Any, tmp_path: Pa
     assert files_in(tmp_path) == cohort.bucket.objects
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["500!", "truncate!", "corrupt!", "longer!"])
 def test_a_file_that_never_comes_right_never_appears(
     fault: str, cohort: Any, tmp_path: Path
@@ -190,6 +197,7 @@ def test_a_listing_that_breaks_off_is_asked_again(cohort: Any, tmp_path: Path) -
     assert files_in(tmp_path) == cohort.bucket.objects
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
@@ -222,6 +230,7 @@ def test_a_listing_that_runs_in_a_circle_is_refused(cohort: Any, tmp_path: Path)
         fetch(cohort, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_bucket_with_fewer_files_than_the_index_is_refused(cohort: Any, tmp_path: Path) -> None:
     del cohort.bucket.objects[cohort.keys("A0001")[0]]
     with pytest.raises(DataError, match="lists 3 files for a series that has 4"):
@@ -239,6 +248,7 @@ def test_a_full_disk_is_said_before_anything_is_fetched(
     assert not cohort.bucket.asked
 
 
+@pytest.mark.slow
 def test_what_is_there_needs_no_room(
     cohort: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,6 +270,7 @@ def test_a_disk_that_fills_up_leaves_no_file(
     assert not files_in(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
 @pytest.mark.parametrize("death", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_download_leaves_only_whole_files_and_the_next_call_goes_on(
@@ -305,6 +316,7 @@ def test_two_calls_never_work_in_one_folder(cohort: Any, tmp_path: Path) -> None
         fetch(cohort, tmp_path)
 
 
+@pytest.mark.slow
 def test_no_more_files_come_at_a_time_than_there_are_workers(cohort: Any, tmp_path: Path) -> None:
     cohort.bucket.delay_s = 0.05
     fetch(cohort, tmp_path, workers=3)

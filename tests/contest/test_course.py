@@ -25,6 +25,8 @@ from petcast.errors import TrainingError, UsageError
 from petcast.pairs import Pairs
 from petcast.recipe import Recipe
 
+pytestmark = pytest.mark.slow
+
 ENTRANTS = (
     Entrant(name="one", recipe="tiny"),
     Entrant(name="two", recipe="tiny", settings=("loss.l1=1.0",)),

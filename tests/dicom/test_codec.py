@@ -43,12 +43,14 @@ def refused() -> Iterator[None]:
     assert error.value.refusal.reason is Reason.CODEC
 
 
+@pytest.mark.slow
 def test_it_decodes_one_file_after_another(codec: Codec, content: bytes) -> None:
     first = codec.decode(content, LAYOUT)
     assert (first.shape, first.max()) == ((16, 16), 1054)
     assert np.array_equal(codec.decode(content, LAYOUT), first)
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_decoded_is_refused(codec: Codec, content: bytes) -> None:
     with refused():
         codec.decode(content[:-80], LAYOUT)
@@ -61,6 +63,7 @@ def crash(process_id: int, end: int) -> None:
         os.kill(process_id, signal.SIGCONT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSEGV])
 def test_after_a_crash_the_next_file_gets_a_new_process(codec, content: bytes, end: int) -> None:
     codec.decode(content, LAYOUT)
@@ -71,6 +74,7 @@ def test_after_a_crash_the_next_file_gets_a_new_process(codec, content: bytes, e
     assert codec.decode(content, LAYOUT).max() == 1054
 
 
+@pytest.mark.slow
 def test_no_file_is_blamed_for_a_process_that_was_killed_before(codec, content: bytes) -> None:
     codec.decode(content, LAYOUT)
     os.kill(codec._process.pid, signal.SIGKILL)
@@ -78,6 +82,7 @@ def test_no_file_is_blamed_for_a_process_that_was_killed_before(codec, content: 
     assert codec.decode(content, LAYOUT).max() == 1054
 
 
+@pytest.mark.slow
 def test_after_an_interruption_no_file_gets_the_pixels_of_another(
     codec, content: bytes, monkeypatch
 ) -> None:
@@ -90,6 +95,7 @@ def test_after_an_interruption_no_file_gets_the_pixels_of_another(
     assert codec.decode(content, LAYOUT).max() == 1054
 
 
+@pytest.mark.slow
 def test_threads_get_each_their_own_pixels(codec, export) -> None:
     for slice_ in export.ct:
         slice_.compress(RLELossless, generate_instance_uid=False)
@@ -100,6 +106,7 @@ def test_threads_get_each_their_own_pixels(codec, export) -> None:
     assert found == [1024 + 10 * number for number in range(12)] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_fork_gets_a_codec_of_its_own_and_leaves_the_parent_s_alone(content: bytes) -> None:
     code = (
@@ -111,6 +118,7 @@ def test_a_fork_gets_a_codec_of_its_own_and_leaves_the_parent_s_alone(content: b
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_it_ends_by_itself_where_nobody_is_left_to_kill_it(codec, content: bytes) -> None:
     pytest.importorskip("resource")
     code = (
@@ -120,6 +128,7 @@ def test_it_ends_by_itself_where_nobody_is_left_to_kill_it(codec, content: bytes
     assert done.returncode == -signal.SIGALRM
 
 
+@pytest.mark.slow
 def test_what_a_codec_prints_is_no_answer() -> None:
     code = (
         "import os; from petcast.dicom.codec import _own_output\n"
@@ -129,6 +138,7 @@ def test_what_a_codec_prints_is_no_answer() -> None:
     assert (done.stdout, done.stderr) == (b"answer", b"noise")
 
 
+@pytest.mark.slow
 def test_an_answer_larger_than_the_pixels_is_refused(codec, content: bytes) -> None:
     small = dataclasses.replace(LAYOUT, rows=1, columns=1)
     codec.decode(content, small)  # 512 bytes fit beside numpy's head
@@ -138,6 +148,7 @@ def test_an_answer_larger_than_the_pixels_is_refused(codec, content: bytes) -> N
     assert codec._process is None
 
 
+@pytest.mark.slow
 def test_a_codec_that_hangs_is_given_up(codec, content: bytes, monkeypatch) -> None:
     codec.decode(content, LAYOUT)
     monkeypatch.setattr(room, "PATIENCE_S", 0.1)
@@ -147,6 +158,7 @@ def test_a_codec_that_hangs_is_given_up(codec, content: bytes, monkeypatch) -> N
     assert codec._process is None
 
 
+@pytest.mark.slow
 def test_a_codec_that_wants_all_the_memory_is_refused() -> None:
     pytest.importorskip("resource")
     code = (

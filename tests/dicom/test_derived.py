@@ -49,6 +49,7 @@ def test_required_attributes_are_there_and_those_of_a_scan_are_not(images) -> No
         assert [keyword for keyword in NEVER if keyword in image] == []
 
 
+@pytest.mark.slow
 def test_it_says_what_it_is(images, export) -> None:
     for image in images:
         assert image.SOPClassUID == image.file_meta.MediaStorageSOPClassUID == PET_IMAGE
@@ -67,6 +68,7 @@ def test_it_says_what_it_is(images, export) -> None:
     assert (images[0].WindowCenter, images[0].WindowWidth) == (5, 10)
 
 
+@pytest.mark.slow
 def test_no_dose_no_decay_and_no_correction_are_invented(images) -> None:
     for image in images:
         assert image.DecayCorrection == "NONE"
@@ -75,6 +77,7 @@ def test_no_dose_no_decay_and_no_correction_are_invented(images) -> None:
         assert image.ActualFrameDuration is None
 
 
+@pytest.mark.slow
 def test_study_and_frame_are_the_cts_and_series_and_images_are_new(images, export) -> None:
     ct = export.ct[0]
     of_ct = {one.SOPInstanceUID for one in export.all}
@@ -88,6 +91,7 @@ def test_study_and_frame_are_the_cts_and_series_and_images_are_new(images, expor
     assert all(uid.startswith("2.25.") and len(uid) <= 64 for uid in (*made, series))
 
 
+@pytest.mark.slow
 def test_each_image_names_the_slice_of_the_ct_that_it_comes_from(images, export) -> None:
     places = {one.SOPInstanceUID: one.ImagePositionPatient for one in export.ct}
     for image in images:
@@ -105,6 +109,7 @@ def uids(images) -> set[str]:
     return {image.SOPInstanceUID for image in images} | {images[0].SeriesInstanceUID}
 
 
+@pytest.mark.slow
 def test_another_model_stage_kind_or_picture_has_other_uids(export, cast, tmp_path) -> None:
     made = cast(export.write())
     same = uids(made.write(tmp_path / "0")), uids(made.write(tmp_path / "1"))
@@ -125,6 +130,7 @@ def test_another_model_stage_kind_or_picture_has_other_uids(export, cast, tmp_pa
     assert others[2][0].SeriesNumber != others[1][0].SeriesNumber
 
 
+@pytest.mark.slow
 def test_the_position_stands_in_codes(images, export, cast, tmp_path) -> None:
     def said(image: Dataset) -> tuple[str, str]:
         [lying] = image.PatientOrientationCodeSequence
@@ -143,6 +149,7 @@ def test_the_position_stands_in_codes(images, export, cast, tmp_path) -> None:
     assert not image.PatientOrientationCodeSequence
 
 
+@pytest.mark.slow
 def test_a_ct_without_dates_frame_and_body_part_still_gives_a_valid_series(
     export, cast, tmp_path
 ) -> None:

@@ -183,6 +183,7 @@ def run_files(sound: list[bytes], folder: Path, seed: int, accounted, watch) -> 
     return fates
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.timeout(3600)
 def test_mutated_files_are_used_or_refused(
@@ -196,6 +197,7 @@ def test_mutated_files_are_used_or_refused(
     assert {"usable", "TRUNCATED", "DAMAGED", "NOT-DICOM", "PIXEL-LENGTH"} <= set(fates)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(24))
 def test_one_mutated_file_among_sound_ones(number: int, export, sound, accounted, watch) -> None:
     dice = random.Random(number)
@@ -243,6 +245,7 @@ def mutated_zip(whole: bytes, dice: random.Random) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_mutated_zips_are_used_or_refused_and_leave_nothing(

@@ -27,6 +27,7 @@ def plain(export, tmp_path: Path):
     return read_ct(study.ct), read_pet(study.pet)
 
 
+@pytest.mark.slow
 def test_an_enhanced_ct_is_the_ct_of_its_slices(export, plain, frames) -> None:
     downwards = list(reversed(export.ct))
     export.ct = [
@@ -56,6 +57,7 @@ def test_a_legacy_converted_pet_keeps_each_slope(export, plain, frames) -> None:
     assert reading.time_rule == TimeRule.SERIES_TIME
 
 
+@pytest.mark.slow
 def test_an_enhanced_pet_speaks_in_real_world_values(export, plain, frames) -> None:
     def groups(one: FileDataset) -> dict[str, list[Dataset]]:
         unit = frames.item(CodeValue="Bq/ml", CodingSchemeDesignator="UCUM", CodeMeaning="Bq/ml")

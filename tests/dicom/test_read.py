@@ -63,6 +63,7 @@ def test_a_pet_without_any_date_is_told_so(export) -> None:
     assert "date" in refusal.detail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", [-2000, 63536])
 def test_padding_is_air_also_where_it_was_written_unsigned(export, padding: int) -> None:
     for slice_ in export.ct:
@@ -107,6 +108,7 @@ def test_a_patient_lying_feet_first_keeps_every_voxel_at_its_place(export) -> No
     np.testing.assert_array_equal(turned.voxels, plain.voxels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps_mm", [3.27, 2.0])
 def test_bed_joins_are_no_gaps(export, steps_mm: float) -> None:
     heights = np.cumsum([0, *[steps_mm] * 5, steps_mm - 0.08, *[steps_mm] * 3, steps_mm + 0.02, 0])
@@ -118,6 +120,7 @@ def test_bed_joins_are_no_gaps(export, steps_mm: float) -> None:
     )
 
 
+@pytest.mark.slow
 def test_compressed_slices_hold_the_same_values(export) -> None:
     plain = read_ct(series_of(export.write(), "CT"))
     for slice_ in export.ct:
@@ -126,6 +129,7 @@ def test_compressed_slices_hold_the_same_values(export) -> None:
     np.testing.assert_array_equal(packed.voxels, plain.voxels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "syntax", ["JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless"]
 )
@@ -198,6 +202,7 @@ def test_a_pet_is_no_ct(export) -> None:
 # One CT, for `predict`
 
 
+@pytest.mark.slow
 def test_the_one_ct_of_a_folder_or_a_zip_or_a_zip_in_a_folder(export, tmp_path: Path) -> None:
     folder = export.write()
     expected = read_ct(series_of(folder, "CT"))
@@ -226,6 +231,7 @@ def add_twin(export, **changes: object) -> None:
             setattr(twin, keyword, value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_pet", [True, False])
 def test_of_several_cts_of_a_study_the_one_that_prepare_takes(export, with_pet: bool) -> None:
     for slice_ in export.ct:
@@ -246,6 +252,7 @@ def test_of_several_cts_of_a_study_the_one_that_prepare_takes(export, with_pet: 
     assert "soft kernel" in source.choice
 
 
+@pytest.mark.slow
 def test_a_longer_ct_comes_before_a_softer_one(export) -> None:
     for slice_ in export.ct:
         slice_.ConvolutionKernel = "LUNG"

@@ -377,6 +377,7 @@ def test_each_reason_has_a_fixture_here_or_among_the_voxels(seen_in_voxels) -> N
     assert {*BEFORE, *AFTER} == set(Reason) - seen_in_voxels - {Reason.NOT_PREPARED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reason", [*BEFORE, *AFTER], ids=str)
 def test_each_damage_gets_its_own_code(reason: Reason, export, codes, accounted) -> None:
     BEFORE.get(reason, lambda export: None)(export)
@@ -421,6 +422,7 @@ def stretched(slices, factor: float) -> None:
         slice_.ImagePositionPatient = [x, y, z * factor]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(OTHERS)))
 def test_other_damages_get_the_code_too(number: int, export, codes) -> None:
     reason, damage = OTHERS[number]
@@ -430,6 +432,7 @@ def test_other_damages_get_the_code_too(number: int, export, codes) -> None:
     assert_tells_a_technician(found.to_json())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", [{}, {"RadionuclideTotalDose": None}])
 def test_an_injection_that_is_named_twice_alike_is_one(values, export, codes) -> None:
     _second_injection(export, **values)

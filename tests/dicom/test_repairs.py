@@ -88,6 +88,7 @@ REPAIRS: dict[str, Callable[..., None]] = {
 """What the notes say, and what was wrong."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", REPAIRS)
 def test_what_is_repaired_is_usable_and_said(words: str, export, frames) -> None:
     sound = DicomCase(scan([export.write()], salt="tests").studies[0]).read()

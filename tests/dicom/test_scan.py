@@ -33,6 +33,7 @@ def test_names_and_folders_of_files_never_matter(export, tmp_path: Path) -> None
     assert scan([other], salt=SALT).to_json() == plain.to_json()
 
 
+@pytest.mark.slow
 def test_one_study_with_its_ct_and_pet(export) -> None:
     [study] = scan([export.write()], salt=SALT).studies
     assert study.ct is not None
@@ -48,6 +49,7 @@ def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
     assert scan([tmp_path], salt=SALT).to_json() == {"studies": [], "series": [], "files": []}
 
 
+@pytest.mark.slow
 def test_the_folder_of_the_pairs_is_left_alone_unless_it_is_asked_for(export, accounted) -> None:
     folder = export.write()
     pairs = folder / "pairs"
@@ -128,6 +130,7 @@ def test_a_damaged_copy_of_a_whole_file_is_left_out(export, accounted) -> None:
     assert accounted(found) == sorted(folder.iterdir())
 
 
+@pytest.mark.slow
 def test_two_acquisitions_in_one_series_are_told_apart(export, accounted) -> None:
     for slice_ in export.ct:
         twin = export.twin(slice_)
@@ -280,6 +283,7 @@ def another_visit(slices) -> None:
         slice_.file_meta.MediaStorageSOPInstanceUID = slice_.SOPInstanceUID
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unnamed", [0, 6, 12])
 def test_an_issuer_that_some_slices_leave_out_is_that_of_the_others(export, unnamed: int) -> None:
     issued([*export.ct, *export.pet[unnamed:]], "St Mary")
@@ -288,6 +292,7 @@ def test_an_issuer_that_some_slices_leave_out_is_that_of_the_others(export, unna
     assert study.patient_id == pseudonym("patient", "4711 of St Mary", SALT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("issuers", "patients"),
     [(("", ""), 1), (("St Mary", ""), 1), (("St Mary", "St Mary"), 1), (("St Mary", "St Luke"), 2)],
@@ -306,6 +311,7 @@ def test_two_visits_of_one_number_are_one_patient_unless_two_hospitals_gave_it(
     assert {one.number_id for one in found.series} == {pseudonym("patient", "4711", SALT)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "values", [{"PatientID": ""}, {"PatientID": "other"}, {"IssuerOfPatientID": "Dose watcher"}]
 )

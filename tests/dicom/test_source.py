@@ -18,6 +18,7 @@ NAMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("characters", NAMES)
 def test_names_keep_their_letters(export, cast, tmp_path, characters) -> None:
     name = NAMES[characters]
@@ -46,6 +47,7 @@ def raw(path) -> dict[str, bytes]:
     return {keyword: dataset.get_item(keyword).value for keyword in keywords}
 
 
+@pytest.mark.slow
 def test_letters_of_no_declared_set_are_kept(export, cast, tmp_path) -> None:
     folder = export.write()
     for path in folder.iterdir():
@@ -64,6 +66,7 @@ PATIENT = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implicit", [False, True])
 def test_patient_and_study_are_copied_and_the_ct_is_not(export, cast, tmp_path, implicit) -> None:
     for slice_ in export.ct:
@@ -84,6 +87,7 @@ def test_patient_and_study_are_copied_and_the_ct_is_not(export, cast, tmp_path, 
         assert not [element for element in image if element.tag.is_private]
 
 
+@pytest.mark.slow
 def test_any_text_in_any_attribute_is_borne_in_silence(export, cast, tmp_path, capfd) -> None:
     """Damaged values pass as they are, or stay away; none is quoted."""
     kinds = {"PN", "LO", "SH", "LT", "ST", "UT", "DA", "TM", "AS", "CS", "IS", "DS", "UI", "SQ"}

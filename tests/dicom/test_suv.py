@@ -37,6 +37,7 @@ def test_a_pet_without_ct_is_measured(export) -> None:
     assert row["time_rule"] == "series-time"
 
 
+@pytest.mark.slow
 def test_a_pet_in_a_zip_in_the_folder_is_measured_and_named_by_its_zip(export, tmp_path) -> None:
     folder = tmp_path / "exports"
     folder.mkdir()
@@ -48,6 +49,7 @@ def test_a_pet_in_a_zip_in_the_folder_is_measured_and_named_by_its_zip(export, t
     assert row["max"] == pytest.approx(PEAK, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dose", [350e3, 350e12])
 def test_a_maximum_that_is_hardly_suv_is_said(export, dose: float) -> None:
     for injection in export.injections:
@@ -85,6 +87,7 @@ def two_pets(export) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("relative", [False, True])
 def test_each_row_says_its_own_folder(two_pets: Path, monkeypatch, relative: bool) -> None:
     monkeypatch.chdir(two_pets.parent)
@@ -93,6 +96,7 @@ def test_each_row_says_its_own_folder(two_pets: Path, monkeypatch, relative: boo
     assert {row["path"] for row in rows} == {str(folder / "low"), str(folder / "high")}
 
 
+@pytest.mark.slow
 def test_a_mask_on_one_of_two_pets_measures_that_one(two_pets, pet_affine, tmp_path) -> None:
     mask = mask_file(tmp_path / "mask.nii", np.ones((12, 8, 8)), pet_affine)
     low, high = sorted(measure_suv(two_pets, mask)["series"], key=lambda row: row["max"] is None)

@@ -18,6 +18,7 @@ def raw(keyword: str, value: bytes | None, vr: str | None = "DS") -> tags.Elemen
     return {tag: RawDataElement(tag, vr, 0, value, 0, vr is None, True)}
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(st.binary(max_size=40), st.sampled_from(["DS", "IS", "US", "FD", "UN", None, "LO"]))
 def test_no_bytes_make_a_reader_fail_or_warn(value: bytes, vr) -> None:

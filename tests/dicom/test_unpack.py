@@ -171,6 +171,7 @@ def test_a_lie_about_the_size_does_not_help(tmp_path: Path, temporary_place) -> 
     assert_refused(archive, temporary_place, Caps(ratio=10, ratio_from_bytes=1000))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_a_damaged_zip_is_opened_or_refused(data, tmp_path_factory) -> None:

@@ -35,6 +35,7 @@ def read_back(folder: Path) -> Volume:
 # Values
 
 
+@pytest.mark.slow
 def test_suv_comes_back_within_half_a_step_of_each_slices_own_slope(export, cast, tmp_path) -> None:
     made = cast(export.write())
     pet = made.pet()
@@ -45,6 +46,7 @@ def test_suv_comes_back_within_half_a_step_of_each_slices_own_slope(export, cast
     assert np.abs(found - pet.voxels).max() < 2e-4
 
 
+@pytest.mark.slow
 def test_slopes_are_short_texts_above_zero_also_where_a_slice_is_empty(
     export, cast, tmp_path
 ) -> None:
@@ -59,6 +61,7 @@ def test_slopes_are_short_texts_above_zero_also_where_a_slice_is_empty(
     assert read_back(tmp_path / "pet").voxels[0].max() == 0
 
 
+@pytest.mark.slow
 def test_values_below_zero_and_above_the_window_are_kept(export, cast, tmp_path) -> None:
     made = cast(export.write())
     pet = made.pet()
@@ -129,6 +132,7 @@ def descending(export) -> None:
         slice_.InstanceNumber = 40 - number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("laid", [lambda _: None, turned, nearly_axial, uneven, descending])
 def test_every_image_lies_exactly_on_its_slice_of_the_ct(export, cast, tmp_path, laid) -> None:
     laid(export)
@@ -141,6 +145,7 @@ def test_every_image_lies_exactly_on_its_slice_of_the_ct(export, cast, tmp_path,
     np.testing.assert_allclose(found.voxels, pet.voxels, atol=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("laid", [lambda _: None, descending])
 def test_images_are_numbered_in_the_cts_own_direction(export, cast, tmp_path, laid) -> None:
     laid(export)
@@ -152,6 +157,7 @@ def test_images_are_numbered_in_the_cts_own_direction(export, cast, tmp_path, la
     assert [image.ImageIndex for image in images] == list(range(1, 13))
 
 
+@pytest.mark.slow
 def test_frames_of_one_file_become_images_of_their_own(export, cast, frames, tmp_path) -> None:
     slices = export.ct
     export.ct = [
@@ -171,6 +177,7 @@ def test_frames_of_one_file_become_images_of_their_own(export, cast, frames, tmp
     np.testing.assert_allclose(found.voxels, pet.voxels, atol=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
 def test_a_ct_in_another_encoding_gives_the_same_series(export, cast, tmp_path, syntax) -> None:
     plain = cast(export.write()).write(tmp_path / "plain")
@@ -184,6 +191,7 @@ def test_a_ct_in_another_encoding_gives_the_same_series(export, cast, tmp_path, 
     assert cast(export.write()).write(tmp_path / "pet") == plain
 
 
+@pytest.mark.slow
 def test_a_zip_gives_the_same_bytes(export, cast, tmp_path) -> None:
     folder = export.write()
     cast(folder).write(tmp_path / "pet")
@@ -197,6 +205,7 @@ def test_a_zip_gives_the_same_bytes(export, cast, tmp_path) -> None:
 # What other commands make of it
 
 
+@pytest.mark.slow
 def test_it_is_never_taken_for_the_measured_pet(export, cast, tmp_path) -> None:
     folder = export.write()
     cast(folder).write(folder / "synthetic")
@@ -210,6 +219,7 @@ def test_it_is_never_taken_for_the_measured_pet(export, cast, tmp_path) -> None:
     assert study.refusal.reason == Reason.SYNTHETIC_PET
 
 
+@pytest.mark.slow
 def test_petcast_suv_measures_it_by_its_own_units(export, cast, tmp_path) -> None:
     made = cast(export.write())
     pet = made.pet()
@@ -227,6 +237,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+@pytest.mark.slow
 def test_the_same_call_writes_the_same_bytes_into_an_old_or_a_new_folder(
     export, cast, tmp_path
 ) -> None:
@@ -239,6 +250,7 @@ def test_the_same_call_writes_the_same_bytes_into_an_old_or_a_new_folder(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Doe^Jane", "a", "b"]
 
 
+@pytest.mark.slow
 def test_names_beside_the_folder_that_are_the_users_stay(export, cast, tmp_path) -> None:
     made = cast(export.write())
     for name in ("pet.partial", "pet.next", "pet.previous"):
@@ -250,6 +262,7 @@ def test_names_beside_the_folder_that_are_the_users_stay(export, cast, tmp_path)
         assert (tmp_path / name / "mine").read_text() == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("foreign", ["notes.txt", "PT0001.dcm", "PT0001.dcm.bak"])
 def test_a_folder_of_something_else_is_not_touched(export, cast, tmp_path, foreign) -> None:
     made = cast(export.write())
@@ -341,6 +354,7 @@ def run(cause: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 def test_killed_in_the_middle_nothing_stands_under_the_name_and_the_next_call_is_whole(
     export, tmp_path
@@ -356,6 +370,7 @@ def test_killed_in_the_middle_nothing_stands_under_the_name_and_the_next_call_is
     assert contents(target) == contents(tmp_path / "expected")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 @pytest.mark.parametrize("renamed", [".pet.partial", "pet", ".pet.next"])
 def test_killed_between_two_names_the_next_call_is_whole(export, tmp_path, renamed) -> None:
@@ -369,6 +384,7 @@ def test_killed_between_two_names_the_next_call_is_whole(export, tmp_path, renam
     assert [path.name for path in target.parent.iterdir()] == ["pet"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="files have no limit there")
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(export, tmp_path) -> None:
     done = run(FULL, export.write(), tmp_path / "out" / "pet")

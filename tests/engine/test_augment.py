@@ -27,6 +27,7 @@ def test_no_knob_no_motion() -> None:
     assert draw(AugmentationRecipe(), 3, 512.0) is None
 
 
+@pytest.mark.slow
 def test_standing_still_changes_nothing(batch: Batch) -> None:
     still = move(batch, affine(1, 0, 0, 0, 1, 0))
     torch.testing.assert_close(still.suv, batch.suv)
@@ -34,6 +35,7 @@ def test_standing_still_changes_nothing(batch: Batch) -> None:
     assert torch.equal(still.body, batch.body)
 
 
+@pytest.mark.slow
 def test_a_flip_mirrors_left_and_right_of_all_three(batch: Batch) -> None:
     motions = draw(AugmentationRecipe(flip=1.0), 2, 512.0)
     flipped = move(batch, motions)
@@ -42,6 +44,7 @@ def test_a_flip_mirrors_left_and_right_of_all_three(batch: Batch) -> None:
     assert torch.equal(flipped.body, batch.body.flip(-1))
 
 
+@pytest.mark.slow
 def test_a_shift_of_two_voxels_brings_air_and_no_uptake_in(batch: Batch) -> None:
     moved = move(batch, affine(1, 0, 4 / SIDE, 0, 1, 0))
     torch.testing.assert_close(moved.suv[:, :, :-2], batch.suv[:, :, 2:])
@@ -89,6 +92,7 @@ def test_bends_stay_within_the_knob_and_come_again_with_the_seed() -> None:
                        torch.zeros(100))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_quarter_of_the_points_distance_folds_nothing() -> None:
     """The map's determinant stays positive, or tissue would lie twice on top of itself."""
     torch.manual_seed(0)

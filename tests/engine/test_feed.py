@@ -19,6 +19,7 @@ def dataset(request, tiny_pairs: Path) -> SliceDataset:
     return SliceDataset(Pairs.open(tiny_pairs).studies("train"), request.param)
 
 
+@pytest.mark.slow
 def test_both_ways_give_the_same_batches(dataset: SliceDataset) -> None:
     order = torch.randperm(len(dataset))
     resident, streamed = (Feed(dataset, CPU, way) for way in ("resident", "streamed"))

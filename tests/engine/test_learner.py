@@ -49,6 +49,7 @@ def learned(knobs: Recipe, batch: Batch, steps: int = 1) -> tuple[Learner, list[
     return learner, [float(learner.step(batch)["loss"]) for _ in range(steps)]
 
 
+@pytest.mark.slow
 def test_rewrites_do_not_change_the_loss(batch: Batch) -> None:
     _, plain = learned(recipe(rewrites=False), batch)
     _, fast = learned(recipe(), batch)
@@ -77,11 +78,13 @@ def test_recomputed_stages_end_in_the_same_state(batch: Batch) -> None:
     assert all(torch.equal(state[name], value) for name, value in expected.items())
 
 
+@pytest.mark.slow
 def test_what_is_no_cascade_cannot_be_recomputed() -> None:
     with pytest.raises(UsageError, match=r"engine\.recompute"):
         Learner(recipe("DSGGAN", recompute=True), CPU)
 
 
+@pytest.mark.slow
 def test_bfloat16_keeps_weights_losses_and_optimiser_in_float32(batch: Batch) -> None:
     learner, [loss] = learned(recipe(adversarial=0.01, precision="bfloat16"), batch)
     _, [exact] = learned(recipe(adversarial=0.01), batch)
@@ -91,6 +94,7 @@ def test_bfloat16_keeps_weights_losses_and_optimiser_in_float32(batch: Batch) ->
     assert {t.dtype for t in tensors} == {torch.float32, torch.int64}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["bce", "least-squares", "hinge"])
 def test_one_pass_of_the_discriminator_gives_both_players_their_gradients(
     batch: Batch, form: str
@@ -113,6 +117,7 @@ def test_one_pass_of_the_discriminator_gives_both_players_their_gradients(
         torch.testing.assert_close(found.grad, expected.grad)
 
 
+@pytest.mark.slow
 def test_the_adversarial_push_reaches_the_generator(batch: Batch) -> None:
     torch.manual_seed(0)
     learner = Learner(recipe(adversarial=10.0), CPU)
@@ -124,6 +129,7 @@ def test_the_adversarial_push_reaches_the_generator(batch: Batch) -> None:
     assert not torch.allclose(gradients[0], gradients[1])
 
 
+@pytest.mark.slow
 def test_the_average_predicts_and_the_raw_weights_learn_on(batch: Batch) -> None:
     learner, _ = learned(recipe(ema=0.9), batch, 2)
     kept, state = learner.model_state(), learner.training_state()
@@ -132,6 +138,7 @@ def test_the_average_predicts_and_the_raw_weights_learn_on(batch: Batch) -> None
     assert torch.equal(learner.synthesizer.state_dict()[name], state[f"raw/{name}"])
 
 
+@pytest.mark.slow
 def test_both_players_go_on_from_a_checkpoint_as_if_nothing_had_been(
     batch: Batch, tmp_path: Path
 ) -> None:
@@ -152,6 +159,7 @@ def test_both_players_go_on_from_a_checkpoint_as_if_nothing_had_been(
     assert [name for name, value in expected.items() if not torch.equal(found[name], value)] == []
 
 
+@pytest.mark.slow
 def test_the_rate_is_set_for_both_optimisers() -> None:
     knobs = recipe(adversarial=0.01)
     cosine = OptimizerRecipe(schedule="cosine", warmup_epochs=1)
@@ -161,6 +169,7 @@ def test_the_rate_is_set_for_both_optimisers() -> None:
     assert rates == {0.0005}
 
 
+@pytest.mark.slow
 def test_quantiles_learn_from_the_pinball_loss_and_spread(batch: Batch) -> None:
     """Against the same step by hand, and: the outer channels part."""
     knobs = Recipe(
@@ -211,6 +220,7 @@ def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
     return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", [0, 1])
 def test_greedy_stages_learn_one_after_the_other(batch: Batch, turn: int) -> None:
     learner = Learner(better(order="greedy"), CPU)
@@ -224,6 +234,7 @@ def test_greedy_stages_learn_one_after_the_other(batch: Batch, turn: int) -> Non
         assert len(synthesizer(batch.hu)) == 2
 
 
+@pytest.mark.slow
 def test_joint_stages_learn_together_and_weights_decay(batch: Batch) -> None:
     learner = Learner(better(), CPU)
     before = [weights(learner, stage) for stage in (0, 1)]
@@ -234,6 +245,7 @@ def test_joint_stages_learn_together_and_weights_decay(batch: Batch) -> None:
     assert learner._adam.param_groups[0]["weight_decay"] == 0.1
 
 
+@pytest.mark.slow
 def test_every_term_is_counted_with_its_weight(batch: Batch) -> None:
     knobs = {"mse": 1.0, "l1": 2.0, "charbonnier": 3.0, "ssim": 0.5, "gradient": 4.0}
     learner = Learner(Recipe(loss=LossRecipe(**knobs, adversarial=0.0)), CPU)
@@ -242,6 +254,7 @@ def test_every_term_is_counted_with_its_weight(batch: Batch) -> None:
     assert terms["loss"] == pytest.approx(sum(knobs[name] * terms[name] for name in knobs))
 
 
+@pytest.mark.slow
 def test_lesions_count_more_where_they_are_marked(batch: Batch) -> None:
     lesions = torch.zeros_like(batch.body)
     lesions[:, :8] = True

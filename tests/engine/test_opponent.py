@@ -15,6 +15,7 @@ def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "channels", "bias"),
     [(WinogradConvolution, 3, False), (TapConvolution, 1, True), (TapConvolution, 1, False)],
@@ -36,6 +37,7 @@ def test_each_form_gives_the_convolution_and_its_gradients(
     assert all(relative(*pair) < tolerance for pair in zip(got, wanted, strict=True))
 
 
+@pytest.mark.slow
 def test_winograd_loses_no_more_than_a_digit_at_the_discriminators_own_size() -> None:
     torch.manual_seed(0)
     plain = nn.Conv2d(256, 512, 4, padding=1, bias=False)

@@ -67,6 +67,7 @@ def module() -> nn.Sequential:
     return nn.Sequential(*layers).double()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [2, 4])
 @pytest.mark.parametrize("count", [4, 7])
 def test_parts_give_what_the_whole_gives(module: nn.Sequential, parts: int, count: int) -> None:

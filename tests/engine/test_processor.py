@@ -15,6 +15,7 @@ def gradients(generator: nn.Module, images: Tensor) -> dict[str, Tensor]:
     return {name: one.grad for name, one in generator.named_parameters() if one.grad is not None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Stage01", pytest.param("U-Net", marks=pytest.mark.slow)])
 def test_a_suited_generator_learns_the_same(name: str) -> None:
     images, ends = torch.randn(2, 3, 256, 256, dtype=torch.float64), []
@@ -31,6 +32,7 @@ def test_a_suited_generator_learns_the_same(name: str) -> None:
         torch.testing.assert_close(ends[1][parameter], expected, rtol=1e-8, atol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suited", [False, True])
 def test_batch_normalisation_gets_gradients_of_its_own(*, suited: bool) -> None:
     """Of a concatenation it would get a part of a larger one, and its slow path."""

@@ -38,6 +38,7 @@ def test_each_form_gives_the_published_output_and_gradient(form, published, side
     torch.testing.assert_close(got, wanted)
 
 
+@pytest.mark.slow
 def test_at_256_the_ends_of_every_stage_are_rewritten_and_nothing_else() -> None:
     cascade = Cascade([Stage(), Stage()])
     rewrite(cascade, 256)
@@ -47,6 +48,7 @@ def test_at_256_the_ends_of_every_stage_are_rewritten_and_nothing_else() -> None
     assert found == [f"chain.{n}.{end}" for n in (0, 1) for end in ends]
 
 
+@pytest.mark.slow
 def test_at_512_every_tap_meets_data_and_stays() -> None:
     stage = Stage()
     rewrite(stage, 512)
@@ -77,6 +79,7 @@ def test_some_steps_leave_the_published_weights(network: nn.Module, side: int) -
         torch.testing.assert_close(found[key], value, rtol=1e-9, atol=1e-11, msg=key)
 
 
+@pytest.mark.slow
 def test_the_taps_that_meet_no_data_are_not_learned_and_stay_as_they_were() -> None:
     stage = Stage()
     published = sum(p.numel() for p in stage.parameters())
@@ -87,6 +90,7 @@ def test_the_taps_that_meet_no_data_are_not_learned_and_stay_as_they_were() -> N
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
+@pytest.mark.slow
 def test_weights_go_from_one_form_into_the_other_and_back() -> None:
     one, other = Stage(), Stage()
     rewrite(one, 256)
@@ -100,6 +104,7 @@ def test_weights_go_from_one_form_into_the_other_and_back() -> None:
     assert torch.equal(outputs[0], outputs[2])
 
 
+@pytest.mark.slow
 def test_weights_of_another_shape_are_refused() -> None:
     stage = Stage()
     rewrite(stage, 256)

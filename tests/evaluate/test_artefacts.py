@@ -46,6 +46,7 @@ def checkerboard() -> np.ndarray:
     return (-1.0) ** (y + x)
 
 
+@pytest.mark.slow
 def test_a_planted_checkerboard_is_warned_of_with_period_and_strength(
     tmp_path: Path, suv: np.ndarray
 ) -> None:
@@ -59,6 +60,7 @@ def test_a_planted_checkerboard_is_warned_of_with_period_and_strength(
     assert "BLURRED" not in warnings(found)
 
 
+@pytest.mark.slow
 def test_a_lattice_that_the_real_pet_bears_too_is_not_the_models(
     tmp_path: Path, suv: np.ndarray
 ) -> None:
@@ -66,6 +68,7 @@ def test_a_lattice_that_the_real_pet_bears_too_is_not_the_models(
     assert "LATTICE" not in warnings(evaluated(tmp_path, spoilt, spoilt))
 
 
+@pytest.mark.slow
 def test_blur_is_warned_of_and_the_same_image_of_nothing(tmp_path: Path, suv: np.ndarray) -> None:
     found = evaluated(tmp_path, suv, gaussian_filter(suv, (0, 1.5, 1.5)))
     assert found.value("prediction", "body", "blur_mm") == pytest.approx(7.06, abs=0.5)
@@ -83,6 +86,7 @@ def test_blur_is_warned_of_and_the_same_image_of_nothing(tmp_path: Path, suv: np
         assert same.value("prediction", "body", metric) == pytest.approx(value, abs=1e-5), metric
 
 
+@pytest.mark.slow
 def test_the_blurred_truth_is_blurred_as_it_says_and_beats_no_model(
     tmp_path: Path, suv: np.ndarray
 ) -> None:
@@ -99,6 +103,7 @@ def test_the_blurred_truth_is_blurred_as_it_says_and_beats_no_model(
     assert found.value(BLURRED_TRUTH, "body", "ssim_3d") is not None
 
 
+@pytest.mark.slow
 def test_spectra_hold_a_line_for_each_image(tmp_path: Path, suv: np.ndarray) -> None:
     artefacts, body = Artefacts(), suv > 0
     images = {"model": suv * 0.5, "blurred": blurred_truth(suv, SPACING_MM)}
@@ -121,6 +126,7 @@ def test_resampled_predictions_are_not_searched_for_a_lattice(suv: np.ndarray) -
     assert ("body", "blur_mm") in values["model"]
 
 
+@pytest.mark.slow
 def test_interpolation_alone_is_not_called_blur(tmp_path: Path, suv: np.ndarray) -> None:
     shifted = np.eye(4)
     shifted[:3, :3] *= SPACING_MM[::-1]

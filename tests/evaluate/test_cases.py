@@ -146,6 +146,7 @@ def test_two_studies_of_one_patient_are_two_cases_and_one_patient(
     assert [case.name for case in cases] == [found.studies[0].id, found.studies[1].id, "b", "c"]
 
 
+@pytest.mark.slow
 def test_a_case_in_a_zip_in_the_folder_can_be_loaded_later(
     tiny_cohort: Path, tmp_path: Path
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_case_in_a_zip_in_the_folder_can_be_loaded_later(
         assert cases[0].load().voxels.any()
 
 
+@pytest.mark.slow
 def test_a_relative_folder_gives_the_same_keys(
     tiny_cohort: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def test_slices_too_small_for_ssim_are_refused_by_name(tmp_path: Path, side: int
         evaluate_files(tmp_path / "truth", tmp_path / "guess", named=True)
 
 
+@pytest.mark.slow
 def test_one_case_without_mistake_among_many_is_one_patient(tmp_path: Path) -> None:
     for k in range(11):
         image = _uneven(k)
@@ -74,6 +75,7 @@ def test_one_case_without_mistake_among_many_is_one_patient(tmp_path: Path) -> N
     assert few.startswith("One patient only")
 
 
+@pytest.mark.slow
 def test_a_mistaken_study_does_not_take_the_patients_other_one_with_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -127,6 +129,7 @@ def test_every_number_of_a_known_case_is_right(tmp_path: Path, suv: np.ndarray) 
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_document_keeps_its_contract(tmp_path: Path, suv: np.ndarray) -> None:
     for name in ("a", "b"):
         save(tmp_path / "t" / f"{name}_pet.nii.gz", suv)
@@ -142,6 +145,7 @@ def test_the_document_keeps_its_contract(tmp_path: Path, suv: np.ndarray) -> Non
     assert all(set(warning) == {"code", "detail"} for warning in document["warnings"])
 
 
+@pytest.mark.slow
 def test_three_patients_are_told_that_they_are_few(
     tmp_path: Path,
     suv: np.ndarray,
@@ -179,6 +183,7 @@ def test_lesion_masks_of_files_are_measured_one_by_one(tmp_path: Path, suv: np.n
     assert "LESIONS-FOUND" not in codes(found)
 
 
+@pytest.mark.slow
 def test_without_lesions_all_else_is_the_same(tmp_path: Path, suv: np.ndarray) -> None:
     truth, prediction = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv * 0.5)
     found = evaluate_files(truth, prediction)
@@ -201,6 +206,7 @@ def test_an_all_zero_prediction_is_called_one(tmp_path: Path, suv: np.ndarray) -
     assert found.value("prediction", "whole", "ssim") == found.value("zero", "whole", "ssim")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("around", [0.0, 1.5])
 def test_a_constant_prediction_is_called_one(
     tmp_path: Path, suv: np.ndarray, around: float
@@ -290,6 +296,7 @@ def test_a_truth_in_bq_per_ml_is_not_taken_for_suv_in_silence(
     assert "NOT-SUV" in codes(evaluate_files(truth, save(tmp_path / "p.nii.gz", suv * 4000)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("largest", [1.0, 255.0])
 def test_both_normalised_alike_are_not_taken_for_suv_in_silence(
     tmp_path: Path, suv: np.ndarray, largest: float
@@ -324,6 +331,7 @@ def test_lesion_masks_are_a_region(tmp_path: Path, suv: np.ndarray) -> None:
     assert found.value("prediction", "lesions", "suv_bias") == -2.0
 
 
+@pytest.mark.slow
 def test_body_and_lungs_come_from_the_ct(tmp_path: Path) -> None:
     shape = (8, 128, 128)
     hu = np.full(shape, -1000.0)
@@ -400,6 +408,7 @@ def test_300_slices_take_less_than_two_gigabytes(tmp_path: Path) -> None:
     assert int(peak_kb) / 1e6 < 2
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_files_is_written_like_a_run_s(tmp_path: Path, suv: np.ndarray) -> None:
     for name in ("a", "b", "c"):
         save(tmp_path / "t" / f"{name}.nii.gz", suv)

@@ -58,6 +58,7 @@ def test_the_number_at_a_name_s_end_is_the_slice_s(
     assert numbered(stem) == found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "most"), [(np.uint8, 255), (np.uint16, 65535)])
 def test_slices_are_stacked_and_mapped_by_the_declared_window(
     tmp_path: Path, grey: np.ndarray, kind: type, most: int
@@ -75,6 +76,7 @@ def test_slices_are_stacked_and_mapped_by_the_declared_window(
     assert "GAPS" not in codes(found)
 
 
+@pytest.mark.slow
 def test_png_npy_and_nifti_give_the_same_numbers(tmp_path: Path, grey: np.ndarray) -> None:
     lower = (grey * 0.9).astype(np.uint8)
     suv, guess = (np.asarray(v / 25.5, np.float32) for v in (grey, lower))
@@ -105,6 +107,7 @@ def test_pix2pix_s_names_are_understood(tmp_path: Path, grey: np.ndarray) -> Non
     assert (found.value("prediction", "body", "suv_bias") or 0) < -0.5
 
 
+@pytest.mark.slow
 def test_a_scale_is_as_good_as_a_window(tmp_path: Path, grey: np.ndarray) -> None:
     folders = save_slices(tmp_path / "a", "p", grey), save_slices(tmp_path / "b", "p", grey // 2)
     one = measured(*folders)
@@ -180,6 +183,7 @@ def test_swapped_axes_are_named_where_no_header_tells(tmp_path: Path, grey: np.n
     assert "SWAPPED-AXES" in codes(measured(tmp_path / "t", tmp_path / "p"))
 
 
+@pytest.mark.slow
 def test_grey_in_three_channels_is_grey_and_colour_is_refused(
     tmp_path: Path, grey: np.ndarray
 ) -> None:

@@ -85,6 +85,7 @@ def codes(evaluation: Evaluation) -> dict[str, str]:
     return {warning.code: warning.detail for warning in evaluation.warnings}
 
 
+@pytest.mark.slow
 def test_coverage_and_curves_by_hand(bench: Bench) -> None:
     bench.calibrate(2.0)  # half-widths are the errors and 0.02 more: all voxels lie inside
     found = bench.evaluate()
@@ -101,6 +102,7 @@ def test_coverage_and_curves_by_hand(bench: Bench) -> None:
     assert codes(found)["CALIBRATION"] == "Calibrated on 3 patient(s)."
 
 
+@pytest.mark.slow
 def test_intervals_that_are_too_narrow_are_named(bench: Bench) -> None:
     bench.calibrate(1.0)  # half of each error
     found = bench.evaluate()
@@ -109,6 +111,7 @@ def test_intervals_that_are_too_narrow_are_named(bench: Bench) -> None:
     assert "too narrow" in codes(found)["COVERAGE"]
 
 
+@pytest.mark.slow
 def test_what_is_written_is_what_is_returned(bench: Bench) -> None:
     bench.calibrate(2.0)
     found = bench.evaluate()
@@ -125,6 +128,7 @@ def test_what_is_written_is_what_is_returned(bench: Bench) -> None:
         np.testing.assert_allclose(held["half_width"][0], bench.error()[0] + 0.02, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_key_is_documented(bench: Bench) -> None:
     bench.calibrate(2.0)
     told = bench.evaluate().to_json()
@@ -139,6 +143,7 @@ def test_every_key_is_documented(bench: Bench) -> None:
     assert (set(stored) | set(stored["calibrated_on"])) - known == set()
 
 
+@pytest.mark.slow
 def test_a_run_without_a_calibration_has_none_of_it(bench: Bench) -> None:
     found = bench.evaluate()
     assert "uncertainty" not in found.about
@@ -146,6 +151,7 @@ def test_a_run_without_a_calibration_has_none_of_it(bench: Bench) -> None:
     assert not {"COVERAGE", "CALIBRATION", "OLD-CALIBRATION"} & set(codes(found))
 
 
+@pytest.mark.slow
 def test_a_calibration_of_other_weights_is_said_and_not_used(bench: Bench) -> None:
     bench.calibrate(2.0)
     bench.weights = "cd" * 32
@@ -154,6 +160,7 @@ def test_a_calibration_of_other_weights_is_said_and_not_used(bench: Bench) -> No
     assert "uncertainty" not in found.about
 
 
+@pytest.mark.slow
 def test_what_each_stage_adds_is_the_mean_difference_by_patient(bench: Bench) -> None:
     gains = bench.evaluate().about["stage_gains"]
     [error] = [g for g in gains if (g["region"], g["metric"]) == ("body", "suv_mae")]

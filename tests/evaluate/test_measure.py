@@ -78,6 +78,7 @@ def test_numbers_of_the_volume_are_those_of_the_metrics(threads: int) -> None:
     assert np.isfinite(values["whole", "ssim_3d"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [(0.0, 10.0), (-1.0, 9.0)])
 @pytest.mark.parametrize(
     ("rows", "columns"),

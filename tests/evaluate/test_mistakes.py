@@ -150,6 +150,7 @@ def phantom(seed: int, slice_step_mm: float = 8.0, size: int = 96) -> Image:
     return np.asarray(take_pet(anatomy, protocol, streams.rng("PET noise")).suv, np.float32)
 
 
+@pytest.mark.slow
 def test_on_a_phantom_each_fires_on_its_own_and_on_nothing_else() -> None:
     assert wrong(phantom(0)) == {}
 
@@ -184,6 +185,7 @@ def test_a_real_ct_is_no_pet(real_data: Path) -> None:
     assert set(found(pet.voxels, ct.voxels).mistakes) == {Mistake.HU}
 
 
+@pytest.mark.slow
 def test_hu_are_no_suv() -> None:
     truth = phantom(0)
     hu = np.where(truth > 0.1, 40 + 20 * noise(truth), -1000)
@@ -195,11 +197,13 @@ def cohort() -> list[Image]:
     return [phantom(seed, size=64) * (1 + seed / 3) for seed in range(5)]
 
 
+@pytest.mark.slow
 def test_a_volume_by_its_own_maximum_is_known_by_that(cohort: list[Image]) -> None:
     for truth in cohort:
         assert set(found(truth, truth / truth.max()).mistakes) == {Mistake.RESCALED_VOLUMES}
 
 
+@pytest.mark.slow
 def test_volumes_by_their_own_maxima_are_known_by_their_scales(cohort: list[Image]) -> None:
     """On a scale on which a single one cannot be told from an honest prediction."""
     predicted = [gaussian_filter(5 * truth / truth.max(), (0, 1, 1)) for truth in cohort]
@@ -209,6 +213,7 @@ def test_volumes_by_their_own_maxima_are_known_by_their_scales(cohort: list[Imag
     assert not rescaled_volumes(facts[:3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(HONEST))
 def test_honest_cohorts_are_not_rescaled(cohort: list[Image], name: str) -> None:
     assert not rescaled_volumes([found(truth, HONEST[name](truth)) for truth in cohort])

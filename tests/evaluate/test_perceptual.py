@@ -82,6 +82,7 @@ def canonical(path: Path) -> np.ndarray:
     return Volume.load(path, Unit.SUV).canonical().voxels
 
 
+@pytest.mark.slow
 def test_every_row_and_distance_is_the_metrics_own(
     folders: tuple[Path, Path], weights: Weights
 ) -> None:
@@ -115,6 +116,7 @@ def test_every_row_and_distance_is_the_metrics_own(
     assert "12 slices" in line
 
 
+@pytest.mark.slow
 def test_a_perfect_prediction_has_no_distance(folders: tuple[Path, Path], weights: Weights) -> None:
     found = evaluate_files(folders[0], folders[0], weights=weights)
     assert found.value("prediction", "whole", "lpips") == 0.0
@@ -123,6 +125,7 @@ def test_a_perfect_prediction_has_no_distance(folders: tuple[Path, Path], weight
     assert found.value("zero", "whole", "lpips") > 0
 
 
+@pytest.mark.slow
 def test_cases_that_were_saved_wrongly_are_in_no_distance(
     folders: tuple[Path, Path], weights: Weights
 ) -> None:
@@ -135,6 +138,7 @@ def test_cases_that_were_saved_wrongly_are_in_no_distance(
     assert found.about["perceptual"] == alone.about["perceptual"]
 
 
+@pytest.mark.slow
 def test_where_no_case_is_sound_the_trivial_rows_have_lpips_and_nothing_a_distance(
     folders: tuple[Path, Path], weights: Weights
 ) -> None:
@@ -148,6 +152,7 @@ def test_where_no_case_is_sound_the_trivial_rows_have_lpips_and_nothing_a_distan
     json.dumps(found.to_json(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_chunks_do_not_show_and_equal_slices_are_looked_at_once(weights: Weights) -> None:
     truth = scan(0, slices=10)
     images = {"guess": blurry(truth), "zero": np.zeros_like(truth)}
@@ -168,6 +173,7 @@ def test_one_slice_has_a_distance_of_none(weights: Weights) -> None:
     assert row == {"name": "guess", "value": None, "slices": 1, "patients": 1}
 
 
+@pytest.mark.slow
 def test_enough_slices_are_not_warned_of(weights: Weights) -> None:
     perceptual = Perceptual(weights, (0.0, 10.0))
     for count, warned in ((256, True), (1, False)):
@@ -175,6 +181,7 @@ def test_enough_slices_are_not_warned_of(weights: Weights) -> None:
         assert [f.code for f in perceptual.findings()] == ["FRECHET-FEW-SLICES"] * warned
 
 
+@pytest.mark.slow
 def test_a_run_has_a_row_a_stage(
     weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ def suv() -> np.ndarray:
     return image
 
 
+@pytest.mark.slow
 def test_lesions_that_the_pet_s_voxels_cannot_hold_are_said(
     tmp_path: Path, suv: np.ndarray
 ) -> None:
@@ -62,6 +63,7 @@ def test_lesions_that_the_pet_s_voxels_cannot_hold_are_said(
     assert {row.patient for row in found.lesions} == {"a"}
 
 
+@pytest.mark.slow
 def test_lesions_on_a_finer_grid_that_all_arrive_are_no_matter(
     tmp_path: Path, suv: np.ndarray
 ) -> None:
@@ -81,6 +83,7 @@ def test_a_ct_of_another_place_is_refused_as_one(tmp_path: Path, suv: np.ndarray
         evaluate_files(truth, prediction, ct=ct)
 
 
+@pytest.mark.slow
 def test_a_ct_of_some_slices_is_said_to_be_one(tmp_path: Path, suv: np.ndarray) -> None:
     truth, prediction = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv / 2)
     hu = np.where(body(), 40, -1000)
@@ -92,6 +95,7 @@ def test_a_ct_of_some_slices_is_said_to_be_one(tmp_path: Path, suv: np.ndarray) 
     assert "CT-IN-PART" not in codes(evaluate_files(truth, prediction, ct=whole))
 
 
+@pytest.mark.slow
 def test_a_mask_that_belongs_to_no_case_is_named_where_one_lacks_it(
     tmp_path: Path, suv: np.ndarray
 ) -> None:

@@ -105,6 +105,7 @@ def codes(evaluation: Any) -> set[str]:
     return {warning.code for warning in evaluation.warnings}
 
 
+@pytest.mark.slow
 def test_every_number_is_right_by_hand(bench: Bench, tmp_path: Path) -> None:
     found = bench.evaluate(tmp_path / "run")
     # Body SUV by slice: 2…5 and 4…7, their mean 4.5; a tenth is missing, in stage 1 a half.
@@ -121,6 +122,7 @@ def test_every_number_is_right_by_hand(bench: Bench, tmp_path: Path) -> None:
     assert codes(found) == {"FEW-PATIENTS", "LOW-POWER"}
 
 
+@pytest.mark.slow
 def test_the_last_stage_bears_the_plain_name_and_stands_first(bench: Bench, tmp_path: Path) -> None:
     found = bench.evaluate(tmp_path / "run")
     assert list(dict.fromkeys(row.name for row in found.rows)) == [
@@ -128,6 +130,7 @@ def test_the_last_stage_bears_the_plain_name_and_stands_first(bench: Bench, tmp_
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_is_written_is_what_is_returned(bench: Bench, tmp_path: Path) -> None:
     found = bench.evaluate(tmp_path / "run")
     folder = tmp_path / "run" / "evaluation"
@@ -153,6 +156,7 @@ def test_what_is_written_is_what_is_returned(bench: Bench, tmp_path: Path) -> No
             np.testing.assert_array_equal(montage["stages"][row, 1], shown.pet[z] * np.float32(0.9))
 
 
+@pytest.mark.slow
 def test_a_second_evaluation_replaces_the_first(bench: Bench, tmp_path: Path) -> None:
     bench.evaluate(tmp_path / "run")
     bench.factors = (0.5, 1.0)
@@ -166,6 +170,7 @@ def test_a_second_evaluation_replaces_the_first(bench: Bench, tmp_path: Path) ->
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["evaluation"]
 
 
+@pytest.mark.slow
 def test_a_network_that_gives_zero_is_called_one(bench: Bench, tmp_path: Path) -> None:
     bench.factors = (0.5, 0.0)
     assert {"ZERO-PREDICTION", "BEATEN-BY-TRIVIAL"} <= codes(bench.evaluate(tmp_path / "run"))
@@ -177,6 +182,7 @@ def test_a_network_that_gives_nan_is_refused(bench: Bench, tmp_path: Path) -> No
         bench.evaluate(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_patients_that_were_trained_on_are_said(bench: Bench, tmp_path: Path) -> None:
     assert "NOT-TEST" in codes(bench.evaluate(tmp_path / "run", part="train"))
     bench.data_hash = "other"
@@ -185,6 +191,7 @@ def test_patients_that_were_trained_on_are_said(bench: Bench, tmp_path: Path) ->
     assert {"OTHER-PAIRS", "TRAINED-ON"} <= codes(bench.evaluate(tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_pairs_without_training_patients_still_have_trivial_rows(
     bench: Bench, tmp_path: Path
 ) -> None:
@@ -208,6 +215,7 @@ def test_a_model_of_another_grid_is_refused(bench: Bench, tmp_path: Path) -> Non
         bench.evaluate(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_lesion_masks_of_the_cohort_are_a_region(bench: Bench, tmp_path: Path) -> None:
     bench.write([*TWO_AND_TWO[:3], Wanted("d", "test", 4.0, lesion=True)])
     found = bench.evaluate(tmp_path / "run")
@@ -225,6 +233,7 @@ def test_lesion_masks_of_the_cohort_are_a_region(bench: Bench, tmp_path: Path) -
     assert len(masked) == 6  # the model, its first stage, three trivial images, the blurred truth
 
 
+@pytest.mark.slow
 def test_published_boxes_of_a_study_are_its_lesions(bench: Bench, tmp_path: Path) -> None:
     bench.write([*TWO_AND_TWO[:3], Wanted("d", "test", 4.0, box=((2, 2, 2), (5, 6, 3)))])
     found = bench.evaluate(tmp_path / "run")
@@ -233,6 +242,7 @@ def test_published_boxes_of_a_study_are_its_lesions(bench: Bench, tmp_path: Path
     assert found.value("Stage02", "lesions", "suv_bias") == pytest.approx(-0.65, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_model_is_set_against_its_stages_and_the_trivial_images(
     bench: Bench, tmp_path: Path
 ) -> None:
@@ -244,6 +254,7 @@ def test_the_model_is_set_against_its_stages_and_the_trivial_images(
     assert {row.verdict for row in rows.values()} == {"undecided"}  # two patients decide nothing
 
 
+@pytest.mark.slow
 def test_the_regions_of_a_patient_agree_by_their_voxels(bench: Bench, tmp_path: Path) -> None:
     found = bench.evaluate(tmp_path / "run")
     body = next(r for r in found.agreement if (r.name, r.region) == ("Stage02", "body"))
@@ -256,6 +267,7 @@ def test_the_montage_takes_even_quantiles_of_uptake_never_the_prediction(bench: 
     assert choose_slices(Pairs.open(bench.path).studies()) == {"a": [2, 6, 10]}
 
 
+@pytest.mark.slow
 def test_the_montage_shows_at_most_six_slices_spread_over_the_patients(bench: Bench) -> None:
     bench.write([Wanted(f"{n:02}", "test", float(n)) for n in range(12)])
     chosen = choose_slices(Pairs.open(bench.path).studies())
@@ -263,6 +275,7 @@ def test_the_montage_shows_at_most_six_slices_spread_over_the_patients(bench: Be
     assert {len(places) for places in chosen.values()} == {1}
 
 
+@pytest.mark.slow
 def test_the_table_has_a_head_and_a_line_a_name(bench: Bench, tmp_path: Path) -> None:
     head, *body = bench.evaluate(tmp_path / "run").table()
     assert head[0] == ""

@@ -23,6 +23,7 @@ def patch(rows: slice, columns: slice) -> Tensor:
     return image
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "box",
     [

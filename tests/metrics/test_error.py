@@ -49,6 +49,7 @@ def test_nrmse_in_a_mask_counts_its_voxels_alone() -> None:
     assert nrmse(prediction, truth, mask=mask) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**31), st.floats(0.1, 100))
 def test_an_all_zero_prediction_has_one_and_units_do_not_matter(seed: int, unit: float) -> None:
     prediction, truth = pair(seed)

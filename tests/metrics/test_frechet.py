@@ -72,6 +72,7 @@ def test_features_far_from_zero_lose_nothing() -> None:
     assert far == pytest.approx(near, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "share"), [(128, 0.43), (256, 0.24), (512, 0.11), (1024, 0.058), (4096, 0.0144)]
 )

@@ -88,6 +88,7 @@ def assert_equals_scikit_image(prediction: Tensor, truth: Tensor) -> None:
         assert float(psnr[number]) == pytest.approx(theirs, abs=TOLERANCE, rel=TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_random_images_score_as_in_torchmetrics(seed: int) -> None:
     assert_equals_torchmetrics(*random_pair(seed))

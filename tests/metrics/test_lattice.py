@@ -27,6 +27,7 @@ def planted(suv: NDArray, share: float, kind: Kind, shift: int = 0) -> NDArray:
     return (suv * (1 + share * pattern(suv.shape, *kind, shift=shift))).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_a_known_lattice_is_found_with_its_period_axis_and_strength(
     kind: Kind, noisy_disc: Callable
@@ -38,6 +39,7 @@ def test_a_known_lattice_is_found_with_its_period_axis_and_strength(
     assert found.strength == pytest.approx(0.05, rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("period", [2, 4, 8])
 def test_the_strength_grows_with_the_planted_one(period: int, noisy_disc: Callable) -> None:
     picture = noisy_disc(2, 1.5, noise=0.02)
@@ -115,6 +117,7 @@ def test_one_percent_of_the_window_is_seen_in_real_pet_at_every_period(
         assert find_lattice(picture.suv + added, picture.body).found, seed
 
 
+@pytest.mark.slow
 def test_what_looks_regular_but_is_no_lattice_is_left_alone(noisy_disc: Callable) -> None:
     picture = noisy_disc(4, 2.0)
     half = picture.suv[:, ::2, ::2]

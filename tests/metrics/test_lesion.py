@@ -49,6 +49,7 @@ def measured(suv: np.ndarray, mask: np.ndarray, spacing: Spacing) -> LesionUptak
     return measure_lesion(suv, site, mtv_threshold(suv, site))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("radius_mm", [10.0, 15.0])
 def test_a_sphere_of_known_uptake_gives_every_number_within_1_percent(
@@ -114,6 +115,7 @@ def brute_peak(suv: np.ndarray, mask: np.ndarray, spacing: Spacing, points: int)
     return float(highest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spacing", [(2.0, 2.0, 3.27), (4.07, 4.07, 2.03), (3.0, 2.0, 5.0)])
 def test_suv_peak_is_that_of_brute_force_within_1_percent(spacing: Spacing) -> None:
     rng = np.random.default_rng(0)

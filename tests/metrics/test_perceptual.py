@@ -92,6 +92,7 @@ def by_hand_distance(first: Tensor, second: Tensor, tensors: Tensors) -> float:
     return total
 
 
+@pytest.mark.slow
 def test_alexnets_distance_is_that_of_numpy(networks: dict[str, Backbone]) -> None:
     prediction, truth = pair(side=47)
     found = lpips(prediction, truth, networks["alexnet"], data_range=1.0)
@@ -121,6 +122,7 @@ def torchvision_features(name: str) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "short"), [("alexnet", "alex"), ("vgg16", "vgg")])
 def test_distances_are_torchmetrics_with_the_published_linear_weights(
     name: str, short: str, monkeypatch: pytest.MonkeyPatch
@@ -146,6 +148,7 @@ def test_distances_are_torchmetrics_with_the_published_linear_weights(
     torch.testing.assert_close(found, expected, rtol=2e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny", "alexnet", "vgg16"])
 def test_equal_images_have_no_distance_and_order_does_not_matter(
     name: str, networks: dict[str, Backbone]
@@ -158,6 +161,7 @@ def test_equal_images_have_no_distance_and_order_does_not_matter(
     assert lpips(truth, prediction, backbone, data_range=1.0).tolist() == there.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny", "alexnet", "vgg16"])
 def test_more_noise_is_further_away(name: str, networks: dict[str, Backbone]) -> None:
     truth, noise = 0.25 + 0.5 * torch.rand(1, 64, 64), torch.randn(1, 64, 64)

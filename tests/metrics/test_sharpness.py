@@ -26,11 +26,13 @@ def assert_planted_blur_is_measured(picture, gaussian: Callable, unit: float = 1
     np.testing.assert_allclose(measured, np.stack([planted, planted], 1), atol=0.1)
 
 
+@pytest.mark.slow
 def test_planted_blur_is_measured_on_phantoms(phantom_pet: Callable, gaussian: Callable) -> None:
     for patient in range(2):
         assert_planted_blur_is_measured(phantom_pet(patient, 128), gaussian)
 
 
+@pytest.mark.slow
 def test_a_wrong_scale_is_not_blur(phantom_pet: Callable, gaussian: Callable) -> None:
     assert_planted_blur_is_measured(phantom_pet(0, 128), gaussian, unit=0.6)
 
@@ -48,6 +50,7 @@ def assert_what_is_added_is_no_detail(picture, gaussian: Callable) -> None:
     assert noisy.fwhm_mm < 3  # so sharp it looks
 
 
+@pytest.mark.slow
 def test_noise_and_lattice_are_no_detail(phantom_pet: Callable, gaussian: Callable) -> None:
     assert_what_is_added_is_no_detail(phantom_pet(0, 128), gaussian)
 

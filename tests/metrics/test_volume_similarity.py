@@ -77,6 +77,7 @@ def brute_force(p: np.ndarray, t: np.ndarray, weights: np.ndarray, place: list[i
     return float(luminance * (2 * covariance + 9e-4) / (var_p + var_t + 9e-4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spacing_mm", [EVEN, (3.27, 2.0, 2.0), (5.0, 2.0, 2.0), (1.5, 2.0, 2.0)])
 def test_masked_values_equal_brute_force_on_any_spacing(
     spacing_mm: tuple[float, float, float], monkeypatch: pytest.MonkeyPatch

@@ -18,6 +18,7 @@ from petcast.recipe import GENERATOR_NAMES, GeneratorName, ModelRecipe
 STAGES = {"U-Net": 1, "Cas-UNet": 2, "DSGGAN": 2} | {f"Stage{n:02d}": n for n in range(1, 11)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GENERATOR_NAMES)
 def test_every_stages_output_comes_back_at_any_size_that_fits(name: GeneratorName) -> None:
     with torch.device("meta"):
@@ -25,6 +26,7 @@ def test_every_stages_output_comes_back_at_any_size_that_fits(name: GeneratorNam
     assert [output.shape for output in outputs] == [(2, 3, 512, 256)] * STAGES[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Stage01", "U-Net", "DSGGAN"])
 @pytest.mark.parametrize("size", [(256, 250), (64, 256), (0, 256)])
 def test_a_size_that_cannot_be_halved_often_enough_is_refused(
@@ -36,6 +38,7 @@ def test_a_size_that_cannot_be_halved_often_enough_is_refused(
             generator(torch.empty(1, 3, *size))
 
 
+@pytest.mark.slow
 def test_a_batch_of_one_slice_trains_and_leaves_the_ct_as_it_was() -> None:
     generator = build_generator(ModelRecipe(name="Stage02")).train()
     ct = torch.randn(1, 3, 256, 256)
@@ -67,6 +70,7 @@ def test_the_unets_biases_and_normalisations_are_pix2pixs() -> None:
     assert sum(isinstance(m, nn.BatchNorm2d) for m in unet.modules()) == 6 + 7
 
 
+@pytest.mark.slow
 def test_weights_survive_a_safetensors_file(tmp_path: Path) -> None:
     torch.manual_seed(0)
     saved, loaded = (Synthesizer(ModelRecipe(name="Stage01")).eval() for _ in range(2))
@@ -88,6 +92,7 @@ def test_a_deep_perceptual_skip_equals_one_convolution_of_all_levels() -> None:
     torch.testing.assert_close(skip(levels), expected)
 
 
+@pytest.mark.slow
 def test_dsggans_texture_sees_the_ct_and_not_only_the_structure() -> None:
     torch.manual_seed(0)
     generator = DSGGAN(dropout=0.0).eval()
@@ -99,6 +104,7 @@ def test_dsggans_texture_sees_the_ct_and_not_only_the_structure() -> None:
     assert not torch.allclose(one[1], other[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slices", [1, 2, 3])
 @pytest.mark.parametrize("wanted", ["replicate", "neighbours"])
 def test_the_wrong_number_of_slices_is_refused(wanted: str, slices: int) -> None:

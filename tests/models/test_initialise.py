@@ -10,6 +10,7 @@ from petcast.models.initialise import initialise
 from petcast.recipe import ModelRecipe, Recipe
 
 
+@pytest.mark.slow
 def test_normal_weights_have_the_stated_spread_and_nothing_is_added() -> None:
     torch.manual_seed(0)
     generator = build_generator(ModelRecipe(name="Stage01", initialisation="normal"))
@@ -30,6 +31,7 @@ def test_torchs_own_weights_stay_as_they_are() -> None:
     assert torch.equal(network.weight, before)
 
 
+@pytest.mark.slow
 def test_the_discriminator_begins_like_the_generator() -> None:
     learner = Learner(Recipe(model=ModelRecipe(initialisation="normal")), torch.device("cpu"))
     assert learner.discriminator is not None

@@ -11,6 +11,7 @@ from petcast.recipe import ModelRecipe, Recipe
 CT = torch.Generator().manual_seed(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("initialisation", ["torch", "normal"])
 @pytest.mark.parametrize("upsampling", ["transposed", "bilinear", "pixel-shuffle"])
 def test_an_added_stage_begins_as_the_identity(upsampling: str, initialisation: str) -> None:
@@ -26,6 +27,7 @@ def test_an_added_stage_begins_as_the_identity(upsampling: str, initialisation: 
     assert torch.equal(first, third)
 
 
+@pytest.mark.slow
 def test_a_later_stage_learns_from_the_ct_even_where_the_pet_says_nothing() -> None:
     """In the published cascade a first stage that draws nothing leaves nothing to the second."""
     one, other = torch.rand(2, 1, 3, 256, 256, generator=CT)
@@ -36,6 +38,7 @@ def test_a_later_stage_learns_from_the_ct_even_where_the_pet_says_nothing() -> N
             assert torch.equal(generator(one)[-1], generator(other)[-1]) is not sees_ct
 
 
+@pytest.mark.slow
 def test_what_a_stage_adds_is_a_correction() -> None:
     generator = build_generator(ModelRecipe(name="Stage02", residual=True)).eval()
     generator.chain[1].register_forward_hook(lambda *_: torch.full((1, 3, 256, 256), 0.25))
@@ -44,6 +47,7 @@ def test_what_a_stage_adds_is_a_correction() -> None:
     torch.testing.assert_close(last, first + 0.25)
 
 
+@pytest.mark.slow
 def test_the_first_stages_alone_cost_nothing_more() -> None:
     generator = build_generator(ModelRecipe(name="Stage03", residual=True)).eval()
     calls = []

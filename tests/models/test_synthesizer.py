@@ -14,6 +14,7 @@ def synthesizer() -> Synthesizer:
     return Synthesizer(ModelRecipe(name="Stage02", hu_window=(-1000, 1000), suv_window=(0, 8)))
 
 
+@pytest.mark.slow
 def test_the_ends_of_the_windows_are_0_and_1(synthesizer: Synthesizer) -> None:
     hu = torch.tensor([-3000.0, -1000.0, 0.0, 1000.0, 3000.0]).reshape(1, 1, 1, 5)
     assert synthesizer.normalise(hu)[0, 2, 0].tolist() == [0, 0, 0.5, 1, 1]
@@ -27,6 +28,7 @@ def test_what_the_generator_says_is_read_in_suv(synthesizer: Synthesizer, monkey
     assert [float(suv.mean()) for suv in synthesizer(torch.zeros(1, 1, 2, 2))] == [3.0, 0.0, 6.0]
 
 
+@pytest.mark.slow
 def test_every_stage_is_returned_and_evaluation_is_deterministic(synthesizer: Synthesizer) -> None:
     synthesizer.eval()
     hu = torch.randn(1, 1, 256, 256) * 500
@@ -58,6 +60,7 @@ def test_an_image_in_three_channels_has_no_quantiles(synthesizer: Synthesizer) -
         synthesizer.quantiles(torch.zeros(1, 1, 256, 256))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Stage02", "DSGGAN"])
 def test_the_first_stages_alone_give_what_they_give_among_all(name: str) -> None:
     torch.manual_seed(0)

@@ -83,6 +83,7 @@ def test_the_order_inside_a_block_is_the_equations(stage: Stage, block: str, ord
     assert [type(layer).__name__ for layer in layers] == order
 
 
+@pytest.mark.slow
 def test_every_parameter_of_table_2_is_there_to_the_digit() -> None:
     document = describe_all()
     assert {m["name"]: m["parameters"] for m in document["models"]} == PARAMETERS
@@ -101,6 +102,7 @@ def test_a_slice_of_256_voxels_is_encoded_to_one(stage: Stage) -> None:
     assert shapes == [(1, 960, 1, 1)]
 
 
+@pytest.mark.slow
 def test_each_stage_is_fed_with_the_output_of_the_one_before() -> None:
     cascade = build_generator(ModelRecipe(name="Stage03")).eval()
     fed = []
@@ -113,6 +115,7 @@ def test_each_stage_is_fed_with_the_output_of_the_one_before() -> None:
     assert all(torch.equal(a, b) for a, b in zip(fed, [x, *outputs[:2]], strict=True))
 
 
+@pytest.mark.slow
 def test_only_the_inner_taps_of_the_bottleneck_are_ever_taught(stage: Stage) -> None:
     """At 256² encoder 8 and decoder 1 meet data with their inner 2×2 taps alone."""
     trained = Stage(dropout=0.0).train()

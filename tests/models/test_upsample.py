@@ -54,6 +54,7 @@ def test_pixel_shuffle_begins_as_nearest_neighbours() -> None:
     torch.testing.assert_close(layer(x), nearest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("initialisation", ["torch", "normal"])
 def test_only_transposed_convolutions_begin_with_a_lattice(initialisation: str) -> None:
     torch.manual_seed(0)

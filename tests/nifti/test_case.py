@@ -25,6 +25,7 @@ def read(folder: Path):
     return NiftiCase(found).read()
 
 
+@pytest.mark.slow
 def test_a_sound_case_is_read_in_hu_and_suv(side_by_side, drawn) -> None:
     reading = read(side_by_side())
     assert reading.ct.unit is Unit.HU
@@ -68,6 +69,7 @@ def elsewhere(volume: Volume) -> Volume:
     return replace(volume, affine=affine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "wrong", "reason"),
     [
@@ -129,6 +131,7 @@ def prepared(drawn, write_unmarked, tmp_path_factory) -> Pairs:
     return prepare([root / "cohort"], root / "pairs", COARSE, salt=SALT, workers=1)
 
 
+@pytest.mark.slow
 def test_lesions_travel_into_the_pairs_at_their_place(prepared: Pairs, drawn) -> None:
     [study] = prepared.studies()
     assert study.lesions is not None
@@ -150,6 +153,7 @@ def test_pairs_say_what_was_refused_and_name_nobody(prepared: Pairs) -> None:
         assert not any(name in text for text in texts)
 
 
+@pytest.mark.slow
 def test_a_split_file_may_use_the_cohorts_own_names(drawn, side_by_side, tmp_path: Path) -> None:
     side_by_side("p01")
     folder = side_by_side("p02", pet=drawn.pet.like(drawn.pet.voxels * np.float32(1.1)))
@@ -173,6 +177,7 @@ def test_the_real_cohort_keeps_both_patients_and_refuses_both_crops(
     assert pairs.index["audit"] == {"leaks": [], "clean": True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["origin", "all"])
 def test_a_mask_that_lies_nowhere_on_the_pet_is_no_word_for_no_lesions(
     lost: str, side_by_side, drawn

@@ -70,6 +70,7 @@ def whole(side_by_side) -> bytes:
     return gzip.decompress((side_by_side() / "p01_pet.nii.gz").read_bytes())
 
 
+@pytest.mark.slow
 def test_mutated_files_are_loaded_or_refused(whole: bytes, tmp_path: Path, watch) -> None:
     fates = run(tmp_path, whole, range(150), watch)
     assert {"loaded", "NIFTI-DAMAGED", "NIFTI-SHAPE"} <= set(fates)

@@ -88,6 +88,7 @@ DAMAGES: dict[str, tuple[Reason, Callable[[bytes], bytes]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGES)
 def test_each_damage_gets_its_own_code(name: str, whole: bytes, tmp_path: Path) -> None:
     reason, damage = DAMAGES[name]
@@ -174,6 +175,7 @@ def test_more_than_there_is_memory_for_is_refused_unread(
         require_sound(path)
 
 
+@pytest.mark.slow
 def test_a_small_bomb_costs_no_memory(tmp_path: Path, whole: bytes) -> None:
     import tracemalloc
 

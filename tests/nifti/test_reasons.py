@@ -89,10 +89,12 @@ def fates(folder: Path) -> list[Reason | None]:
     return found
 
 
+@pytest.mark.slow
 def test_the_undamaged_twin_is_accepted(side_by_side) -> None:
     assert fates(side_by_side()) == [None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reason", IN_BYTES, ids=str)
 def test_bytes_damaged_in_one_way_get_their_own_code(reason: Reason, side_by_side) -> None:
     word, damage = IN_BYTES[reason]
@@ -102,6 +104,7 @@ def test_bytes_damaged_in_one_way_get_their_own_code(reason: Reason, side_by_sid
     assert fates(folder) == [reason]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reason", IN_VOXELS, ids=str)
 def test_voxels_damaged_in_one_way_get_their_own_code(reason: Reason, side_by_side, drawn) -> None:
     word, damage = IN_VOXELS[reason]

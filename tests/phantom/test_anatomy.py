@@ -57,6 +57,7 @@ def test_lung_is_denser_at_the_back(anatomy: Anatomy, hu: np.ndarray) -> None:
     assert back - front > 0.3 * anatomy.tissues.lung_gradient_hu
 
 
+@pytest.mark.slow
 def test_heavier_patients_have_larger_bodies() -> None:
     def area(index: float) -> float:
         person = replace(draw_person(Streams(0, 0).rng("person")), weight_kg=index * 1.76**2)

@@ -31,6 +31,7 @@ def _hashes(out: Path, patient: str) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bytes_whatever_the_workers_and_the_cohorts_size(
     cohort: list[PhantomTruth], tmp_path: Path
 ) -> None:
@@ -42,6 +43,7 @@ def test_same_seed_gives_the_same_bytes_whatever_the_workers_and_the_cohorts_siz
         assert mine == theirs
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_patients(cohort: list[PhantomTruth], tmp_path: Path) -> None:
     [other] = write_cohort(tmp_path, 1, 1, workers=1, **TINY)
     assert other.lesions != cohort[0].lesions
@@ -57,6 +59,7 @@ def _copy(cohort: list[PhantomTruth], out: Path, patients: int) -> None:
         shutil.copytree(truth.truth, out / "truth" / truth.name)
 
 
+@pytest.mark.slow
 def test_whole_patients_stay_and_missing_ones_are_written_again(
     cohort: list[PhantomTruth], tmp_path: Path
 ) -> None:
@@ -72,6 +75,7 @@ def test_whole_patients_stay_and_missing_ones_are_written_again(
     assert all(path.stat().st_mtime_ns == when for path, when in kept.items())
 
 
+@pytest.mark.slow
 def test_other_knobs_replace_a_patient(cohort: list[PhantomTruth], tmp_path: Path) -> None:
     _copy(cohort, tmp_path, 1)
     [again] = write_cohort(tmp_path, 1, workers=1, **{**TINY, "ct_size": 32})
@@ -79,6 +83,7 @@ def test_other_knobs_replace_a_patient(cohort: list[PhantomTruth], tmp_path: Pat
     assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "dicom", "truth"]
 
 
+@pytest.mark.slow
 def test_failure_in_the_middle_leaves_no_patient(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +99,7 @@ def test_failure_in_the_middle_leaves_no_patient(
     assert len(list((truth.dicom / "PT").iterdir())) > 10
 
 
+@pytest.mark.slow
 def test_dicom_folder_holds_dicom_only(cohort: list[PhantomTruth]) -> None:
     files = [p for p in cohort[0].dicom.parent.rglob("*") if p.is_file()]
     assert {p.suffix for p in files} == {".dcm"}
@@ -101,6 +107,7 @@ def test_dicom_folder_holds_dicom_only(cohort: list[PhantomTruth]) -> None:
     assert not any((cohort[0].dicom.parents[1] / "unfinished").glob("*"))
 
 
+@pytest.mark.slow
 def test_truth_stands_beside_and_is_read_back(cohort: list[PhantomTruth]) -> None:
     for patient, truth in enumerate(cohort):
         assert read_truth(truth.dicom.parents[1], patient) == truth
@@ -129,6 +136,7 @@ def test_wrong_numbers_are_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_patients_of_a_larger_cohort_are_not_mixed_in(cohort: list[PhantomTruth]) -> None:
     with pytest.raises(UsageError, match="phantom-002"):
         write_cohort(cohort[0].dicom.parents[1], 2, **TINY)

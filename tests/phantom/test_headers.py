@@ -33,6 +33,7 @@ def test_numbers_fit_a_decimal_string_and_lose_nothing_that_matters(value: float
     assert float(text) == pytest.approx(value, rel=1e-8, abs=1e-300)
 
 
+@pytest.mark.slow
 def test_each_style_writes_its_units_and_slopes(pets: dict[str, list[pydicom.Dataset]]) -> None:
     assert set(pets) == {"GE-like", "Siemens-like", "Philips-like"}
     slopes = {style: {str(i.RescaleSlope) for i in images} for style, images in pets.items()}
@@ -47,6 +48,7 @@ def test_each_style_writes_its_units_and_slopes(pets: dict[str, list[pydicom.Dat
     assert pets["Philips-like"][0].file_meta.TransferSyntaxUID == "1.2.840.10008.1.2"
 
 
+@pytest.mark.slow
 def test_philips_factors_agree_with_weight_and_dose(
     pets: dict[str, list[pydicom.Dataset]], cohort: list[PhantomTruth]
 ) -> None:
@@ -57,6 +59,7 @@ def test_philips_factors_agree_with_weight_and_dose(
     assert suv == pytest.approx(becquerel * _suv_per_becquerel(image), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", range(3))
 def test_pixels_give_back_the_planted_suv(cohort: list[PhantomTruth], index: int) -> None:
     truth = cohort[index]
@@ -83,6 +86,7 @@ def _suv_per_becquerel(image: pydicom.Dataset) -> float:
     return float(image.PatientWeight) * 1000 / left
 
 
+@pytest.mark.slow
 def test_ct_is_stored_as_hu(cohort: list[PhantomTruth]) -> None:
     for truth in cohort:
         images = _read(truth.dicom / "CT")
@@ -94,6 +98,7 @@ def test_ct_is_stored_as_hu(cohort: list[PhantomTruth]) -> None:
         assert padded == (truth.style == "GE-like")
 
 
+@pytest.mark.slow
 def test_ct_and_pet_share_study_and_space_and_nothing_else(cohort: list[PhantomTruth]) -> None:
     studies, frames, series, instances = set(), set(), set(), []
     for truth in cohort:
@@ -110,6 +115,7 @@ def test_ct_and_pet_share_study_and_space_and_nothing_else(cohort: list[PhantomT
     assert all(uid.startswith("2.25.") and uid.is_valid for uid in instances)
 
 
+@pytest.mark.slow
 def test_every_value_is_valid_for_its_vr(cohort: list[PhantomTruth]) -> None:
     for truth in cohort:
         for modality in ("CT", "PT"):
@@ -120,6 +126,7 @@ def test_every_value_is_valid_for_its_vr(cohort: list[PhantomTruth]) -> None:
                         validate_value(element.VR, str(value), pydicom.config.RAISE)
 
 
+@pytest.mark.slow
 def test_nobody_could_take_a_phantom_for_a_patient(cohort: list[PhantomTruth]) -> None:
     image = _read(cohort[1].dicom / "PT")[0]
     assert str(image.PatientName) == "PHANTOM^001"
@@ -128,6 +135,7 @@ def test_nobody_could_take_a_phantom_for_a_patient(cohort: list[PhantomTruth]) -
     assert "SYNTHETIC" in image.StudyDescription
 
 
+@pytest.mark.slow
 def test_instances_are_numbered_from_one_in_the_order_of_the_style(
     pets: dict[str, list[pydicom.Dataset]],
 ) -> None:
@@ -138,6 +146,7 @@ def test_instances_are_numbered_from_one_in_the_order_of_the_style(
         assert all(image.ImageIndex == image.InstanceNumber for image in images)
 
 
+@pytest.mark.slow
 def test_beds_are_measured_one_after_the_other_but_corrected_to_the_start(
     pets: dict[str, list[pydicom.Dataset]],
 ) -> None:
@@ -151,6 +160,7 @@ def test_beds_are_measured_one_after_the_other_but_corrected_to_the_start(
     assert {"ATTN", "DECY", "SCAT"} <= set(images[0].CorrectedImage)
 
 
+@pytest.mark.slow
 @pytest.mark.pacs
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
 def test_dicom3tools_finds_no_error(cohort: list[PhantomTruth]) -> None:

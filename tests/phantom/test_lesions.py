@@ -38,6 +38,7 @@ def _lesions(streams: Streams) -> list[Lesion]:
     return draw_lesions(streams.rng("lesions"), frame, streams.patient)
 
 
+@pytest.mark.slow
 def test_diameters_and_uptakes_stay_in_their_ranges(cohort: list[list[Lesion]]) -> None:
     lesions = [lesion for lesions in cohort for lesion in lesions]
     assert all(8 <= lesion.diameter_mm <= 40 for lesion in lesions)
@@ -46,6 +47,7 @@ def test_diameters_and_uptakes_stay_in_their_ranges(cohort: list[list[Lesion]]) 
     assert max(hot) - min(hot) > 5
 
 
+@pytest.mark.slow
 def test_each_patient_has_one_that_ct_misreads(cohort: list[list[Lesion]]) -> None:
     for patient, lesions in enumerate(cohort):
         if patient % 2:
@@ -54,6 +56,7 @@ def test_each_patient_has_one_that_ct_misreads(cohort: list[list[Lesion]]) -> No
             assert any(not x.visible_on_ct and x.suv > 2 for x in lesions)
 
 
+@pytest.mark.slow
 def test_lesions_do_not_touch(cohort: list[list[Lesion]]) -> None:
     for lesions in cohort:
         for i, one in enumerate(lesions):
@@ -62,6 +65,7 @@ def test_lesions_do_not_touch(cohort: list[list[Lesion]]) -> None:
                 assert apart > (one.diameter_mm + other.diameter_mm) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["node", "liver", "bone"])
 def test_hot_lesion_without_a_sign_leaves_ct_as_it_was(kind: str) -> None:
     anatomy, index = _first(kind)
@@ -82,6 +86,7 @@ def test_cold_nodule_is_dense_and_does_not_glow() -> None:
     assert render(anatomy, axes, "suv", 0)[middle] <= 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", [0.0, 1.0])
 def test_painted_lesion_has_the_diameter_and_the_place_of_the_truth(phase: float) -> None:
     anatomy, index = _first("nodule")

@@ -79,6 +79,7 @@ def test_ct_noise_is_as_strong_as_the_protocol_says() -> None:
     assert 0.5 * protocol.ct_noise_hu < measured < 2.2 * protocol.ct_noise_hu
 
 
+@pytest.mark.slow
 def test_pet_noise_is_seen_in_the_liver_and_never_negative() -> None:
     anatomy = draw_anatomy(Streams(0, 2))
     protocol = _protocol(2)
@@ -90,6 +91,7 @@ def test_pet_noise_is_seen_in_the_liver_and_never_negative() -> None:
     assert scan.noise_free[0, 0, 0] == 0
 
 
+@pytest.mark.slow
 def test_breath_blurs_the_dome_of_the_liver_in_pet() -> None:
     anatomy = draw_anatomy(Streams(0, 2))
     from petcast.phantom import scanner
@@ -107,6 +109,7 @@ def test_breath_blurs_the_dome_of_the_liver_in_pet() -> None:
     assert steepest[0] < 0.8 * steepest[1]
 
 
+@pytest.mark.slow
 def test_lesion_labels_lie_on_the_pet_at_the_mean_place() -> None:
     anatomy = draw_anatomy(Streams(0, 2))
     protocol = _protocol(2, slice_step_mm=7.0)

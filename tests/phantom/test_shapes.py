@@ -27,6 +27,7 @@ def _slab(step: float = 2.0) -> Slab:
     return Slab(axis, axis, x, y, up, up + 5, np.zeros_like(x), "suv", step, step)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(places, places, radii)
 def test_capsule_distance_is_that_to_the_nearest_point_of_its_axis(a, b, radius) -> None:

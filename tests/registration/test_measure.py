@@ -95,6 +95,7 @@ def test_an_unrelated_pet_is_not_measured_with_confidence(kind: str, first) -> N
         assert found.dome_mm is None
 
 
+@pytest.mark.slow
 def test_a_shift_beyond_reach_is_never_called_good(drawn) -> None:
     far = np.roll(drawn.pet, 14, axis=2)
     found = measure_registration(drawn.ct, far, drawn.regions, drawn.grid)
@@ -104,6 +105,7 @@ def test_a_shift_beyond_reach_is_never_called_good(drawn) -> None:
         assert "+40.0 mm or more" in dict(found.warnings)[Code.BODY_SHIFT]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["empty", "negative", "no body", "two slices", "a few voxels"])
 def test_what_cannot_be_measured_is_said(kind: str, drawn) -> None:
     ct, pet, regions = drawn.ct, drawn.pet, drawn.regions
@@ -121,6 +123,7 @@ def test_what_cannot_be_measured_is_said(kind: str, drawn) -> None:
     json.dumps(found.to_json(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_without_lungs_only_what_the_trunk_shows_is_measured(drawn) -> None:
     regions = np.minimum(drawn.regions, 1)
     found = measure_registration(drawn.ct, drawn.pet, regions, drawn.grid)
@@ -130,6 +133,7 @@ def test_without_lungs_only_what_the_trunk_shows_is_measured(drawn) -> None:
     assert found.dome_mm is None
 
 
+@pytest.mark.slow
 def test_the_worst_slice_is_where_the_pet_lacks_most(drawn) -> None:
     pet = drawn.pet.copy()
     pet[40:43] = 0
@@ -158,6 +162,7 @@ def test_one_thread_gives_the_same_figures_as_many(first, tmp_path: Path, monkey
     assert done.stdout.strip() == str(first.found.to_json())
 
 
+@pytest.mark.slow
 def test_a_uniform_pet_is_not_measured_with_confidence(drawn) -> None:
     found = measure_registration(drawn.ct, np.ones_like(drawn.pet), drawn.regions, drawn.grid)
     assert Code.LITTLE_IN_COMMON in codes(found)

@@ -1,6 +1,7 @@
 """The search: whole voxels are found exactly, whatever the direction."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from petcast.registration.search import search
 STEPS = st.tuples(*[st.integers(-6, 6)] * 3)
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None)
 @given(steps=STEPS)
 def test_whole_voxels_are_found_exactly(drawn, steps: tuple[int, int, int]) -> None:
@@ -21,6 +23,7 @@ def test_whole_voxels_are_found_exactly(drawn, steps: tuple[int, int, int]) -> N
     assert found.correlation > 0.95
 
 
+@pytest.mark.slow
 def test_too_little_to_compare_gives_nothing(drawn) -> None:
     scene = build_scene(drawn.ct, drawn.pet, drawn.regions, drawn.grid)
     few = np.zeros_like(scene.compared)

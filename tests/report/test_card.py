@@ -29,6 +29,7 @@ def tables(card: str) -> list[list[str]]:
     return [block for block in blocks if block[0].startswith("|")]
 
 
+@pytest.mark.slow
 def test_the_card_has_the_pages_numbers(
     make_run: MakeRun, good: dict[str, Any], card_of: CardOf
 ) -> None:
@@ -41,11 +42,13 @@ def test_the_card_has_the_pages_numbers(
     assert f"| Data (SHA-256) | {'cd' * 32} |" in card
 
 
+@pytest.mark.slow
 def test_every_table_is_even(make_run: MakeRun, good: dict[str, Any], card_of: CardOf) -> None:
     for table in tables(card_of(make_run(evaluation=good))):
         assert len({line.replace("\\|", "").count("|") for line in table}) == 1, table[0]
 
 
+@pytest.mark.slow
 def test_what_files_say_is_no_markup(
     make_run: MakeRun, good: dict[str, Any], card_of: CardOf
 ) -> None:
@@ -63,6 +66,7 @@ def test_special_characters_are_escaped() -> None:
     assert plain("a|b_c\n<d> & e") == "a\\|b\\_c \\<d\\> &amp; e"
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_card_without_path(
     make_run: MakeRun, good: dict[str, Any], card_of: CardOf, tmp_path: Path
 ) -> None:
@@ -80,6 +84,7 @@ def test_a_folder_as_card_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
         write_report(make_run(), tmp_path / "page.html", tmp_path)
 
 
+@pytest.mark.slow
 def test_phantoms_that_it_learned_from_are_named(make_run: MakeRun, card_of: CardOf) -> None:
     run = make_run()
     assert "Learned from first" not in card_of(run)

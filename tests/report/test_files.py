@@ -48,6 +48,7 @@ def _words(page: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", page).split())
 
 
+@pytest.mark.slow
 def test_a_page_of_files_has_what_is_known_and_says_what_is_not(folders: dict[str, Path]) -> None:
     page = _page(folders, "faint")
     words = _words(page)
@@ -61,6 +62,7 @@ def test_a_page_of_files_has_what_is_known_and_says_what_is_not(folders: dict[st
     assert "Pictures of the worst slices" in page
 
 
+@pytest.mark.slow
 def test_all_zero_files_are_said_to_be_zero_in_words(folders: dict[str, Path]) -> None:
     words = _words(_page(folders, "zero"))
     assert "The prediction is zero everywhere" in words
@@ -68,6 +70,7 @@ def test_all_zero_files_are_said_to_be_zero_in_words(folders: dict[str, Path]) -
     assert "bears no lattice" not in words  # of nothing, nothing can be said
 
 
+@pytest.mark.slow
 def test_no_page_names_a_patient(folders: dict[str, Path]) -> None:
     for name in ("faint", "zero"):
         page = _page(folders, name)
@@ -75,6 +78,7 @@ def test_no_page_names_a_patient(folders: dict[str, Path]) -> None:
         assert str(folders["home"]) not in page
 
 
+@pytest.mark.slow
 def test_every_key_that_is_written_is_documented(folders: dict[str, Path]) -> None:
     _page(folders, "faint")
     text = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")

@@ -63,6 +63,7 @@ def page_of(tmp_path: Path) -> Callable[[Path], Page]:
 PageOf = Callable[[Path], Page]
 
 
+@pytest.mark.slow
 def test_every_section_is_there_and_every_tag_is_closed(
     make_run: MakeRun, good: dict[str, Any], page_of: PageOf
 ) -> None:
@@ -72,6 +73,7 @@ def test_every_section_is_there_and_every_tag_is_closed(
     assert "Beats every image made without the CT, inside the body too" in page.text
 
 
+@pytest.mark.slow
 def test_the_limits_say_that_lesions_without_a_sign_cannot_be_found(
     make_run: MakeRun, page_of: PageOf
 ) -> None:
@@ -79,6 +81,7 @@ def test_the_limits_say_that_lesions_without_a_sign_cannot_be_found(
     assert "A lesion without a sign on the CT cannot be found," in text
 
 
+@pytest.mark.slow
 def test_ids_are_unique_and_every_link_has_its_target(
     make_run: MakeRun, good: dict[str, Any], page_of: PageOf
 ) -> None:
@@ -89,6 +92,7 @@ def test_ids_are_unique_and_every_link_has_its_target(
     assert set(pointed + page.values("aria-labelledby")) <= set(ids)
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_from_anywhere(
     make_run: MakeRun, good: dict[str, Any], tmp_path: Path, page_of: PageOf
 ) -> None:
@@ -102,6 +106,7 @@ def test_nothing_is_loaded_from_anywhere(
     assert "unsafe" not in policy
 
 
+@pytest.mark.slow
 def test_the_policy_allows_the_very_style_sheet_that_stands_there(
     make_run: MakeRun, tmp_path: Path, page_of: PageOf
 ) -> None:
@@ -116,6 +121,7 @@ def test_the_policy_allows_the_very_style_sheet_that_stands_there(
     assert page.values("style") == []  # the policy would drop them
 
 
+@pytest.mark.slow
 def test_what_files_say_is_never_markup(
     make_run: MakeRun, good: dict[str, Any], page_of: PageOf
 ) -> None:
@@ -137,6 +143,7 @@ def test_what_files_say_is_never_markup(
     assert page.text.count("<script>alert(1)</script>") >= 8
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(
     make_run: MakeRun, good: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -146,6 +153,7 @@ def test_the_same_run_gives_the_same_bytes(
     assert str(tmp_path).encode() not in first  # a path may name a patient
 
 
+@pytest.mark.slow
 def test_without_evaluation_the_page_says_which_command_to_run(
     make_run: MakeRun, page_of: PageOf
 ) -> None:
@@ -155,6 +163,7 @@ def test_without_evaluation_the_page_says_which_command_to_run(
     assert "epoch" in page.text
 
 
+@pytest.mark.slow
 def test_a_model_of_one_stage_has_no_table_of_stages(
     make_run: MakeRun, evaluated: Callable[..., dict[str, Any]], page_of: PageOf
 ) -> None:
@@ -164,6 +173,7 @@ def test_a_model_of_one_stage_has_no_table_of_stages(
     assert "Predicted" in page.text
 
 
+@pytest.mark.slow
 def test_one_patient_has_no_interval(
     make_run: MakeRun, evaluated: Callable[..., dict[str, Any]], page_of: PageOf
 ) -> None:
@@ -175,6 +185,7 @@ def test_one_patient_has_no_interval(
     assert "n/a" not in page.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("window", "said"), [([0, 2.5], "0 to 2.5 SUV"), ([-0.5, 10], "−0.5 to 10 SUV")]
 )
@@ -185,6 +196,7 @@ def test_the_window_of_image_metrics_is_said_to_the_digit(
     assert f"SUV window of image metrics {said}" in text
 
 
+@pytest.mark.slow
 def test_uptake_outside_the_window_may_lie_on_either_side(
     make_run: MakeRun, page_of: PageOf, good: dict[str, Any]
 ) -> None:
@@ -193,6 +205,7 @@ def test_uptake_outside_the_window_may_lie_on_either_side(
     assert "that concerns 0.20 % (inside the body)" in text
 
 
+@pytest.mark.slow
 def test_a_run_that_is_nearly_empty_still_gives_a_page(tmp_path: Path, page_of: PageOf) -> None:
     run = tmp_path / "run"
     run.mkdir()
@@ -203,6 +216,7 @@ def test_a_run_that_is_nearly_empty_still_gives_a_page(tmp_path: Path, page_of: 
     assert "No epoch was finished" in page.text
 
 
+@pytest.mark.slow
 def test_rows_with_missing_keys_are_shown_as_far_as_they_go(
     make_run: MakeRun, page_of: PageOf
 ) -> None:
@@ -215,6 +229,7 @@ def test_rows_with_missing_keys_are_shown_as_far_as_they_go(
     assert "Only partly measured" in page.text
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_other_weights_is_called_old(
     make_run: MakeRun, good: dict[str, Any], page_of: PageOf
 ) -> None:
@@ -222,6 +237,7 @@ def test_an_evaluation_of_other_weights_is_called_old(
     assert "OLD-EVALUATION" in page_of(make_run(evaluation=good)).text
 
 
+@pytest.mark.slow
 def test_refusals_are_folded_counted_and_explained(make_run: MakeRun, page_of: PageOf) -> None:
     page = page_of(make_run())
     assert "57 items were refused, for 3 reasons" in page.text
@@ -230,6 +246,7 @@ def test_refusals_are_folded_counted_and_explained(make_run: MakeRun, page_of: P
     assert "This petcast does not know the code" in page.text
 
 
+@pytest.mark.slow
 def test_a_cascade_of_ten_stages_stays_below_three_megabytes(
     make_run: MakeRun, evaluated: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -281,6 +298,7 @@ def test_files_of_a_newer_petcast_are_refused(make_run: MakeRun, tmp_path: Path)
         write_report(run, tmp_path / "report.html")
 
 
+@pytest.mark.slow
 def test_frechet_distances_stand_with_the_scores(
     make_run: MakeRun, good: dict[str, Any], tmp_path: Path, page_of: PageOf
 ) -> None:

@@ -145,6 +145,7 @@ def test_lesions_come_worst_first_with_their_share(read: Read, full: dict[str, A
     assert (empty.label, empty.sensitivity) == ("1 to 4 mL", "n/a")
 
 
+@pytest.mark.slow
 def test_what_is_averaged_over_voxels_is_told_from_what_is_over_slices(
     make_run: MakeRun, full: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -156,6 +157,7 @@ def test_what_is_averaged_over_voxels_is_told_from_what_is_over_slices(
     assert "over the region's voxels, not slice by slice" in card.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_lesion_beyond_the_window_is_not_called_out_of_reach(
     make_run: MakeRun, full: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -263,6 +265,7 @@ def test_each_stage_has_its_blur_and_its_lattice(make_run: MakeRun, full: dict[s
     assert [stroke.style for stroke in panel.charts[2].strokes] == ["real"]  # NaN is not drawn
 
 
+@pytest.mark.slow
 def test_every_drawing_is_well_formed_and_has_words(
     make_run: MakeRun, full: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -278,6 +281,7 @@ def test_every_drawing_is_well_formed_and_has_words(
     assert not any("nan" in path or "inf" in path for path in paths)
 
 
+@pytest.mark.slow
 def test_hostile_names_stay_text_in_every_panel(
     make_run: MakeRun, full: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -296,6 +300,7 @@ def test_hostile_names_stay_text_in_every_panel(
     assert text.count("&lt;b onload=x&gt;") >= 6
 
 
+@pytest.mark.slow
 def test_damaged_records_leave_a_page(
     make_run: MakeRun, full: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -305,6 +310,7 @@ def test_damaged_records_leave_a_page(
     assert "Worst cases first" in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_what_an_older_evaluation_lacks_is_said(
     make_run: MakeRun, good: dict[str, Any], tmp_path: Path
 ) -> None:

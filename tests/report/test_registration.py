@@ -77,6 +77,7 @@ def test_of_a_large_cohort_the_worst_are_listed() -> None:
     assert agreement.rows[0].warnings
 
 
+@pytest.mark.slow
 def test_the_page_shows_figures_warnings_and_the_fused_slice(run: Path) -> None:
     page = render(read_run(run))
     for text in (
@@ -101,11 +102,13 @@ def test_the_fused_picture_shows_pet_where_it_lies_and_ct_elsewhere() -> None:
     assert coloured.sum() == coloured[4:, 4:].sum() == 4 * 4 - 2 * 2, "the rim of a square"
 
 
+@pytest.mark.slow
 def test_an_index_older_than_the_check_is_said(make_run: Callable[..., Path]) -> None:
     page = render(read_run(make_run(index=index_of(None))))
     assert "holds no such measurement" in page
 
 
+@pytest.mark.slow
 def test_without_an_evaluation_the_figures_stand_and_the_pictures_are_asked_for(
     make_run: Callable[..., Path],
 ) -> None:

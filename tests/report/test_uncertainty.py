@@ -52,6 +52,7 @@ def words(page: str) -> str:
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", section)))
 
 
+@pytest.mark.slow
 def test_coverage_curves_and_patients_stand_on_the_page(
     make_run: MakeRun, good: dict[str, Any]
 ) -> None:
@@ -74,6 +75,7 @@ def test_coverage_curves_and_patients_stand_on_the_page(
     assert 'href="#uncertainty"' in page
 
 
+@pytest.mark.slow
 def test_the_model_card_has_the_same_coverage(
     make_run: MakeRun, good: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -87,6 +89,7 @@ def test_a_run_that_was_not_calibrated_says_how(make_run: MakeRun, good: dict[st
     assert "petcast calibrate RUN --data PAIRS" in words(page_of(make_run(evaluation=good)))
 
 
+@pytest.mark.slow
 def test_intervals_that_hold_what_they_promise_are_not_called_narrow(
     make_run: MakeRun, good: dict[str, Any]
 ) -> None:

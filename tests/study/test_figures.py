@@ -52,6 +52,7 @@ def test_the_papers_figures_have_the_papers_numbers() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_same_curves_give_the_same_bytes(scores: Scores) -> None:
     drawn = [draw_curves(scores, PSNR, THEMES[0], "wide") for _ in range(2)]
     assert to_svg(drawn[0]) == to_svg(drawn[1])

@@ -14,6 +14,8 @@ from petcast.study.study import PAPER_ORDER
 
 from .conftest import SIDE, Faker, fake_train, short
 
+pytestmark = pytest.mark.slow
+
 PAIR = ("U-Net", "Stage01")
 
 

@@ -28,6 +28,7 @@ def patient(seed: int, noise: str, n: int = N) -> Voxels:
     return Voxels(np.abs(error[noise](n) * scale), scale * 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", ["normal", "laplace"])
 def test_nine_of_ten_voxels_of_new_patients_lie_inside(noise: str) -> None:
     scale = calibrate([patient(seed, noise) for seed in range(5)])
@@ -41,6 +42,7 @@ def test_the_factor_is_the_quantile_of_the_distribution(noise: str, quantile: fl
     assert scale.factor * 7 == pytest.approx(quantile, rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_spread_that_says_nothing_still_holds_nine_of_ten() -> None:
     def blind(seed: int) -> Voxels:
         voxels = patient(seed, "normal")
@@ -61,6 +63,7 @@ def test_each_patient_weighs_the_same_however_many_voxels_there_are() -> None:
     assert coverage(small, scale) > 0.95
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.lists(st.floats(0, 10), min_size=1, max_size=8).map(np.array), min_size=1, max_size=4

@@ -187,6 +187,7 @@ def calibrated(made: Runs) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_the_half_width_lies_where_the_ct_lies(made: Runs, calibrated: Path) -> None:
     """Stages give 0.5 and 1.5 SUV in water (HU 0 is 0.5 of 10 SUV): a spread of 0.06 SUV."""
     ct = calibrated.parent / "ct.nii.gz"
@@ -207,6 +208,7 @@ def test_the_half_width_lies_where_the_ct_lies(made: Runs, calibrated: Path) -> 
     assert "Mind this." in summary["warnings"]
 
 
+@pytest.mark.slow
 def test_of_a_dicom_ct_both_are_series_in_its_study(
     made: Runs, calibrated: Path, tiny_cohort: Path
 ) -> None:
@@ -225,6 +227,7 @@ def test_of_a_dicom_ct_both_are_series_in_its_study(
         predict_either(ct, calibrated, out, out, device="cpu")
 
 
+@pytest.mark.slow
 def test_the_pet_is_the_same_with_and_without_its_half_width(
     made: Runs, calibrated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +259,7 @@ def refusals() -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spoil", "told"), refusals())
 def test_what_cannot_be_had_is_refused_with_a_remedy(
     calibrated: Path, spoil: Callable[[Path], dict[str, Any]], told: str
@@ -268,6 +272,7 @@ def test_what_cannot_be_had_is_refused_with_a_remedy(
     assert not (folder / "pet.nii.gz").exists()
 
 
+@pytest.mark.slow
 def test_dropout_covers_like_it_was_calibrated(made: Runs, tiny_pairs: Path) -> None:
     """The same seed on the same patients gives the very coverage that is written down."""
     from petcast.pairs import Pairs
@@ -287,6 +292,7 @@ def test_the_way_is_chosen_by_the_model_or_named(made: Runs) -> None:
         method_of("guess", run)
 
 
+@pytest.mark.slow
 def test_the_command_prints_what_it_wrote(made: Runs, tiny_pairs: Path) -> None:
     run = made.make()
     asked = ["calibrate", str(run), "--data", str(tiny_pairs), "--way", "stages", "--json"]
