@@ -68,9 +68,8 @@ EVERY_CHANGE = AugmentationRecipe(
     ("parts", "knobs"),
     [
         (2, {"epochs": 10}),
-        (2, {"epochs": 1, "adversarial": 0.01}),
+        (2, {"epochs": 1, "adversarial": 0.01, "augmentation": EVERY_CHANGE}),
         (2, {"epochs": 1, "phantoms": 2}),
-        (2, {"epochs": 2, "augmentation": EVERY_CHANGE}),
         (4, {"epochs": 2}),
     ],
 )
