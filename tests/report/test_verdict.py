@@ -169,7 +169,7 @@ def test_the_training_part_is_no_test(verdict_of: VerdictOf, good: dict[str, Any
 
 def _look(document: dict[str, Any], lattice: float, blur: float, factor: float) -> dict[str, Any]:
     """Add what was seen, and two lesions of SUVmax 10 and 6 that come out `factor` as hot."""
-    seen = {"lattice": lattice, "lattice_strength": 0.049, "blur_mm": blur}
+    seen = {"lattice": lattice, "lattice_strength": 0.049, "blur_mm": blur, "detail_mm": 21.04}
     document["rows"] += [
         {"name": "Stage02", "region": "body", "metric": key, "value": value, "n": 12}
         for key, value in seen.items()
@@ -194,7 +194,8 @@ def test_lattice_blur_and_lesions_stand_in_the_second_of_three_sentences(
     verdict = verdict_of(_look(good, 5.0, 7.25, 0.4))
     assert len(verdict.sentences) == 3
     closer = verdict.sentences[1]
-    assert "bears no lattice and is 7.2 mm (FWHM) blunter than the real PET" in closer
+    assert "bears no lattice and is 7.2 mm (FWHM) blunter than the real PET; " in closer
+    assert "; the real PET's detail reaches it as through a Gaussian of 21.0 mm; " in closer
     assert "the uptake of 2 lesions is underestimated by 60 %" in closer
     assert "mean SUVmax 3.2 where the real PET has 8.0" in closer
     assert "1 of 2 hot ones is shown and 3 invented" in closer
@@ -231,7 +232,7 @@ def test_hot_spots_invented_where_there_is_no_lesion_are_said(
     document = _look(good, 5.0, 0.5, 1.0)
     document["lesions"] = []
     closer = verdict_of(document).sentences[1]
-    assert closer.endswith("as the real PET; 3 hot spots of it are invented.")
+    assert closer.endswith("; 3 hot spots of it are invented.")
 
 
 def test_a_lattice_hides_blur_and_is_named(verdict_of: VerdictOf, good: dict[str, Any]) -> None:

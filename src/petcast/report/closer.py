@@ -59,9 +59,11 @@ def look_closer(evaluation: Evaluation, model: str, *, empty: bool = False) -> C
     spoilt = lattice is not None and bears_lattice(evaluation, model)
     own = lesions_of(evaluation, model)
     said = [*_images(evaluation, model, lattice, blur, spoilt=spoilt)]
-    if said and detail is not None and detail >= SAME_MM:
-        said[-1] += f", whose detail reaches it as through a Gaussian of {number(detail, 1)} mm"
     parts = [" and ".join(said)] if said else []
+    if said and detail is not None and detail >= SAME_MM:
+        parts.append(
+            f"the real PET's detail reaches it as through a Gaussian of {number(detail, 1)} mm"
+        )
     parts.extend(_lesions(own, evaluation, model))
     sentence = f"A closer look: the image {'; '.join(parts)}." if parts else ""
     if parts and not said:
@@ -94,7 +96,7 @@ def _images(
 ) -> Iterator[str]:
     if spoilt:
         share = _strongest(evaluation, model)
-        yield f"bears a lattice{share}, under which its blur beside the real PET cannot be read"
+        yield f"bears a lattice{share}, under which its blur cannot be read"
         return
     if lattice is not None:
         yield f"bears no lattice{_earlier_lattices(evaluation, model)}"
