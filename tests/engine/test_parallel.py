@@ -67,7 +67,7 @@ EVERY_CHANGE = AugmentationRecipe(
 @pytest.mark.parametrize(
     ("parts", "knobs"),
     [
-        (2, {"epochs": 10}),
+        (2, {"epochs": 4}),
         (2, {"epochs": 1, "adversarial": 0.01, "augmentation": EVERY_CHANGE}),
         (2, {"epochs": 1, "phantoms": 2}),
         (4, {"epochs": 2}),
@@ -76,7 +76,7 @@ EVERY_CHANGE = AugmentationRecipe(
 def test_the_same_parts_give_the_same_bits(
     parts: int, knobs: dict[str, Any], tiny_pairs: Path, tmp_path: Path
 ) -> None:
-    """In float32, the default: whoever works on them. Ten epochs are 20 steps."""
+    """In float32, the default: whoever works on them. Four epochs are 8 steps."""
     knobs, processes = {**knobs, "parts": parts}, parts
     one = trained(tiny_pairs, tmp_path / "one", 1, **knobs)
     several = trained(tiny_pairs, tmp_path / "several", processes, **knobs)
