@@ -184,7 +184,7 @@ def run_files(sound: list[bytes], folder: Path, seed: int, accounted, watch) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("part", [0, 1])
 @pytest.mark.timeout(3600)
 def test_mutated_files_are_used_or_refused(
     part: int, sound, tmp_path: Path, accounted, watch
@@ -247,7 +247,7 @@ def mutated_zip(whole: bytes, dice: random.Random) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("part", [0, 1])
 def test_mutated_zips_are_used_or_refused_and_leave_nothing(
     part: int, sound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watch
 ) -> None:

@@ -16,7 +16,7 @@ def gradients(generator: nn.Module, images: Tensor) -> dict[str, Tensor]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["Stage01", pytest.param("U-Net", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["Stage01", "U-Net"])
 def test_a_suited_generator_learns_the_same(name: str) -> None:
     images, ends = torch.randn(2, 3, 256, 256, dtype=torch.float64), []
     for suited in (False, True):
