@@ -11,8 +11,6 @@ from typing import Any
 
 from petcast.errors import UsageError
 from petcast.pairs import Pairs
-from petcast.phantom import write_cohort
-from petcast.prepare import prepare
 from petcast.recipe import PreparationRecipe, Recipe
 
 FOLDER = "pretraining"
@@ -83,6 +81,9 @@ def phantom_pairs(first: Recipe, out: Path) -> Pairs:
     Returns:
         The pairs, opened.
     """
+    from petcast.phantom import write_cohort  # a second to load, for those who ask for phantoms
+    from petcast.prepare import prepare
+
     cohort, knobs = out / "cohort", first.pretraining
     write_cohort(cohort, knobs.phantoms, knobs.seed, slice_step_mm=knobs.slice_step_mm)
     return prepare([cohort / "dicom"], out / "pairs", first.preparation, salt=SALT)
