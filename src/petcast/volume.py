@@ -47,6 +47,7 @@ class Unit(StrEnum):
     HU = "HU"
     BQ_PER_ML = "Bq/mL"
     SUV = "SUV"
+    HALF_WIDTH = "half-widths of SUV intervals"
     LABEL = "label"
 
 

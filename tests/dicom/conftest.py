@@ -13,7 +13,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from petcast.dicom.derived import Casting
+from petcast.dicom.derived import HALF_WIDTH, Casting
 from petcast.dicom.read import load_ct_and_source
 from petcast.dicom.series import Scan
 from petcast.dicom.source import Source
@@ -252,7 +252,10 @@ class Cast:
     def write(self, folder: Path, pet: Volume | None = None, **changes) -> list[FileDataset]:
         """Write it, and read the files again in the order of their names."""
         casting = dataclasses.replace(self.casting, **changes)
-        write_series(folder, self.pet() if pet is None else pet, self.source, casting)
+        shown = self.pet() if pet is None else pet
+        if casting.kind == HALF_WIDTH:
+            shown = shown.like(shown.voxels, Unit.HALF_WIDTH)
+        write_series(folder, shown, self.source, casting)
         return [dcmread(path) for path in sorted(folder.iterdir())]
 
 

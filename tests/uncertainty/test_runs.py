@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from petcast.cli import app
 from petcast.dicom.read import read_pet
 from petcast.dicom.scan import scan
 from petcast.durable import write_json
-from petcast.errors import DataError, FormatError, GeometryError, UsageError
+from petcast.errors import DataError, FormatError, GeometryError, UnitError, UsageError
+from petcast.evaluate.cases import find_cases
 from petcast.models import Synthesizer
 from petcast.models.cascade import Cascade
 from petcast.predict import predict_slices
@@ -194,7 +196,11 @@ def test_the_half_width_lies_where_the_ct_lies(made: Runs, calibrated: Path) -> 
     cylinder().save(ct)
     out, half = calibrated.parent / "pet.nii.gz", calibrated.parent / "half.nii.gz"
     found = predict_either(ct, calibrated, out, half, device="cpu")
-    pet, width = Volume.load(out, Unit.SUV), Volume.load(half, Unit.SUV)
+    pet, width = Volume.load(out, Unit.SUV), Volume.load(half, Unit.HALF_WIDTH)
+    with ExitStack() as stack:
+        [case] = find_cases(half, "prediction", stack)
+        with pytest.raises(UnitError, match="half-widths of SUV intervals, expected SUV"):
+            case.load()
     assert width.grid.matches(cylinder().grid)
     assert width.grid.matches(pet.grid)
     middle = (6, 50, 40)

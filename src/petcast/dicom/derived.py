@@ -23,6 +23,7 @@ from petcast.dicom import moments, tags
 from petcast.dicom.compose import code, number
 from petcast.dicom.petheader import HALF_WIDTH_MARK, SYNTHETIC_MARK
 from petcast.dicom.source import Source, SourceSlice
+from petcast.volume import Unit
 
 PET_IMAGE = UID("1.2.840.10008.5.1.4.1.1.128")
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_OID, "petcast derived DICOM")
@@ -37,22 +38,26 @@ class Kind(NamedTuple):
         description: SeriesDescription, at most 64 characters.
         meaning: Of a value, for DerivationDescription.
         place: The last digit of its SeriesNumber.
+        unit: Of its values.
     """
 
     description: str
     meaning: str
     place: int
+    unit: Unit
 
 
 SYNTHETIC_PET = Kind(
     f"{SYNTHETIC_MARK} (AI) - NOT FOR DIAGNOSIS",
     "Values are the SUV (body weight) that the model expects with such a CT.",
     1,
+    Unit.SUV,
 )
 HALF_WIDTH = Kind(
     f"{SYNTHETIC_MARK} (AI) {HALF_WIDTH_MARK} - NOT FOR DIAGNOSIS",
     "Values are no uptake: they are half the width of the interval of the synthetic PET's SUV.",
     2,
+    Unit.HALF_WIDTH,
 )
 
 

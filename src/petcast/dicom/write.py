@@ -22,7 +22,7 @@ from petcast.durable import alone_beside, write_directory
 from petcast.errors import GeometryError, UsageError
 from petcast.progress import track
 from petcast.refusal import Reason, RefusedError
-from petcast.volume import Unit, Volume
+from petcast.volume import Volume
 
 LARGEST = 32767
 NOTHING_SUV = 1e-6
@@ -38,12 +38,12 @@ def write_series(folder: Path, pet: Volume, source: Source, casting: Casting) ->
 
     Args:
         folder: Its final name; it appears when it is whole.
-        pet: In SUV, on the grid of the CT.
+        pet: In the unit of what it shows, on the grid of the CT.
         source: The CT.
         casting: What made the volume.
 
     Raises:
-        UnitError: The volume is not in SUV.
+        UnitError: The volume has another unit.
         GeometryError: It does not lie on the CT's slices.
         RefusedError: It holds NaN or infinite values.
         UsageError: The folder holds something else.
@@ -52,7 +52,7 @@ def write_series(folder: Path, pet: Volume, source: Source, casting: Casting) ->
     Reference:
         PS3.3 A.21 (PET Image IOD); docs/dicom-conformance.md.
     """
-    _require_fitting(pet.require(Unit.SUV), source)
+    _require_fitting(pet.require(casting.kind.unit), source)
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with alone_beside(folder):

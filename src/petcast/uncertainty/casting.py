@@ -24,7 +24,7 @@ from petcast.predict import (
 )
 from petcast.uncertainty.spread import cast_with_spread
 from petcast.uncertainty.store import Calibration, require_calibration, runs_of
-from petcast.volume import Volume
+from petcast.volume import Unit, Volume
 
 
 @dataclass(frozen=True)
@@ -173,6 +173,7 @@ def cast_volume(
 
     (pet, half_width), warnings = cast_on_grid(ct, card, cast)
     told = (*warnings, _meaning(calibration), *calibration.warnings)
+    half_width = half_width.like(half_width.voxels, Unit.HALF_WIDTH)
     return UncertainPrediction(Prediction(pet, told), half_width, calibration)
 
 
