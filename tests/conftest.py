@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -158,6 +159,97 @@ def two_patient_pairs(whole_pairs: Path, tmp_path_factory: pytest.TempPathFactor
 def test_only_pairs(whole_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pairs of one patient, kept for testing: nothing to train on."""
     return _few_slices(whole_pairs, tmp_path_factory.mktemp("one"), ("test",))
+
+
+# Processes of their own, which may be killed
+
+PRELOADED = (
+    "torch", "torch._dynamo", "scipy.interpolate", "pydicom", "SimpleITK", "petcast.cli",
+    "petcast.prepare", "petcast.train", "petcast.evaluate", "petcast.report",
+)  # fmt: skip
+"""What every process of petcast's would load, for seconds."""
+
+COMMAND_LINE = "from petcast.cli import main; main()"
+
+_BEGIN = """
+import os, signal, sys
+os.setsid()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the server ignores it
+os.environ.clear()
+os.environ.update(environment)
+for number, path in enumerate(streams, 1):
+    os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+sys.argv = ["petcast", *arguments]
+exec(compile(code, "<child>", "exec"), {"__name__": "__main__"})
+"""
+
+
+@dataclass
+class Child:
+    """A process of its own, in a session of its own; as `subprocess.Popen`, but quick to start."""
+
+    process: Any
+    streams: tuple[Path, Path]
+
+    @property
+    def pid(self) -> int:
+        return int(self.process.pid)
+
+    def poll(self) -> int | None:
+        return self.process.exitcode
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """Its status, negative after a signal; None where it still runs."""
+        self.process.join(timeout_s)
+        return self.process.exitcode
+
+    def kill(self) -> int | None:
+        """Kill it and whom it started."""
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself
+            os.killpg(self.pid, signal.SIGKILL)
+        return self.wait()
+
+    def said(self) -> tuple[str, str]:
+        """All of its standard output and of its errors."""
+        self.wait()
+        stdout, stderr = (path.read_text() for path in self.streams)
+        return stdout, stderr
+
+
+Begin = Callable[..., Child]
+
+
+@pytest.fixture(scope="session")
+def begin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begin]:
+    """Starts Python code, or petcast, in a process of its own with one thread.
+
+    It is forked from a server that has loaded what takes seconds, and nothing else.
+    """
+    from multiprocessing import get_context
+
+    context, children = get_context("forkserver"), []
+    context.set_forkserver_preload(list(PRELOADED))
+
+    def started(*arguments: object, code: str = COMMAND_LINE, **environment: str) -> Child:
+        folder = tmp_path_factory.mktemp("child")
+        streams = folder / "stdout", folder / "stderr"
+        given = {
+            "arguments": [str(argument) for argument in arguments],
+            "streams": [str(path) for path in streams],
+            "environment": os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+            "code": code,
+        }
+        with pytest.MonkeyPatch.context() as patch:  # the server takes its threads from here
+            patch.setenv("OMP_NUM_THREADS", "1")
+            process = context.Process(target=exec, args=(_BEGIN, given))
+            process.start()
+        child = Child(process, streams)
+        children.append(child)
+        return child
+
+    yield started
+    for child in children:
+        child.kill()
 
 
 # What hostile files may cost

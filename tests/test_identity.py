@@ -9,15 +9,13 @@ the user's own terminal, and must not be stored (docs/decisions/0007-whose-path-
 import gzip
 import io
 import json
-import os
 import re
 import struct
-import subprocess
-import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,6 +115,7 @@ class Hospital:
 
     root: Path
     uids: set[bytes]
+    begin: Callable[..., Any]
     said: list[str] = field(default_factory=list)
 
     @property
@@ -125,22 +124,16 @@ class Hospital:
 
     def petcast(self, *arguments: object, status: int = 0) -> str:
         """Run the real command line; what it says is kept for the search."""
-        done = subprocess.run(
-            [sys.executable, "-c", "from petcast.cli import main; main()", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-            env=os.environ | {"PETCAST_SALT": "tests", "COLUMNS": "300", "OMP_NUM_THREADS": "1"},
-        )
-        assert done.returncode == status, f"{arguments}: {done.stderr}"
-        assert "Traceback" not in done.stderr
-        self.said += [done.stdout, done.stderr]
-        return done.stdout
+        child = self.begin(*arguments, PETCAST_SALT="tests", COLUMNS="300")
+        stdout, stderr = child.said()
+        assert child.poll() == status, f"{arguments}: {stderr}"
+        assert "Traceback" not in stderr
+        self.said += [stdout, stderr]
+        return stdout
 
 
 @pytest.fixture(scope="module")
-def hospital(chest, tmp_path_factory: pytest.TempPathFactory) -> Hospital:
+def hospital(chest, begin, tmp_path_factory: pytest.TempPathFactory) -> Hospital:
     cohort = tmp_path_factory.mktemp("phantoms")
     write_cohort(cohort, 2, ct_size=96, pet_size=64, slice_step_mm=12, workers=1)
     root = tmp_path_factory.mktemp("user") / f"{TYPED} Anna"
@@ -158,7 +151,7 @@ def hospital(chest, tmp_path_factory: pytest.TempPathFactory) -> Hospital:
     _plant_cohort(chest, place / NAME / "nifti")
     with disable_value_validation():
         _plant_refusals(place, next(iter(patients[0].values())))
-    return Hospital(root, set(_uids(cohort)))
+    return Hospital(root, set(_uids(cohort)), begin)
 
 
 def _plant_cohort(chest, folder: Path) -> None:

@@ -1,11 +1,10 @@
 """Phantoms first: what is learned from them is where training begins, once, and shared."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,15 +37,41 @@ def recipe(*more: str) -> Recipe:
     return load_recipe("tiny", (*SETTINGS, *more))
 
 
+BY_ITSELF = """
+import petcast.phantom.cohort, petcast.prepare
+petcast.phantom.cohort.cores = petcast.prepare.cores = lambda: 1
+from petcast.cli import main
+main()
+"""
+"""Draws its two phantoms without workers, which would take longer to start."""
+
+WITH_WORKERS = "from petcast.cli import main; main()"
+
 together = pytest.mark.xdist_group("pretrained")
 """One process runs what reads `trained`, or each would train its own."""
 
 
+Learn = Callable[..., Any]
+
+
 @pytest.fixture(scope="module")
-def trained(tiny_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def learn(begin: Callable[..., Any], tiny_pairs: Path) -> Learn:
+    """Begins a training by the recipe in a process of its own."""
+
+    def begun(run: Path, *options: object, code: str = BY_ITSELF, **environment: str) -> Any:
+        recipe_file = run.with_suffix(".toml")
+        recipe_file.write_text(recipe().to_toml())
+        arguments = ("train", recipe_file, "--data", tiny_pairs, "--out", run, *options)
+        return begin(*arguments, code=code, **environment)
+
+    return begun
+
+
+@pytest.fixture(scope="module")
+def trained(learn: Learn, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run that learned from two phantoms first; nobody writes into it."""
     run = tmp_path_factory.mktemp("pretrained") / "run"
-    train(recipe(), tiny_pairs, run)
+    assert learn(run).wait() == 0
     return run
 
 
@@ -115,44 +140,33 @@ def test_training_begins_from_it(trained: Path, tiny_pairs: Path, tmp_path: Path
 @pytest.mark.slow
 @together
 def test_what_was_learned_is_shared_but_not_with_another_recipe(
-    trained: Path, tiny_pairs: Path, tmp_path: Path
+    trained: Path, learn: Learn, tiny_pairs: Path, tmp_path: Path
 ) -> None:
     shared = trained / "pretraining"
-    rows = train(recipe(), tiny_pairs, tmp_path / "again", shared)
-    assert rows[-1]["train"] == read_metrics(trained)[-1]["train"]
+    assert learn(tmp_path / "again", "--pretraining", shared).wait() == 0
+    one, other = (read_metrics(run)[-1]["train"] for run in (trained, tmp_path / "again"))
+    assert one == other
     for change in ("pretraining.phantoms=3", "pretraining.epochs=1", "loss.l1=1.0"):
         knob = change.partition("=")[0]
         with pytest.raises(UsageError, match=rf"phantoms by another recipe \(.*{knob}"):
             train(recipe(change), tiny_pairs, tmp_path / knob, shared)
 
 
-def command(out: Path, data: Path) -> list[str]:
-    """Trains in a process of its own, on one thread, as tests of kills do in test_train."""
-    recipe_file = out.with_suffix(".toml")
-    recipe_file.write_text(recipe().to_toml())
-    train_into = [sys.executable, "-m", "petcast", "train", str(recipe_file), "--out", str(out)]
-    return [*train_into, "--data", str(data)]
-
-
 @pytest.mark.slow
 def test_killed_again_and_again_while_it_learns_from_phantoms_it_ends_in_the_same_weights(
-    tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    learn: Learn, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    subprocess.run(command(straight, tiny_pairs), check=True, capture_output=True)
-    for after in ("phantoms/cohort/truth", "last", "best"):
-        process = subprocess.Popen(
-            command(killed, tiny_pairs), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        while not (killed / "pretraining" / after).exists() and process.poll() is None:
+    assert learn(straight).wait() == 0
+    for after, code in (
+        ("phantoms/cohort/truth", WITH_WORKERS), ("last", BY_ITSELF), ("best", BY_ITSELF)
+    ):  # fmt: skip
+        child = learn(killed, code=code)
+        while not (killed / "pretraining" / after).exists() and child.poll() is None:
             time.sleep(0.005)
-        assert process.poll() is None, f"it ended without pretraining/{after}"
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        assert child.kill() == -signal.SIGKILL, f"it ended without pretraining/{after}"
         assert not (killed / "last").exists(), "it was killed too late to say anything"
-    subprocess.run(command(killed, tiny_pairs), check=True, capture_output=True)
+    assert learn(killed).wait() == 0
     one, other = (
         load_tensors(run / "best", MODEL_FILE, load_card(run / "best"))
         for run in (straight, killed)
@@ -183,10 +197,9 @@ def test_phantoms_to_learn_from_are_not_those_of_a_demonstration() -> None:
 @pytest.mark.slow
 @together
 def test_phantoms_fall_alike_whatever_the_users_key(
-    trained: Path, tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path, learn: Learn, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PETCAST_SALT", "another key")
-    train(recipe(), tiny_pairs, tmp_path / "run")
+    assert learn(tmp_path / "run", PETCAST_SALT="another key").wait() == 0
     one, other = (
         (run / "pretraining" / "data.json").read_bytes() for run in (trained, tmp_path / "run")
     )

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -160,31 +162,23 @@ def test_scores_come_as_often_as_asked_for_and_after_the_last_epoch(
 
 @pytest.mark.slow
 def test_a_killed_training_ends_in_the_same_weights(
-    tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_pairs: Path, tmp_path: Path, begin: Callable[..., Any]
 ) -> None:
     """On one thread: on two, on a busy machine, one process in fifty rounded otherwise from its
     first step on (docs/log.md).
     """
     (tmp_path / "r.toml").write_text(recipe(4).to_toml())
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    train_into = [  # processes of their own: another number of threads rounds otherwise
-        sys.executable, "-c", "from petcast.cli import main; main()", "train",
-        str(tmp_path / "r.toml"), "--data", str(tiny_pairs), "--out",
-    ]  # fmt: skip
-    subprocess.run([*train_into, str(tmp_path / "straight")], check=True, capture_output=True)
-    command = [*train_into, str(tmp_path / "killed")]
+    training = ("train", tmp_path / "r.toml", "--data", tiny_pairs, "--out")
+    # Processes of their own: another number of threads rounds otherwise
+    assert begin(*training, tmp_path / "straight").wait() == 0
     for rows in (1, 2):  # die in the middle of epochs 2 and 3
-        _kill_after(command, tmp_path / "killed", rows)
-    subprocess.run(command, check=True, capture_output=True)
+        child = begin(*training, tmp_path / "killed")
+        while len(read_metrics(tmp_path / "killed")) < rows and child.poll() is None:
+            time.sleep(0.02)
+        assert child.kill() == -signal.SIGKILL
+    assert begin(*training, tmp_path / "killed").wait() == 0
     assert hashes(tmp_path / "straight") == hashes(tmp_path / "killed")
     assert [row["epoch"] for row in read_metrics(tmp_path / "killed")] == [1, 2, 3, 4]
-
-
-def _kill_after(command: list[str], run: Path, rows: int) -> None:
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
-        while len(read_metrics(run)) < rows and child.poll() is None:
-            time.sleep(0.02)
-        os.kill(child.pid, signal.SIGKILL)
 
 
 @pytest.mark.slow

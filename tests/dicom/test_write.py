@@ -3,10 +3,11 @@
 import errno
 import os
 import signal
-import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -346,53 +347,55 @@ main()
 WHOLE = "write()"
 
 
-def run(cause: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", DIES.replace("{cause}", cause), *map(str, arguments)],
-        capture_output=True, text=True, check=False, timeout=240,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(begin: Callable[..., Any]) -> Run:
+    """Writes in a process of its own, until something happens to it."""
+    return lambda cause, *arguments: begin(*arguments, code=DIES.replace("{cause}", cause))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 def test_killed_in_the_middle_nothing_stands_under_the_name_and_the_next_call_is_whole(
-    export, tmp_path
+    run, export, tmp_path
 ) -> None:
     folder, target = export.write(), tmp_path / "out" / "pet"
-    assert run(WHOLE, folder, tmp_path / "expected").returncode == 0
-    assert run(KILL, folder, target).returncode == -signal.SIGKILL
+    assert run(WHOLE, folder, tmp_path / "expected").wait() == 0
+    assert run(KILL, folder, target).wait() == -signal.SIGKILL
     assert not target.exists()
-    assert run(WHOLE, folder, target).returncode == 0
+    assert run(WHOLE, folder, target).wait() == 0
     assert contents(target) == contents(tmp_path / "expected")
     assert [path.name for path in target.parent.iterdir()] == ["pet"]
-    assert run(KILL, folder, target).returncode == -signal.SIGKILL  # the old one stands
+    assert run(KILL, folder, target).wait() == -signal.SIGKILL  # the old one stands
     assert contents(target) == contents(tmp_path / "expected")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 @pytest.mark.parametrize("renamed", [".pet.partial", "pet", ".pet.next"])
-def test_killed_between_two_names_the_next_call_is_whole(export, tmp_path, renamed) -> None:
+def test_killed_between_two_names_the_next_call_is_whole(run, export, tmp_path, renamed) -> None:
     folder, target = export.write(), tmp_path / "out" / "pet"
-    assert run(WHOLE, folder, target).returncode == 0
+    assert run(WHOLE, folder, target).wait() == 0
     expected = contents(target)
-    assert run(KILL_AT_SWAP, folder, target, renamed).returncode == -signal.SIGKILL
+    assert run(KILL_AT_SWAP, folder, target, renamed).wait() == -signal.SIGKILL
     assert not target.exists() or contents(target) == expected
-    assert run(WHOLE, folder, target).returncode == 0
+    assert run(WHOLE, folder, target).wait() == 0
     assert contents(target) == expected
     assert [path.name for path in target.parent.iterdir()] == ["pet"]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="files have no limit there")
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(export, tmp_path) -> None:
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(run, export, tmp_path) -> None:
     done = run(FULL, export.write(), tmp_path / "out" / "pet")
-    assert done.returncode == 3, done.stderr
-    assert done.stdout == ""
-    assert done.stderr.startswith(f"petcast: {os.strerror(errno.EFBIG)}")
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert "Doe" not in done.stderr
+    stdout, stderr = done.said()
+    assert done.poll() == 3, stderr
+    assert stdout == ""
+    assert stderr.startswith(f"petcast: {os.strerror(errno.EFBIG)}")
+    assert len(stderr.strip().splitlines()) == 1
+    assert "Doe" not in stderr
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
+from collections.abc import Callable
 from hashlib import sha256
 from multiprocessing import active_children
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -143,24 +142,26 @@ def test_patients_of_a_larger_cohort_are_not_mixed_in(cohort: list[PhantomTruth]
 
 
 _SCRIPT = """
+import sys
 from pathlib import Path
 from petcast.phantom import write_cohort
-write_cohort(Path({out!r}), 4, workers=1, ct_size=48, pet_size=48, slice_step_mm=20.0)
+write_cohort(Path(sys.argv[1]), 4, workers=1, ct_size=48, pet_size=48, slice_step_mm=20.0)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="kill -9 is POSIX")
-def test_kill_in_the_middle_leaves_whole_patients_only(tmp_path: Path) -> None:
+def test_kill_in_the_middle_leaves_whole_patients_only(
+    tmp_path: Path, begin: Callable[..., Any]
+) -> None:
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    write_cohort(undisturbed, 4, workers=1, **TINY)
-    delays = np.random.default_rng(0).uniform(0.8, 3.5, 5)
-    for delay in delays:
-        script = _SCRIPT.format(out=str(killed))
-        process = subprocess.Popen([sys.executable, "-c", script])
-        time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    begun = time.monotonic()
+    assert begin(undisturbed, code=_SCRIPT).wait() == 0
+    whole_s = time.monotonic() - begun
+    for share in np.random.default_rng(0).uniform(0.05, 0.6, 5):
+        child = begin(killed, code=_SCRIPT)
+        child.wait(share * whole_s)
+        child.kill()
         for folder in (killed / "dicom").glob("*"):
             assert _hashes(killed, folder.name) == _hashes(undisturbed, folder.name)
     write_cohort(killed, 4, workers=1, **TINY)

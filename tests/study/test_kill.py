@@ -1,12 +1,11 @@
 """A study that is killed ends in the same tables, to the byte."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,36 +32,27 @@ ROWS = 2 * 2 * EPOCHS
 """Two generators under two protocols."""
 
 
-def command(pairs: Path, out: Path) -> list[str]:
-    return [
-        sys.executable, "-c", CHILD, "study", "tiny", "--data", str(pairs), "--out", str(out),
-        "--models", "Stage01,Stage02", "--epochs", str(EPOCHS), "--json",
-    ]  # fmt: skip
-
-
 def rows_in(study: Path) -> int:
     """Look only where the runs are: folders of weights come and go while it trains."""
     return sum(path.read_text().count("\n") for path in study.glob("*/runs/*/metrics.jsonl"))
 
 
-def kill_after(rows: int, pairs: Path, out: Path) -> None:
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command(pairs, out), **quiet) as child:
-        while rows_in(out) < rows and child.poll() is None:
-            time.sleep(0.005)
-        os.kill(child.pid, signal.SIGKILL)
-
-
 @pytest.mark.slow
 def test_killed_at_random_and_given_again_a_study_has_the_same_tables(
-    tiny_pairs: Path, tmp_path: Path
+    tiny_pairs: Path, tmp_path: Path, begin: Callable[..., Any]
 ) -> None:
-    subprocess.run(command(tiny_pairs, tmp_path / "straight"), check=True, capture_output=True)
+    study = (
+        "study", "tiny", "--data", tiny_pairs, "--models", "Stage01,Stage02",
+        "--epochs", EPOCHS, "--json", "--out",
+    )  # fmt: skip
+    assert begin(*study, tmp_path / "straight", code=CHILD).wait() == 0
     for rows in sorted(random.Random(4).sample(range(1, ROWS), 2)):
-        kill_after(rows, tiny_pairs, tmp_path / "killed")
-    done = subprocess.run(
-        command(tiny_pairs, tmp_path / "killed"), check=True, capture_output=True, text=True
-    )
+        child = begin(*study, tmp_path / "killed", code=CHILD)
+        while rows_in(tmp_path / "killed") < rows and child.poll() is None:
+            time.sleep(0.005)
+        assert child.kill() == -signal.SIGKILL
+    done = begin(*study, tmp_path / "killed", code=CHILD)
+    assert done.wait() == 0
     tables = sorted((tmp_path / "straight" / "tables").iterdir())
     assert len(tables) >= 12
     for path in tables:
@@ -70,4 +60,4 @@ def test_killed_at_random_and_given_again_a_study_has_the_same_tables(
     for name in ("results.json", "study.html"):
         one, other = ((tmp_path / of / name).read_bytes() for of in ("straight", "killed"))
         assert one == other
-    assert done.stdout.startswith("{")
+    assert done.said()[0].startswith("{")
