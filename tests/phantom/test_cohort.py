@@ -199,7 +199,7 @@ def test_scan_and_read_take_every_phantom_and_give_its_suv_back(tmp_path: Path) 
     from petcast.dicom.read import read_ct, read_pet
     from petcast.dicom.scan import scan
 
-    truths = write_cohort(tmp_path, 6, workers=1, ct_size=96, slice_step_mm=6.0)
+    truths = write_cohort(tmp_path, 6, workers=1, ct_size=96, slice_step_mm=12.0)
     studies = scan([tmp_path / "dicom"], salt="phantom", workers=1).studies
     assert len(studies) == 6
     assert [study.refusal for study in studies] == [None] * 6
