@@ -182,10 +182,17 @@ def _look(document: dict[str, Any], lattice: float, blur: float, factor: float) 
         for k, suv in ((1, 10.0), (2, 6.0))
     ]  # fmt: skip
     document["detection"] = [{"name": "Stage02", "false_positives": 3}]
-    if lattice >= 15.0:
-        detail = "Stage02 bears a checkerboard that the real PET does not: …"
-        document["warnings"] = [*document["warnings"], {"code": "LATTICE", "detail": detail}]
+    warned = {
+        "LATTICE": (lattice >= 15.0, "Stage02 bears a checkerboard that the real PET does not: …"),
+        "BLURRED": (blur >= 6.4, "Stage02 is as blunt as the real PET would be behind …"),
+    }
+    document["warnings"] = document["warnings"] + [
+        {"code": code, "detail": detail} for code, (found, detail) in warned.items() if found
+    ]
     return document
+
+
+RESAMPLED = {"code": "RESAMPLED", "detail": "The prediction lies on another grid than the truth"}
 
 
 def test_lattice_blur_and_lesions_stand_in_the_second_of_three_sentences(
@@ -213,7 +220,7 @@ def test_blur_of_interpolation_is_not_held_against_the_image(
     verdict_of: VerdictOf, good: dict[str, Any]
 ) -> None:
     document = _look(good, 5.0, 5.5, 1.0)
-    document["warnings"] = [{"code": "RESAMPLED", "detail": "The prediction lies on another grid"}]
+    document["warnings"].append(RESAMPLED)
     verdict = verdict_of(document)
     assert verdict.kind == "good"
     said = "5.5 mm (FWHM) blunter than the real PET, interpolation to its grid included"
@@ -222,7 +229,16 @@ def test_blur_of_interpolation_is_not_held_against_the_image(
 
 def test_blur_beyond_interpolation_is(verdict_of: VerdictOf, good: dict[str, Any]) -> None:
     document = _look(good, 5.0, 7.0, 1.0)
-    document["warnings"] = [{"code": "RESAMPLED", "detail": "The prediction lies on another grid"}]
+    document["warnings"].append(RESAMPLED)
+    assert verdict_of(document).headline.endswith("but it is blurred")
+
+
+def test_what_the_evaluation_calls_blurred_the_verdict_does_too(
+    verdict_of: VerdictOf, good: dict[str, Any]
+) -> None:
+    """The interpolated case was saved wrongly and left out: the blur is that of the others."""
+    document = _look(good, 5.0, 5.5, 1.0)
+    document["warnings"] += [RESAMPLED, {"code": "BLURRED", "detail": "Stage02 is as blunt …"}]
     assert verdict_of(document).headline.endswith("but it is blurred")
 
 

@@ -8,12 +8,6 @@ from petcast.report.inputs import Document, Evaluation, finite, records
 from petcast.report.lesions import lesions_of, mean_uptake
 from petcast.report.tables import stage_names
 
-BLURRED_MM = 4.0
-"""From here on it warns of blur."""
-
-INTERPOLATED_MM = 6.4
-"""The same where predictions were interpolated to the real PET's grid, which blurs by itself."""
-
 SAME_MM = 1.0
 """Blur within this is none that anyone could see: a quarter of a PET's voxel."""
 
@@ -68,8 +62,7 @@ def look_closer(evaluation: Evaluation, model: str, *, empty: bool = False) -> C
     sentence = f"A closer look: the image {'; '.join(parts)}." if parts else ""
     if parts and not said:
         sentence = f"A closer look: {'; '.join(parts)}."
-    limit = INTERPOLATED_MM if _interpolated(evaluation) else BLURRED_MM
-    blurred = blur is not None and blur >= limit
+    blurred = blur is not None and _warned(evaluation, "BLURRED")
     return Closer(sentence, tuple(_flaws(own, blurred=blurred, spoilt=spoilt)))
 
 
@@ -101,12 +94,13 @@ def _images(
     if lattice is not None:
         yield f"bears no lattice{_earlier_lattices(evaluation, model)}"
     if blur is not None:
-        included = ", interpolation to its grid included" if _interpolated(evaluation) else ""
+        included = ", interpolation to its grid included" if _warned(evaluation, "RESAMPLED") else ""
         yield f"is {_sharpness(blur)} the real PET{included}"
 
 
-def _interpolated(evaluation: Evaluation) -> bool:
-    return any(code == "RESAMPLED" for code, _ in evaluation.warnings)
+def _warned(evaluation: Evaluation, code: str) -> bool:
+    """Whether the evaluation said so: it knows which cases its numbers are made of."""
+    return any(code == given for given, _ in evaluation.warnings)
 
 
 def _strongest(evaluation: Evaluation, model: str) -> str:
