@@ -137,7 +137,7 @@ class CollectionSummary:
         """Turn it into the document of `petcast archive --json`; it holds no identifier.
 
         Returns:
-            Counts only; keys as DESIGN promises them, sizes in gigabytes (10⁹ bytes).
+            Counts only; keys as in docs/files.md, sizes in gigabytes (10⁹ bytes).
         """
         with_pet = {s.subject for s in self.labelled if s.sop_class_uid == PET_IMAGE_STORAGE}
         return {

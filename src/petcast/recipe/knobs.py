@@ -27,7 +27,7 @@ class Knobs(BaseModel):
 
 
 class PreparationRecipe(Knobs):
-    """How studies become pairs (DESIGN: the model grid).
+    """How studies become pairs (docs/prepare.md).
 
     Attributes:
         size: Voxels along x and y of the model grid.

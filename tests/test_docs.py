@@ -1,0 +1,94 @@
+"""The documentation names what there is: commands, options, knobs, codes, pages."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import typer
+from pydantic import BaseModel
+
+from petcast.cli import app
+from petcast.recipe import Recipe
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+TEXT = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
+MANUAL = "\n".join(text for name, text in TEXT.items() if name != "CHANGELOG.md")
+
+NO_CODES = {"MS-SSIM"}
+"""Words that look like one."""
+
+CODE = re.compile(r"[A-Z]{2,}(-[A-Z0-9]+)+")
+
+
+def _anchors(text: str) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    named = {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+    return named | set(re.findall(r'<a id="([^"]+)"', text))
+
+
+@pytest.mark.parametrize("page", TEXT)
+def test_links_lead_somewhere(page: str) -> None:
+    lost = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", TEXT[page]):
+        if target.startswith("http"):
+            continue
+        name, _, anchor = target.partition("#")
+        place = ((ROOT / page).parent / name).resolve() if name else ROOT / page
+        known = place.exists() and (
+            not anchor or anchor in _anchors(place.read_text(encoding="utf-8"))
+        )
+        lost += [] if known else [target]
+    assert lost == []
+
+
+def test_readme_leads_to_every_page() -> None:
+    pages = {name for name in TEXT if name.startswith("docs/") and "/decisions/" not in name}
+    assert pages - set(re.findall(r"\]\(([^)#\s]+)", TEXT["README.md"])) == set()
+
+
+def test_every_command_and_option_is_shown() -> None:
+    group = typer.main.get_command(app)
+    names = {
+        f"petcast {name}": [o for p in command.params for o in p.opts if o.startswith("--")]
+        for name, command in group.commands.items()  # type: ignore[attr-defined]
+    }
+    missing = {word for name, options in names.items() for word in (name, *options)
+               if not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", MANUAL)}  # fmt: skip
+    assert missing == set()
+
+
+def test_every_knob_is_explained() -> None:
+    pages = TEXT["docs/train.md"] + TEXT["docs/prepare.md"] + TEXT["docs/models.md"]
+    tables = {
+        name: field.annotation.model_fields
+        for name, field in Recipe.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }
+    assert len(tables) == len(Recipe.model_fields)
+    missing = {
+        f"{table}.{knob}"
+        for table, knobs in tables.items()
+        for knob in knobs
+        if not re.search(rf"`(?:{table}\.)?{knob}(?: = [^`]*)?`", pages)
+    }
+    assert missing == set()
+
+
+@pytest.mark.parametrize(
+    ("room", "pages"),
+    [
+        ("evaluate", ["evaluate"]),
+        ("registration", ["how-to/registration"]),
+        ("report", ["report", "study", "evaluate", "how-to/registration"]),
+    ],
+)
+def test_every_code_is_explained(room: str, pages: list[str]) -> None:
+    files = (ROOT / "src/petcast" / room).glob("*.py")
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text("utf-8")))]
+    words = {str(node.value) for node in nodes if isinstance(node, ast.Constant)}
+    codes = {word for word in words if CODE.fullmatch(word)} - NO_CODES
+    explained = "".join(TEXT[f"docs/{page}.md"] for page in pages)
+    assert len(codes) > 2
+    assert {code for code in codes if f"`{code}`" not in explained} == set()
