@@ -68,3 +68,16 @@ def require_same(folder: Path, first: Recipe) -> None:
             f"{folder} holds a network that learned from phantoms by another recipe "
             f"({', '.join(sorted(differing))} differ); give another --pretraining"
         )
+
+
+def trained_on(run: Path) -> set[str]:
+    """Name the patients that a run was trained on.
+
+    Args:
+        run: Its folder.
+
+    Returns:
+        Their pseudonyms; none where the folder does not say.
+    """
+    path = run / DATA_FILE
+    return set(read_json(path)["parts"]["train"]) if path.is_file() else set()

@@ -1,6 +1,7 @@
 """Evaluate a run of ours on prepared pairs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from petcast.checkpoint import Card, Which, load_synthesizer
+from petcast.claim import trained_on
 from petcast.device import choose_device
 from petcast.durable import read_json
-from petcast.errors import DataError, GeometryError
+from petcast.errors import DataError
 from petcast.evaluate.artefacts import Artefacts
 from petcast.evaluate.baselines import (
     BLURRED_TRUTH,
@@ -20,13 +22,14 @@ from petcast.evaluate.baselines import (
     blurred_truth,
 )
 from petcast.evaluate.comparison import compare_rows, describe_power
-from petcast.evaluate.findings import beaten_by_trivial, describe_flaws, flaw_of
+from petcast.evaluate.findings import Flaw, beaten_by_trivial, describe_flaws, flaw_of
 from petcast.evaluate.fusion import save_fusion
 from petcast.evaluate.gains import stage_gains
 from petcast.evaluate.intervals import Intervals
 from petcast.evaluate.lesions import Lesions, Uptake, lesions_of
 from petcast.evaluate.measure import (
     Masks,
+    SliceValues,
     measure_clipping,
     measure_images,
     refuse_not_finite,
@@ -41,8 +44,10 @@ from petcast.evaluate.worst import WorstSlices
 from petcast.pairs import CARD_FILE, PairedStudy, Pairs
 from petcast.predict import predict_slices
 from petcast.progress import track
+from petcast.uncertainty.runs import require_grid
 
 Images = dict[str, Float[np.ndarray, "z y x"]]
+Window = tuple[float, float]
 
 
 def evaluate_run(
@@ -79,70 +84,128 @@ def evaluate_run(
     store = Pairs.open(pairs)
     studies = _studies_of(store, part)
     synthesizer, card = load_synthesizer(run, which)
-    _require_same_grid(store.index, card)
+    require_grid(store, card)
     learned = baselines_of(store.studies("train"))
-    model, window = card.recipe.model.name, card.recipe.model.suv_window
-    scores, montage, flaws, uptake = Scores(), Montage(studies), [], Uptake(window)
-    artefacts, perceptual = Artefacts(), Perceptual(weights, window)
-    worst, stages_seen = WorstSlices(), 0
-    intervals = Intervals(run, card, synthesizer, choose_device(device))
-    for study in track(studies, f"evaluating {model}"):
-        suv = predict_slices(synthesizer, study.ct, device=choose_device(device))
-        refuse_not_finite(suv, f"study {study.id}, {model}")
-        lesions = _lesions(study)
-        masks = _masks(study, lesions)
-        stages = _stages(suv, model)
-        blurred = {BLURRED_TRUTH: blurred_truth(study.pet, study.grid.spacing_mm[::-1])}
-        images = stages | _trivial(learned, study, masks) | blurred
-        _measure_study(scores, study, images, masks, window)
-        for name, values in perceptual.measure(images, study.pet, study.patient).items():
-            scores.add(name, study.patient, values)
-        _look_at(artefacts, scores, study, stages | blurred, masks)
-        scores.add(model, study.patient, measure_clipping(study.pet, masks, window))
-        spacing_mm = study.grid.spacing_mm
-        uptake.add(study.patient, np.asarray(study.pet), images, masks, lesions, spacing_mm)
-        flaws.append((study.id, flaw_of(suv[-1], masks["body"])))
-        montage.add(study, suv)
-        intervals.add(study, masks, montage.places(study))
-        stages_seen = len(suv)
-        worst.add(study.id, np.asarray(study.ct), np.asarray(study.pet), suv, masks["body"])
-    patients = scores.patients()
-    rows, comparisons = summarise(patients, seed=seed), compare_rows(patients, model, seed=seed)
-    findings = [
-        *describe_flaws(flaws, "studies"),
-        *beaten_by_trivial(rows, model),
-        *artefacts.findings(rows, model),
-        *perceptual.findings(),
-        *few_patients(len({study.patient for study in studies})),
-        *describe_power(comparisons),
-        *uptake.findings(),
-        *intervals.findings(),
-        *_provenance(store.index, card, run, studies, part),
-        *_without_training(learned),
-    ]
-    about = _about(card, store.index, part, which, seed, learned) | perceptual.about()
-    about |= {"worst_slices": worst.rows()} | intervals.about()
-    about |= {"stage_gains": stage_gains(patients, model, stages_seen, seed=seed)}
-    evaluation = Evaluation(
-        tuple(rows),
-        tuple(patients),
-        tuple(findings),
-        window,
-        about,
-        lesions=tuple(uptake.rows),
-        detection=tuple(uptake.detection()),
-        agreement=tuple(uptake.agreement()),
-        comparisons=tuple(comparisons),
-    )
+    where = choose_device(device)
+    intervals = Intervals(run, card, synthesizer, where)
+    gathered = _Gathered.of(card, studies, weights, intervals)
+    for study in track(studies, f"evaluating {gathered.model}"):
+        suv = predict_slices(synthesizer, study.ct, device=where)
+        refuse_not_finite(suv, f"study {study.id}, {gathered.model}")
+        _measure_study(gathered, study, suv, learned)
+    provenance = [*_provenance(store.index, card, run, studies, part), *_without_training(learned)]
+    about = _about(card, store.index, part, which, seed, learned)
+    evaluation = _concluded(gathered, about, provenance, seed)
 
     def more(folder: Path) -> None:
-        artefacts.save(folder / "spectra.npz")
-        worst.save(folder / "worst.npz")
+        gathered.artefacts.save(folder / "spectra.npz")
+        gathered.worst.save(folder / "worst.npz")
         intervals.save(folder)
         save_fusion(store, folder / "registration.npz")
 
-    save_evaluation(run / "evaluation", evaluation, montage, more)
+    save_evaluation(run / "evaluation", evaluation, gathered.montage, more)
     return evaluation
+
+
+@dataclass
+class _Gathered:
+    """What studies add to while they pass by."""
+
+    model: str
+    window: Window
+    scores: Scores
+    montage: Montage
+    uptake: Uptake
+    artefacts: Artefacts
+    perceptual: Perceptual
+    worst: WorstSlices
+    intervals: Intervals
+    flaws: list[tuple[str, Flaw | None]] = field(default_factory=list)
+    patients: set[str] = field(default_factory=set)
+    stages: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        card: Card,
+        studies: Sequence[PairedStudy],
+        weights: Weights | None,
+        intervals: Intervals,
+    ) -> "_Gathered":
+        """Nothing yet, of a run."""
+        window = card.recipe.model.suv_window
+        return cls(
+            card.recipe.model.name, window, Scores(), Montage(studies), Uptake(window),
+            Artefacts(), Perceptual(weights, window), WorstSlices(), intervals,
+        )  # fmt: skip
+
+    def score(self, study: PairedStudy, values: Mapping[str, SliceValues]) -> None:
+        """Add what was measured in images of a study, by their names."""
+        for name, own in values.items():
+            self.scores.add(name, study.patient, own)
+
+
+def _measure_study(
+    gathered: _Gathered,
+    study: PairedStudy,
+    suv: Float[np.ndarray, "k z y x"],
+    learned: Baselines | None,
+) -> None:
+    ct, pet, spacing_mm = np.asarray(study.ct), np.asarray(study.pet), study.grid.spacing_mm
+    zyx_mm = spacing_mm[::-1]
+    lesions = _lesions(study)
+    masks = _masks(study, lesions)
+    stages = _stages(suv, gathered.model)
+    blurred = {BLURRED_TRUTH: blurred_truth(study.pet, zyx_mm)}
+    images = stages | _trivial(learned, study, masks) | blurred
+    window, body = gathered.window, masks["body"]
+    gathered.score(study, measure_images(images, study.pet, masks, window, spacing_mm=zyx_mm))
+    gathered.score(study, gathered.perceptual.measure(images, study.pet, study.patient))
+    gathered.score(study, gathered.artefacts.measure(stages | blurred, pet, body, zyx_mm, study.id))
+    gathered.score(study, {gathered.model: measure_clipping(study.pet, masks, window)})
+    gathered.uptake.add(study.patient, pet, images, masks, lesions, spacing_mm)
+    gathered.flaws.append((study.id, flaw_of(suv[-1], body)))
+    gathered.montage.add(study, suv)
+    gathered.intervals.add(study, masks, gathered.montage.places(study))
+    gathered.worst.add(study.id, ct, pet, suv, body)
+    gathered.patients.add(study.patient)
+    gathered.stages = len(suv)
+
+
+def _concluded(
+    gathered: _Gathered, about: Mapping[str, Any], provenance: Sequence[Finding], seed: int
+) -> Evaluation:
+    """Means, intervals, comparisons and warnings of all studies."""
+    model, patients = gathered.model, gathered.scores.patients()
+    rows, comparisons = summarise(patients, seed=seed), compare_rows(patients, model, seed=seed)
+    findings = [
+        *describe_flaws(gathered.flaws, "studies"),
+        *beaten_by_trivial(rows, model),
+        *gathered.artefacts.findings(rows, model),
+        *gathered.perceptual.findings(),
+        *few_patients(len(gathered.patients)),
+        *describe_power(comparisons),
+        *gathered.uptake.findings(),
+        *gathered.intervals.findings(),
+        *provenance,
+    ]
+    return Evaluation(
+        tuple(rows),
+        tuple(patients),
+        tuple(findings),
+        gathered.window,
+        {
+            **about,
+            **gathered.perceptual.about(),
+            "worst_slices": gathered.worst.rows(),
+            **gathered.intervals.about(),
+            "stage_gains": stage_gains(patients, model, gathered.stages, seed=seed),
+        },
+        lesions=tuple(gathered.uptake.rows),
+        detection=tuple(gathered.uptake.detection()),
+        agreement=tuple(gathered.uptake.agreement()),
+        comparisons=tuple(comparisons),
+    )
 
 
 def _studies_of(store: Pairs, part: str) -> list[PairedStudy]:
@@ -150,15 +213,6 @@ def _studies_of(store: Pairs, part: str) -> list[PairedStudy]:
     if not studies:
         raise DataError(f"the pairs hold no {part} patients; see `split` in pairs.json")
     return studies
-
-
-def _require_same_grid(index: Mapping[str, Any], card: Card) -> None:
-    here = {key: index["preparation"][key] for key in ("size", "spacing_mm")}
-    if here != {key: card.grid[key] for key in here}:
-        raise GeometryError(
-            f"the model was trained on a grid of {card.grid}, these pairs have {here}; prepare "
-            "them again with the run's [preparation]"
-        )
 
 
 def _lesions(study: PairedStudy) -> Lesions:
@@ -185,24 +239,6 @@ def _trivial(learned: Baselines | None, study: PairedStudy, masks: Masks) -> Ima
     return baselines.images(masks["body"])
 
 
-def _measure_study(
-    scores: Scores, study: PairedStudy, images: Images, masks: Masks, window: tuple[float, float]
-) -> None:
-    spacing = study.grid.spacing_mm[::-1]
-    measured = measure_images(images, study.pet, masks, window, spacing_mm=spacing)
-    for name, values in measured.items():
-        scores.add(name, study.patient, values)
-
-
-def _look_at(
-    artefacts: Artefacts, scores: Scores, study: PairedStudy, images: Images, masks: Masks
-) -> None:
-    spacing = study.grid.spacing_mm[::-1]
-    seen = artefacts.measure(images, np.asarray(study.pet), masks["body"], spacing, study.id)
-    for name, values in seen.items():
-        scores.add(name, study.patient, values)
-
-
 def _provenance(
     index: Mapping[str, Any], card: Card, run: Path, studies: list[PairedStudy], part: str
 ) -> list[Finding]:
@@ -220,16 +256,11 @@ def _provenance(
     if card.data_hash != index["hash"]:
         detail = "The model was trained on other pairs than these."
         findings.append(Finding("OTHER-PAIRS", detail))
-        seen = _trained_on(run) & {study.patient for study in studies}
+        seen = trained_on(run) & {study.patient for study in studies}
         if seen:
             detail = f"{len(seen)} of these patients were trained on: the numbers are worthless."
             findings.append(Finding("TRAINED-ON", detail))
     return findings
-
-
-def _trained_on(run: Path) -> set[str]:
-    path = run / "data.json"
-    return set(read_json(path)["parts"]["train"]) if path.is_file() else set()
 
 
 def _without_training(learned: Baselines | None) -> list[Finding]:

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from petcast.checkpoint import Card, load_card, load_synthesizer
+from petcast.claim import trained_on
 from petcast.device import choose_device
-from petcast.durable import read_json
 from petcast.errors import DataError, GeometryError, UsageError
 from petcast.models import Synthesizer
 from petcast.pairs import PairedStudy, Pairs
@@ -119,6 +119,9 @@ def gather(
 
     Returns:
         Voxels by patient.
+
+    Raises:
+        DataError: No voxel lies inside a body.
     """
     parts: dict[str, list[Voxels]] = {}
     for study in track(studies, f"calibrating by {method.way}"):
@@ -165,8 +168,8 @@ def _to_calibrate_on(pairs: Pairs) -> tuple[str, list[PairedStudy]]:
 
 def _warnings(part: str, patients: set[str], run: Path, others: Sequence[Path]) -> list[str]:
     warnings = []
-    trained_on = set().union(*(_trained_on(folder) for folder in (run, *others)))
-    if part == "train" or patients & trained_on:
+    learned = set().union(*(trained_on(folder) for folder in (run, *others)))
+    if part == "train" or patients & learned:
         warnings.append(
             "Calibrated on patients that the model was trained on, since there are no others: "
             "errors are smaller there, so the intervals are too narrow for anyone else. Prepare "
@@ -178,8 +181,3 @@ def _warnings(part: str, patients: set[str], run: Path, others: Sequence[Path]) 
             f"patient takes {ENOUGH_PATIENTS} and more."
         )
     return warnings
-
-
-def _trained_on(run: Path) -> set[str]:
-    path = run / "data.json"
-    return set(read_json(path)["parts"]["train"]) if path.is_file() else set()
