@@ -44,8 +44,6 @@ ARRAYS: Mapping[str, np.dtype[Any]] = {
 }
 """The arrays of a study and their types; `lesions` may be missing."""
 
-OPTIONAL = ("lesions",)
-
 OPEN_MAPS = 200
 """Memory maps kept open at once: each holds a file handle, and systems allow about 1000."""
 

@@ -197,25 +197,6 @@ def spread(values: Sequence[float]) -> Spread | None:
     return Spread(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
 
 
-def seed_spread(own: Mapping[Key, Score], metric: Metric) -> Spread | None:
-    """Mean over all runs, and how far whole seeds scatter.
-
-    Args:
-        own: An entrant's outputs.
-        metric: Which.
-
-    Returns:
-        Each seed is averaged over the pairs that all seeds were trained on, so that the pairs'
-        own levels are not taken for a spread; None where nothing was measured.
-    """
-    seeds = {seed for _, seed in own}
-    whole = [p for p in dict.fromkeys(p for p, _ in own) if all((p, s) in own for s in seeds)]
-    values = [
-        [value for p in whole if (value := own[p, seed].of(metric)) is not None] for seed in seeds
-    ]
-    return spread([fmean(one) for one in values if one])
-
-
 def student_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float] | None:
     """Give the interval of a mean by Student's t.
 
