@@ -94,7 +94,8 @@ def _images(
     if lattice is not None:
         yield f"bears no lattice{_earlier_lattices(evaluation, model)}"
     if blur is not None:
-        included = ", interpolation to its grid included" if _warned(evaluation, "RESAMPLED") else ""
+        resampled = _warned(evaluation, "RESAMPLED")
+        included = ", interpolation to its grid included" if resampled else ""
         yield f"is {_sharpness(blur)} the real PET{included}"
 
 

@@ -4,8 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from petcast.framing import (
+    BODY_HU,
+    CT_WINDOW_HU,
+    Box,
+    Image,
+    crop_to,
+    hot_region,
+    pet_window,
+    smallest_window,
+)
 from petcast.report.arrays import HalfWidths, Slices
 from petcast.report.catalogue import number
 from petcast.report.png import (
@@ -19,15 +28,8 @@ from petcast.report.png import (
     with_box,
 )
 
-CT_WINDOW_HU = (-1000.0, 400.0)
-PET_WINDOWS_SUV = (2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0)
 DIFFERENCE_WINDOWS_SUV = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
 
-BODY_HU = -400.0
-"""What is denser belongs to the patient or the table: the pictures are cropped to it."""
-
-MARGIN = 4
-MAGNIFICATION = 4
 MOST_PICTURES = 78
 """Keeps the page below 3 MB: of cascades with many stages fewer slices are shown."""
 
@@ -36,9 +38,6 @@ MOST_OF_UNCERTAINTY = 24
 
 UPTAKE_SUV = 0.1
 """Where there is no CT, the pictures are cropped to what takes up more."""
-
-Image = NDArray[np.floating]
-Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -224,7 +223,7 @@ def _columns(slices: Slices) -> list[_Column]:
     stages = slices.stages.astype(np.float64)
     difference = stages[:, -1] - truth
     ct = _Style("CT", *CT_WINDOW_HU, grey(), "HU")
-    pet_top = smallest_window(truth, 99.9, PET_WINDOWS_SUV)
+    pet_top = pet_window(truth)
     pet = _Style("PET", 0.0, pet_top, grey(inverted=True), "SUV")
     reach = smallest_window(np.abs(difference), 99.5, DIFFERENCE_WINDOWS_SUV)
     change = _Style("Predicted − real", -reach, reach, diverging(), "SUV")
@@ -245,50 +244,15 @@ def _stage_heading(k: int, stages: int) -> str:
     return f"Stage {k + 1}" + (" (output)" if k == stages - 1 else "")
 
 
-def smallest_window(values: Image, percentile: float, windows: Sequence[float]) -> float:
-    """Choose the smallest window that holds nearly all values.
-
-    Args:
-        values: Any.
-        percentile: How many of them, in percent.
-        windows: Upper ends, ascending.
-
-    Returns:
-        One of the windows.
-    """
-    held = values[np.isfinite(values)]
-    top = float(np.percentile(held, percentile)) if held.size else 0.0
-    return next((window for window in windows if window >= top), windows[-1])
-
-
 def _spread(n: int, most: int) -> list[int]:
     """At most so many of n places, evenly spread."""
     k = min(n, most)
     return sorted({int((i + 0.5) / k * n) for i in range(k)})
 
 
-def crop_to(shown: NDArray[np.bool_]) -> Box:
-    """Choose the rows and columns that hold something, with a margin.
-
-    Args:
-        shown: What shall be seen, shape (y, x).
-
-    Returns:
-        Rows and columns.
-    """
-    return _extent(shown, 0), _extent(shown, 1)
-
-
-def _extent(dense: NDArray[np.bool_], axis: int) -> slice:
-    places, length = np.nonzero(dense)[axis], dense.shape[axis]
-    if not places.size:
-        return slice(0, length)
-    return slice(max(int(places.min()) - MARGIN, 0), min(int(places.max()) + MARGIN + 1, length))
-
-
 def _shown(slices: Slices, columns: Sequence[_Column], place: int, crop: Box) -> ShownSlice:
     label = f"Study {slices.study[place]}, slice {slices.index[place] + 1}"
-    region = _hot_region(slices.truth[place], crop)
+    region = hot_region(slices.truth[place], crop)
     inner = tuple(
         slice(r.start - c.start, r.stop - c.start) for r, c in zip(region, crop, strict=True)
     )
@@ -322,23 +286,6 @@ def _caption(column: _Column, image: Image) -> str:
 def _finite_max(image: Image) -> float:
     held = image[np.isfinite(image)]
     return float(held.max()) if held.size else 0.0
-
-
-def _hot_region(truth: Image, crop: Box) -> Box:
-    """The region around the hottest voxel of the real PET, inside the crop."""
-    rows, columns = crop
-    inside = np.nan_to_num(np.asarray(truth[crop], dtype=np.float64), nan=-1.0)
-    y, x = np.unravel_index(int(np.argmax(inside)), inside.shape)
-    width = max((columns.stop - columns.start) // MAGNIFICATION, 1)
-    height = max((rows.stop - rows.start) // MAGNIFICATION, 1)
-    return _around(int(y) + rows.start, height, rows), _around(
-        int(x) + columns.start, width, columns
-    )
-
-
-def _around(centre: int, length: int, limits: slice) -> slice:
-    start = min(max(centre - length // 2, limits.start), limits.stop - length)
-    return slice(start, start + length)
 
 
 def _plain(value: float, *, signed: bool) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from petcast.framing import CT_WINDOW_HU, PET_WINDOWS_SUV, crop_to, smallest_window
 from petcast.registration.measure import (
     BODY_TOLERANCE_MM,
     DOME_TOLERANCE_MM,
@@ -15,14 +16,7 @@ from petcast.registration.measure import (
 from petcast.report.arrays import Fused
 from petcast.report.catalogue import number
 from petcast.report.inputs import Document, finite, records, table
-from petcast.report.montage import (
-    CT_WINDOW_HU,
-    PET_WINDOWS_SUV,
-    ColourBar,
-    Picture,
-    crop_to,
-    smallest_window,
-)
+from petcast.report.montage import ColourBar, Picture
 from petcast.report.png import bar_uri, glow, grey, rgb_uri, to_levels
 
 MOST_ROWS = 40

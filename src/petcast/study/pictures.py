@@ -8,6 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from petcast.framing import (
+    BODY_HU,
+    CT_WINDOW_HU,
+    MAGNIFICATION,
+    Box,
+    Image,
+    crop_to,
+    hot_region,
+    pet_window,
+)
 from petcast.study.figures import Theme
 from petcast.study.protocol import run_folder
 from petcast.study.tables import number
@@ -16,11 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CT_WINDOW_HU = (-1000.0, 400.0)
-PET_WINDOWS_SUV = (2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0)
-BODY_HU = -400.0
-MARGIN = 4
-MAGNIFICATION = 4
 MOST_SLICES = 3
 INCHES = 1.25
 """Width of a picture."""
@@ -28,9 +33,6 @@ INCHES = 1.25
 HEADING_INCHES = 0.3
 
 FRAME = "#d55e00"
-
-Image = NDArray[np.floating]
-Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,9 @@ def draw_pictures(pictures: Pictures, theme: Theme) -> "Figure":
     """
     from matplotlib.figure import Figure
 
-    top = _pet_top(pictures.truth)
+    top = pet_window(pictures.truth)
     columns = [("CT", pictures.ct), *pictures.predicted.items(), ("real PET", pictures.truth)]
-    crop = _crop(pictures.ct)
+    crop = crop_to(np.any(pictures.ct > BODY_HU, axis=0))
     height, width = (side.stop - side.start for side in crop)
     rows = 2 * len(pictures.labels)
     tall = INCHES * height / width
@@ -98,7 +100,7 @@ def draw_pictures(pictures: Pictures, theme: Theme) -> "Figure":
     )
     grid = figure.subplots(rows, len(columns), squeeze=False)
     for place in range(len(pictures.labels)):
-        region = _hot_region(pictures.truth[place], crop)
+        region = hot_region(pictures.truth[place], crop)
         for column, (name, images) in enumerate(columns):
             window = CT_WINDOW_HU if name == "CT" else (0.0, top)
             shade = "gray" if name == "CT" else "gray_r"
@@ -125,7 +127,7 @@ def describe_pictures(pictures: Pictures) -> str:
     Returns:
         Sentences.
     """
-    top = _pet_top(pictures.truth)
+    top = pet_window(pictures.truth)
     low, high = (number(end, 0) for end in CT_WINDOW_HU)
     hottest = "; ".join(
         f"{name} {float(np.nanmax(image)):.1f}"
@@ -145,38 +147,6 @@ def _montage(run: Path) -> dict[str, NDArray[Any]] | None:
         return None
     with np.load(path, allow_pickle=False) as arrays:
         return {key: arrays[key] for key in ("ct", "truth", "stages")}
-
-
-def _pet_top(truth: Image) -> float:
-    """The smallest window that holds nearly all of the real PET."""
-    top = float(np.percentile(truth, 99.9))
-    return next((window for window in PET_WINDOWS_SUV if window >= top), PET_WINDOWS_SUV[-1])
-
-
-def _crop(ct: NDArray[np.int16]) -> Box:
-    """The rows and columns that hold a body in any slice, with a margin."""
-    dense = np.any(ct > BODY_HU, axis=0)
-    return _extent(dense, 0), _extent(dense, 1)
-
-
-def _extent(dense: NDArray[np.bool_], axis: int) -> slice:
-    places, length = np.nonzero(dense)[axis], dense.shape[axis]
-    if not places.size:
-        return slice(0, length)
-    return slice(max(int(places.min()) - MARGIN, 0), min(int(places.max()) + MARGIN + 1, length))
-
-
-def _hot_region(truth: Image, crop: Box) -> Box:
-    """The region around the hottest voxel of the real PET, inside the crop."""
-    inside = truth[crop]
-    y, x = np.unravel_index(int(np.argmax(inside)), inside.shape)
-    return _around(int(y), crop[0]), _around(int(x), crop[1])
-
-
-def _around(centre: int, limits: slice) -> slice:
-    length = max((limits.stop - limits.start) // MAGNIFICATION, 1)
-    start = min(max(centre - length // 2, 0), limits.stop - limits.start - length) + limits.start
-    return slice(start, start + length)
 
 
 def _undress(axes: "Axes", theme: Theme) -> None:
