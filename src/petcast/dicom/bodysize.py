@@ -167,7 +167,7 @@ def lean_mass_janmahasatian_kg(sex: str, weight_kg: float, height_cm: float) -> 
 
     Example:
         >>> round(lean_mass_janmahasatian_kg("M", 70, 175), 1)
-        55.8
+        55.9
     """
     body_mass_index = weight_kg / (height_cm / 100) ** 2
     if sex == "F":

@@ -61,6 +61,7 @@ def score_slices(
         UsageError: The window is empty.
 
     Example:
+        >>> import torch
         >>> zero, body = torch.zeros(1, 16, 16), torch.ones(1, 16, 16, dtype=torch.bool)
         >>> round(score_slices(zero, zero + 1, body, (0.0, 10.0))["psnr_body"], 4)
         20.0
@@ -98,6 +99,7 @@ def to_unit_scale(
         UsageError: The window is empty or not finite.
 
     Example:
+        >>> import torch
         >>> to_unit_scale(torch.tensor([-1.0, 5.0, 30.0]), (0.0, 10.0)).tolist()
         [0.0, 0.5, 1.0]
     """
