@@ -26,6 +26,7 @@ from petcast.errors import UsageError
 from petcast.grid import grid_for_ct, standing
 from petcast.models import Synthesizer
 from petcast.nifti import case
+from petcast.progress import track
 from petcast.recipe import PreparationRecipe
 from petcast.volume import Unit, Volume
 
@@ -111,7 +112,7 @@ def hu_batches(
     Yields:
         Slices in HU, each with its neighbours where it has three channels.
     """
-    for start in range(0, len(ct_hu), batch_size):
+    for start in track(range(0, len(ct_hu), batch_size), "Casting"):
         places = range(start, min(start + batch_size, len(ct_hu)))
         hu = np.stack([ct_slices(ct_hu, z, channels) for z in places])
         yield torch.from_numpy(hu.astype(np.float32))

@@ -7,6 +7,12 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
+class _Bar:
+    """The one that is shown: work within work shows none of its own."""
+
+    shown = False
+
+
 def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
     """Yield the items, showing how far the caller has come.
 
@@ -16,12 +22,16 @@ def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterato
         total: How many items there are, where `len` cannot tell.
 
     Yields:
-        Each item. Where standard error is no terminal, nothing is shown.
+        Each item. Where standard error is no terminal, or a bar is shown already, no bar is shown.
     """
-    if not sys.stderr.isatty():
+    if _Bar.shown or not sys.stderr.isatty():
         yield from items
         return
     from rich.console import Console
     from rich.progress import track as rich_track
 
-    yield from rich_track(items, what, total, console=Console(stderr=True), transient=True)
+    _Bar.shown = True
+    try:
+        yield from rich_track(items, what, total, console=Console(stderr=True), transient=True)
+    finally:
+        _Bar.shown = False
