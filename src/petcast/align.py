@@ -15,10 +15,7 @@ from petcast.anatomy import OUTSIDE, regions
 from petcast.grid import chest_slices, grid_for_pair, part_of, standing, thinned
 from petcast.recipe import PreparationRecipe
 from petcast.refusal import Reason, RefusedError
-from petcast.volume import Grid, Unit, Volume
-
-AIR_HU = -1024
-HIGHEST_HU = 3071
+from petcast.volume import AIR_HU, HIGHEST_HU, Grid, Unit, Volume
 
 BODY_SUV = (0.1, 3.0)
 """By its definition, SUV averages about 1 over a body; kBq/mL, Bq/mL and a dose in kBq lie above,

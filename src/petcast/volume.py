@@ -35,6 +35,9 @@ POSITION_TOLERANCE_MM = 0.01
 AXIAL_TOLERANCE = 1e-3
 """A direction cosine this close to 0 or ±1 counts as along an axis (0.06 degrees)."""
 
+AIR_HU, HIGHEST_HU = -1024, 3071
+"""A 12-bit CT: what stands beyond its edge, and the top, beyond which metal tells nothing."""
+
 FWHM_PER_SIGMA = 2.3548200450309493
 """Full width at half maximum of a Gaussian, in standard deviations: 2 sqrt(2 ln 2)."""
 
@@ -190,6 +193,9 @@ class Volume:
 
         Returns:
             The same content; axes permuted and flipped, nothing interpolated.
+
+        Raises:
+            GeometryError: Two axes run nearest to the same one of L, P and S.
         """
         closest = np.abs(self.grid.direction)
         order = [int(np.argmax(closest[row])) for row in range(3)]

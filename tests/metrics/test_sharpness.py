@@ -9,7 +9,8 @@ from jaxtyping import TypeCheckError
 from scipy.special import j0
 
 from petcast.errors import GeometryError
-from petcast.metrics.sharpness import FWHM_OF_SIGMA, measure_blur
+from petcast.metrics.sharpness import measure_blur
+from petcast.volume import FWHM_PER_SIGMA
 
 SIGMAS_MM = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 
@@ -22,7 +23,7 @@ def assert_planted_blur_is_measured(picture, gaussian: Callable, unit: float = 1
         found = measure_blur(blurred, picture.suv, picture.body, spacing)
         measured.append((found.fwhm_mm, found.detail_mm))
     assert (np.diff(measured, axis=0) > 0).all()
-    planted = np.array(SIGMAS_MM) * FWHM_OF_SIGMA
+    planted = np.array(SIGMAS_MM) * FWHM_PER_SIGMA
     np.testing.assert_allclose(measured, np.stack([planted, planted], 1), atol=0.1)
 
 
@@ -45,7 +46,7 @@ def assert_what_is_added_is_no_detail(picture, gaussian: Callable) -> None:
     noise = rng.normal(0, 0.3, picture.suv.shape).astype(np.float32) * picture.body
     for spoilt in (blurred + noise, blurred * (1 + 0.1 * (-1.0) ** (x + y))):
         found = measure_blur(spoilt, picture.suv, picture.body, spacing)
-        assert found.detail_mm == pytest.approx(3 * FWHM_OF_SIGMA, abs=0.5)
+        assert found.detail_mm == pytest.approx(3 * FWHM_PER_SIGMA, abs=0.5)
     noisy = measure_blur(blurred + noise, picture.suv, picture.body, spacing)
     assert noisy.fwhm_mm < 3  # so sharp it looks
 
@@ -94,7 +95,7 @@ def test_a_sharper_image_has_a_negative_width(phantom_pet: Callable, gaussian: C
     spacing = picture.spacing_mm[1:]
     blurred = gaussian(picture.suv, 3 / spacing[0])
     width = measure_blur(picture.suv, blurred, picture.body, spacing).fwhm_mm
-    assert width == pytest.approx(-3 * FWHM_OF_SIGMA, abs=0.1)
+    assert width == pytest.approx(-3 * FWHM_PER_SIGMA, abs=0.1)
 
 
 def test_the_same_image_has_none_and_nothing_has_no_value(phantom_pet: Callable) -> None:

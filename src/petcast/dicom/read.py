@@ -25,12 +25,7 @@ from petcast.dicom.stack import Place, Stack, stack
 from petcast.dicom.unpack import open_folder
 from petcast.errors import UsageError
 from petcast.refusal import Reason, RefusedError
-from petcast.volume import Unit, Volume
-
-AIR_HU = -1024
-"""What stands outside the scanner's circle, whatever the scanner wrote there."""
-HIGHEST_HU = 3071
-"""The top of a 12-bit CT; metal beyond it tells nothing."""
+from petcast.volume import AIR_HU, HIGHEST_HU, Unit, Volume
 
 Scaling = Callable[[NDArray[Any], Place], NDArray[Any]]
 

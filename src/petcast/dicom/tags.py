@@ -39,6 +39,9 @@ def tag_of(keyword: str) -> int:
 
     Returns:
         Its tag.
+
+    Raises:
+        KeyError: The standard has no such keyword.
     """
     tag = tag_for_keyword(keyword)
     if tag is None:

@@ -11,10 +11,7 @@ from torch.nn import functional
 
 from petcast.dataset import Batch
 from petcast.recipe import AugmentationRecipe
-
-AIR_HU = -1024.0
-"""What lies beyond a CT's edge."""
-
+from petcast.volume import AIR_HU
 
 BEND_STEP_MM = 64.0
 """Distance of the points that bend a slice: a quarter of it never folds tissue over itself."""

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from petcast.errors import DataError
 from petcast.evaluate.threads import in_threads
-from petcast.metrics.sharpness import FWHM_OF_SIGMA
+from petcast.volume import FWHM_PER_SIGMA
 
 if TYPE_CHECKING:
     from petcast.pairs import PairedStudy
@@ -126,7 +126,7 @@ def blurred_truth(
     from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
     suv = np.asarray(truth, np.float32)
-    z, y, x = (BLURRED_TRUTH_FWHM_MM / FWHM_OF_SIGMA / step for step in spacing_mm)
+    z, y, x = (BLURRED_TRUTH_FWHM_MM / FWHM_PER_SIGMA / step for step in spacing_mm)
     reach, last = int(CUT_OFF * z + 0.5), len(suv)  # as SciPy rounds
     blurred = np.empty(suv.shape, np.float32)
 

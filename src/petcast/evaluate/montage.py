@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from petcast.durable import open_whole
+from petcast.volume import AIR_HU
 
 if TYPE_CHECKING:
     from petcast.pairs import PairedStudy
@@ -29,9 +30,6 @@ FILES_RULE = (
     "Cases whose slices have another size than the first one's, or that are left out, are not "
     "shown. The predictions have no other say."
 )
-
-AIR_HU = -1024
-"""What is shown where there is no CT."""
 
 
 def choose_slices(studies: "Sequence[PairedStudy]") -> dict[str, list[int]]:

@@ -10,9 +10,7 @@ from petcast.evaluate.cases import Case
 from petcast.evaluate.hotspots import connected
 from petcast.evaluate.measure import refuse_not_finite
 from petcast.evaluate.notes import Notes
-from petcast.volume import Grid, Unit, Volume
-
-AIR_HU = -1024.0
+from petcast.volume import AIR_HU, Grid, Unit, Volume
 
 
 @dataclass(frozen=True)
@@ -116,6 +114,9 @@ def place_ct(case: Case | None, grid: Grid, name: str, notes: Notes) -> Volume |
 
     Returns:
         HU there, air where the CT does not reach; None without a CT.
+
+    Raises:
+        DataError: The CT reaches nowhere, or cannot be used.
     """
     if case is None:
         return None

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from petcast.evaluate.montage import AIR_HU, Pictures, mean_inside
+from petcast.evaluate.montage import Pictures, mean_inside
+from petcast.volume import AIR_HU
 
 PER_STUDY = 3
 LISTED = 12

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from petcast.errors import GeometryError
 from petcast.metrics.lattice import spread
+from petcast.volume import FWHM_PER_SIGMA
 
 FIT_PER_MM = (0.015, 0.1)
 """Where the slope is fitted: details of 67 to 10 mm. PET scanners pass little beyond."""
@@ -36,8 +37,6 @@ MOST_SLICES = 64
 
 EDGE = 16
 """The outer sixteenth of a slice fades to zero, so that its border is no detail."""
-
-FWHM_OF_SIGMA = 2 * math.sqrt(2 * math.log(2))
 
 
 @dataclass(frozen=True)
@@ -181,4 +180,4 @@ def _kept(
 
 def _fwhm(variance: float) -> float:
     """In mm, of a Gaussian's variance; with its sign."""
-    return math.copysign(FWHM_OF_SIGMA * math.sqrt(abs(variance)), variance)
+    return math.copysign(FWHM_PER_SIGMA * math.sqrt(abs(variance)), variance)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from petcast.align import AIR_HU, HIGHEST_HU, Reading
+from petcast.align import Reading
 from petcast.diagnosis import diagnosis_of
 from petcast.errors import FormatError, GeometryError, UnitError
 from petcast.nifti.header import require_sound
@@ -20,7 +20,7 @@ from petcast.nifti.plausible import (
     require_wide,
 )
 from petcast.refusal import Reason, RefusedError
-from petcast.volume import Unit, Volume
+from petcast.volume import AIR_HU, HIGHEST_HU, Unit, Volume
 
 FACTOR_RULE = "nifti-suv"
 TIME_RULE = "nifti-unknown"
