@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydicom.uid import generate_uid
 
+from petcast.dicom.scan import scan
 from petcast.dicom.suv import measure_suv
 from petcast.errors import GeometryError, UsageError
 from petcast.refusal import RefusedError
@@ -35,6 +36,20 @@ def test_a_pet_without_ct_is_measured(export) -> None:
     assert (row["min"], row["median"]) == (0, 0)
     assert row["factor_rule"] == "bqml-weight-over-dose"
     assert row["time_rule"] == "series-time"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("", "measures no tracer"), (" HALF-WIDTH", "half the width")]
+)
+def test_what_a_program_made_is_called_so(export, kind: str, words: str) -> None:
+    """Its series is sound and can be evaluated, so nothing else would say it."""
+    for slice_ in export.pet:
+        slice_.SeriesDescription = f"SYNTHETIC PET (AI){kind} - NOT FOR DIAGNOSIS"
+    folder = export.write()
+    [row] = measure_suv(folder)["series"]
+    assert words in " ".join(row["notes"])
+    [pet] = [one for one in scan([folder]).series if one.modality == "PT"]
+    assert words in " ".join(pet.notes)
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from petcast.dicom.kernel import kernel_class
 from petcast.dicom.petheader import PetHeader
 from petcast.dicom.privacy import patient_identity, pseudonym
 from petcast.dicom.scale import suv_scale
-from petcast.dicom.series import Geometry, Series, Span
+from petcast.dicom.series import HALF_WIDTHS, SYNTHETIC, Geometry, Series, Span
 from petcast.dicom.stack import ClashError, Stack, stack
 from petcast.dicom.tracer import F18_HALF_LIFE_S, FDG
 from petcast.refusal import Reason, Refusal, RefusedError
@@ -265,6 +265,10 @@ def _base(headers: Sequence[Header], salt: str) -> Series:
 def _remarks(shared: Shared, lying: Stack) -> list[str]:
     """What was repaired or assumed."""
     remarks = []
+    if shared.pet is not None and shared.pet.synthetic:
+        remarks.append(SYNTHETIC)
+    if shared.pet is not None and shared.pet.half_width:
+        remarks.append(HALF_WIDTHS)
     if shared.syntax == encoding.BIG_ENDIAN:
         remarks.append("Big-endian files were read.")
     elif shared.syntax not in encoding.NATIVE:

@@ -11,6 +11,9 @@ from petcast.refusal import Refusal
 
 Span = tuple[float, float]
 
+SYNTHETIC = "A program made it: it measures no tracer, and no CT is paired with it."
+HALF_WIDTHS = "Its values are no uptake: they are half the width of a synthetic PET's interval."
+
 
 @dataclass(frozen=True, slots=True)
 class Geometry:

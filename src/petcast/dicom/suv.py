@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from petcast.dicom.read import read_pet_files
 from petcast.dicom.scan import Scan, Series, scan
+from petcast.dicom.series import HALF_WIDTHS, SYNTHETIC
 from petcast.dicom.unpack import open_folder, origin_of
 from petcast.errors import GeometryError, UsageError
 from petcast.refusal import Reason, Refusal, RefusedError
 from petcast.volume import Unit, Volume
 
 MISSED = "the mask does not touch this PET"
-
-HALF_WIDTHS = "Its values are no uptake: they are half the width of a synthetic PET's interval."
 
 MASK_TOLERANCE_MM = 0.1
 """A mask drawn on the PET's grid may have lost some digits of it."""
@@ -81,6 +80,8 @@ def _measured(series: Series, path: str, region: Volume | None) -> dict[str, Any
         return row | {"reason": None, "detail": MISSED}
     high = float(values.max())
     notes = list(reading.notes)
+    if series.synthetic:
+        notes.append(SYNTHETIC)
     if series.half_width:
         notes.append(HALF_WIDTHS)
     elif not PLAUSIBLE_MAX[0] <= high <= PLAUSIBLE_MAX[1]:
