@@ -48,6 +48,12 @@ def test_readme_leads_to_every_page() -> None:
     assert pages - set(re.findall(r"\]\(([^)#\s]+)", TEXT["README.md"])) == set()
 
 
+def test_readme_names_every_room() -> None:
+    rooms = {path.name for path in (ROOT / "src/petcast").iterdir() if path.name[0] not in "_."}
+    named = set(re.findall(r"(\w+(?:\.py)?)/?\s", TEXT["README.md"].partition("## The house")[2]))
+    assert rooms - named - {"py.typed", "recipes"} == set()
+
+
 def test_every_command_and_option_is_shown() -> None:
     group = typer.main.get_command(app)
     names = {
