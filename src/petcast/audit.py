@@ -32,6 +32,7 @@ MOST_COPIED = 256
 """Test slices that are compared with their neighbours; of more, as many spread evenly."""
 
 PSNR_CEILING_DB = 100.0
+"""That of `petcast.metrics.error`, which would load torch before every `prepare`."""
 
 NAMED = 3
 """How many groups of patients a message names."""

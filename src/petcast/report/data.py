@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from petcast.refusal import Reason
 from petcast.report.catalogue import MISSING, number
 from petcast.report.inputs import Document, finite, records, table
-
-PARTS = ("train", "validation", "test")
+from petcast.split import PARTS
 
 MOST_CASES = 40
 """Refusals of one reason that are listed; the others are counted."""
