@@ -94,3 +94,18 @@ def test_the_largest_seed_is_taken() -> None:
 def test_compiling_and_recomputing_exclude_each_other() -> None:
     with pytest.raises(RecipeError, match="recompute"):
         load_recipe("tiny", ["engine.compile=true", "engine.recompute=true"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("training.epoch=3", "training.epoch: there is no such knob; [training] has epochs, "),
+        ("trainings.epochs=3", "trainings: there is no such table; a recipe has preparation, "),
+        ("training.epochs=0", "training.epochs: Input should be greater than or equal to 1, not 0"),
+        ("model.name=Stage11", "or 'DSGGAN', not 'Stage11'"),
+    ],
+)
+def test_a_wrong_knob_is_told_from_those_there_are(setting: str, words: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("tiny", [setting])
+    assert words in str(caught.value)

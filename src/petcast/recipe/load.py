@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import tomli_w
 from pydantic import ValidationError, model_validator
@@ -21,6 +21,9 @@ from petcast.recipe.knobs import (
     PretrainingRecipe,
     TrainingRecipe,
 )
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class Recipe(Knobs):
@@ -141,9 +144,7 @@ class Recipe(Knobs):
         try:
             return cls.model_validate(knobs)
         except ValidationError as error:
-            lines = [
-                f"  {'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors()
-            ]
+            lines = map(_said, error.errors())
             raise RecipeError(f"{source}:\n" + "\n".join(lines)) from error
 
 
@@ -180,6 +181,19 @@ def builtin_recipes() -> list[str]:
     return sorted(
         f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
     )
+
+
+def _said(error: "ErrorDetails") -> str:
+    """What is wrong with a knob, what was found, and what there is instead."""
+    place, found = error["loc"], error["input"]
+    name = ".".join(map(str, place)) or "recipe"
+    if error["type"] != "extra_forbidden":
+        plain = isinstance(found, bool | int | float | str) and error["type"] != "value_error"
+        return f"  {name}: {error['msg']}" + (f", not {found!r}" if plain else "")
+    if len(place) == 1:
+        return f"  {name}: there is no such table; a recipe has {', '.join(Recipe.model_fields)}"
+    knobs = type(getattr(Recipe(), str(place[0]))).model_fields
+    return f"  {name}: there is no such knob; [{place[0]}] has {', '.join(knobs)}"
 
 
 def _recipe_text(source: str | Path) -> str:
