@@ -222,6 +222,50 @@ def test_a_date_that_was_not_shifted_along_gives_way_to_the_time() -> None:
     assert "date" in notes[0]
 
 
+def test_two_times_of_the_injection_that_contradict_each_other_are_said() -> None:
+    scale = suv_scale(replace(HEADER, injected_time=timedelta(hours=9)), [slice_at()])
+    assert ["60 minutes apart" in note for note in scale.notes] == [True]
+    midnight = replace(
+        HEADER, injected=SCAN.replace(hour=0, minute=0, second=20),
+        injected_time=timedelta(hours=23, minutes=59, seconds=40),
+    )  # fmt: skip
+    assert not any("apart" in note for note in suv_scale(midnight, [slice_at()]).notes)
+
+
+@pytest.mark.parametrize("lead", [timedelta(hours=11), timedelta(days=3, hours=11)])
+def test_a_series_time_hours_before_the_first_frame_is_no_start(lead: timedelta) -> None:
+    """Midnight stands where a de-identification removed the time."""
+    removed = replace(HEADER, series_start=SCAN - lead)
+    average_s = average_count_rate_s(120, HALF_LIFE_S)
+    rule, [span] = decay_times_s(removed, [slice_at(reference_s=average_s)], HALF_LIFE_S, [])
+    assert (rule, span) == (TimeRule.FRAME_REFERENCE, 3600.0)
+    assert refusal(removed, slice_at(reference_s=None)) is Reason.NO_TIME
+
+
+def test_a_series_whose_date_alone_was_shifted_keeps_its_time() -> None:
+    shifted = replace(HEADER, series_start=SCAN - timedelta(days=400), injected=None)
+    rule, [span] = decay_times_s(shifted, [slice_at()], HALF_LIFE_S, [])
+    assert (rule, span) == (TimeRule.SERIES_TIME, 3600.0)
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(0, 1), (29, 1), (60, 0), (120, 0), (480, 1)])
+def test_an_unusual_time_between_injection_and_scan_is_said(minutes: int, said: int) -> None:
+    header = replace(HEADER, injected=SCAN - timedelta(minutes=minutes), injected_time=None)
+    notes = suv_scale(header, [slice_at()]).notes
+    assert [f"{minutes} minutes after the injection" in note for note in notes] == [True] * said
+
+
+@pytest.mark.parametrize(
+    ("dose", "weight", "said"),
+    [(350e6, 70, 0), (30e6, 4, 0), (50e6, 70, 0), (9.5, 70, 1), (350e6, 700, 1), (350e6, 7, 1)],
+)
+def test_dose_and_weight_that_fit_no_person_are_said(dose: float, weight: float, said: int) -> None:
+    notes = suv_scale(replace(HEADER, dose=dose, weight=weight), [slice_at()]).notes
+    assert [f"MBq for {weight} kg" in note for note in notes if "are unusual" in note] == [
+        True
+    ] * said
+
+
 def test_an_injection_after_the_scan_is_refused() -> None:
     late = replace(HEADER, injected=SCAN + timedelta(hours=1), injected_time=None)
     assert refusal(late) is Reason.UPTAKE_TIME

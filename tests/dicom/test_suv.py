@@ -64,6 +64,17 @@ def test_a_pet_in_a_zip_in_the_folder_is_measured_and_named_by_its_zip(export, t
     assert row["max"] == pytest.approx(PEAK, rel=1e-6)
 
 
+@pytest.mark.parametrize(("clock", "minutes"), [("", 60), ("+0100", 60), ("+0000", 120)])
+def test_an_injection_in_another_time_zone(export, clock: str, minutes: int) -> None:
+    """Where the scanner's zone is unknown, the time without a zone is on its clock."""
+    for injection in export.injections:
+        injection.RadiopharmaceuticalStartDateTime = "20200102090000+0000"
+    for slice_ in export.pet:
+        slice_.TimezoneOffsetFromUTC = clock
+    [row] = measure_suv(export.write())["series"]
+    assert row["uptake_minutes"] == minutes
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dose", [350e3, 350e12])
 def test_a_maximum_that_is_hardly_suv_is_said(export, dose: float) -> None:

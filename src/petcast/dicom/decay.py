@@ -19,6 +19,12 @@ ROUNDING = timedelta(seconds=1)
 """Times that differ by less are the same: some writers drop the fraction of a second."""
 NEVER = datetime.max.replace(tzinfo=UTC)
 ONE_DAY = timedelta(days=1)
+LONGEST_LEAD = timedelta(hours=3)
+"""No series starts longer before its first frame, but midnight stands for times that were removed.
+Whole days count for nothing: dates may have been shifted each by itself."""
+USUAL_UPTAKE_MINUTES = (30, 150)
+"""Beyond this the times deserve a look: clocks an hour or two apart are not rare."""
+ONE_MINUTE = timedelta(minutes=1)
 
 
 class TimeRule(StrEnum):
@@ -78,8 +84,8 @@ def scan_start(
     """Find when the scan began, to which DecayCorrection START refers.
 
     An enhanced PET states it. Else SeriesTime counts where it is not after the earliest
-    acquisition; a later one was stamped by a reconstruction. Then come the vendors' own times,
-    then the frames'.
+    acquisition, nor hours before it: a later one was stamped by a reconstruction. Then come the
+    vendors' own times, then the frames'.
 
     Args:
         pet: The header.
@@ -99,7 +105,7 @@ def scan_start(
         return TimeRule.STATED, pet.corrected_to
     first = _earliest(slices)
     start = pet.series_start
-    if start is not None and first.acquired is not None and start <= first.acquired + ROUNDING:
+    if start is not None and first.acquired is not None and _begins(start, first.acquired):
         return TimeRule.SERIES_TIME, start
     if pet.ge_scan_start is not None:
         return TimeRule.GE_SCAN_TIME, pet.ge_scan_start
@@ -108,11 +114,17 @@ def scan_start(
     if first.reference_s is None:
         raise RefusedError(
             Reason.NO_TIME,
-            "SeriesTime is missing or after the acquisition, and neither the vendor's scan time "
-            "nor FrameReferenceTime is there.",
+            "SeriesTime is missing, after the acquisition or hours before it, and neither the "
+            "vendor's scan time nor FrameReferenceTime is there.",
         )
     average = _average_moment(first, half_life_s)
     return TimeRule.FRAME_REFERENCE, average - timedelta(seconds=first.reference_s)
+
+
+def _begins(start: datetime, first: datetime) -> bool:
+    """Whether a series that starts at one moment can have its first frame at the other."""
+    lead = first + ROUNDING - start
+    return lead >= timedelta(0) and lead % ONE_DAY <= LONGEST_LEAD
 
 
 def average_count_rate_s(duration_s: float, half_life_s: float) -> float:
@@ -157,6 +169,28 @@ def uptake_minutes(pet: PetHeader, slices: Sequence[Slice]) -> float | None:
     return (start - injected).total_seconds() / 60
 
 
+def doubt(minutes: float | None) -> list[str]:
+    """Say it where the scan began unusually soon or late after the injection.
+
+    Args:
+        minutes: Between them; None where unknown.
+
+    Returns:
+        A sentence, or nothing.
+
+    Example:
+        >>> doubt(60.0), len(doubt(480.0))
+        ([], 1)
+    """
+    low, high = USUAL_UPTAKE_MINUTES
+    if minutes is None or low <= minutes <= high:
+        return []
+    return [
+        f"The scan began {minutes:.0f} minutes after the injection, which is unusual; are both "
+        "times right?"
+    ]
+
+
 def _earliest(slices: Sequence[Slice]) -> Slice:
     return min(slices, key=lambda place: place.acquired or NEVER)
 
@@ -174,6 +208,7 @@ def _average_moment(place: Slice, half_life_s: float) -> datetime:
 def _injected(pet: PetHeader, scan: datetime, half_life_s: float, notes: list[str]) -> datetime:
     """Take StartDateTime where it is plausible, else StartTime (QIBA)."""
     if pet.injected is not None and _plausible(scan - pet.injected, half_life_s):
+        notes += _contradicted(pet.injected, pet.injected_time)
         return pet.injected
     injected = _last_before(scan, pet.injected_time) if pet.injected_time is not None else None
     if injected is not None and _plausible(scan - injected, half_life_s):
@@ -188,9 +223,27 @@ def _injected(pet: PetHeader, scan: datetime, half_life_s: float, notes: list[st
     )
 
 
+def _contradicted(injected: datetime, time: timedelta | None) -> list[str]:
+    """Say it where StartTime names another time of the day than StartDateTime."""
+    if time is None:
+        return []
+    apart = (_midnight(injected) + time - injected) % ONE_DAY
+    apart = min(apart, ONE_DAY - apart)
+    if apart <= ONE_MINUTE:
+        return []
+    return [
+        f"The injection's two times lie {apart / ONE_MINUTE:.0f} minutes apart; the one with a "
+        "date was taken."
+    ]
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 def _last_before(scan: datetime, time: timedelta) -> datetime:
     """A time of day alone belongs to the scan's day, or to the day before (IBSI, DRO_4_2)."""
-    moment = scan.replace(hour=0, minute=0, second=0, microsecond=0) + time
+    moment = _midnight(scan) + time
     return moment - ONE_DAY if moment > scan + ROUNDING else moment
 
 

@@ -85,6 +85,22 @@ def parse_datetime(value: str, clock: str = "") -> datetime | None:
     return _shifted(moment, own - zone)
 
 
+def names_zone(value: str) -> bool:
+    """Say whether a DT names its time zone.
+
+    Args:
+        value: Such as "20010629143626+0100".
+
+    Returns:
+        True where it does.
+
+    Example:
+        >>> names_zone("20010629143626+0100"), names_zone("20010629143626")
+        (True, False)
+    """
+    return _zone(value[-5:]) is not None
+
+
 def _without_zone(time: str) -> str:
     return time[:-5] if _zone(time[-5:]) is not None else time
 

@@ -164,9 +164,17 @@ def _differ(injections: Sequence[Dataset]) -> bool:
 
 
 def _injected(injection: Dataset | None, clock: str) -> datetime | None:
+    """When it was, with its date.
+
+    Not where it names a time zone, the scanner's is unknown and StartTime is there: that one is on
+    the scanner's clock.
+    """
     if injection is None:
         return None
-    return moments.parse_datetime(tags.text(injection, "RadiopharmaceuticalStartDateTime"), clock)
+    written = tags.text(injection, "RadiopharmaceuticalStartDateTime")
+    if moments.names_zone(written) and not clock and _injected_time(injection) is not None:
+        return None
+    return moments.parse_datetime(written, clock)
 
 
 def _injected_time(injection: Dataset | None) -> timedelta | None:

@@ -25,6 +25,11 @@ MEGABECQUEREL_BELOW = 1e4
 
 USUAL_DOSE_BQ = (5e6, 2e9)
 """From the least that a small child is given to more than any adult."""
+USUAL_MBQ_PER_KG = (0.5, 25.0)
+"""From what a total-body scanner needs to the least dose of a newborn; a dose in mCi, or a weight
+that lost its decimal point, lies beyond it."""
+HEAVIEST_KG = 350.0
+"""Tables carry no more."""
 
 
 class FactorRule(StrEnum):
@@ -97,11 +102,14 @@ def _from_activity(pet: PetHeader, slices: Sequence[Slice], notes: list[str]) ->
     """BQML and Philips' counts: × weight / (dose left at the reference time) (QIBA)."""
     rule, activity = _activity_factor(pet)
     _require_decay_correction(pet)
-    grams_per_bq = bodysize.weight_kg(pet, notes) * 1000 / dose_bq(pet, notes)
+    weight_kg, dose = bodysize.weight_kg(pet, notes), dose_bq(pet, notes)
+    notes += _doubt(dose / 1e6, weight_kg)
+    grams_per_bq = weight_kg * 1000 / dose
     half_life_s = _half_life_s(pet)
     time_rule, decays_s = decay.decay_times_s(pet, slices, half_life_s, notes)
     factors = tuple(activity * grams_per_bq * 2 ** (s / half_life_s) for s in decays_s)
     minutes = decay.uptake_minutes(pet, slices)
+    notes += decay.doubt(minutes)
     return SuvScale(factors, activity, rule, time_rule, minutes, tuple(notes))
 
 
@@ -177,6 +185,14 @@ def dose_bq(pet: PetHeader, notes: list[str]) -> float:
         return pet.dose
     notes.append("The dose is below 10000 and was read as MBq.")
     return pet.dose * 1e6
+
+
+def _doubt(dose_mbq: float, weight_kg: float) -> list[str]:
+    """Say it where dose and weight, each possible by itself, do not belong to one person."""
+    low, high = USUAL_MBQ_PER_KG
+    if low <= dose_mbq / weight_kg <= high and weight_kg <= HEAVIEST_KG:
+        return []
+    return [f"{dose_mbq:g} MBq for {weight_kg:g} kg are unusual; are both units right?"]
 
 
 def _half_life_s(pet: PetHeader) -> float:
