@@ -268,6 +268,16 @@ def test_cts_of_several_studies_ask_for_a_choice(export) -> None:
         load_ct(export.write())
 
 
+def test_files_that_cannot_be_read_say_why_there_is_no_ct(export) -> None:
+    for slice_ in export.all:
+        del slice_.SeriesInstanceUID
+    folder = export.write()
+    (folder / "notes.txt").write_text("read me")
+    with pytest.raises(RefusedError, match="In 24 files") as error:
+        load_ct(folder)
+    assert error.value.refusal.reason is Reason.NO_UID
+
+
 def test_no_ct_says_why(export, tmp_path: Path) -> None:
     del export.ct[5]
     with pytest.raises(RefusedError, match="GAP"):

@@ -10,7 +10,7 @@ from pydicom.uid import generate_uid
 from petcast.dicom.scan import scan
 from petcast.dicom.suv import measure_suv
 from petcast.errors import GeometryError, UsageError
-from petcast.refusal import RefusedError
+from petcast.refusal import Reason, RefusedError
 from petcast.volume import Unit, Volume
 
 PEAK = 2100 * 70_000 / (350e6 * 2 ** (-3600 / 6586.2))
@@ -189,6 +189,15 @@ def test_an_empty_mask_is_refused(export, tmp_path: Path, pet_affine) -> None:
     mask = mask_file(tmp_path / "mask.nii.gz", np.zeros((12, 8, 8)), pet_affine)
     with pytest.raises(UsageError, match="empty"):
         measure_suv(export.write(), mask)
+
+
+def test_files_that_cannot_be_read_say_why_there_is_no_pet(export) -> None:
+    for slice_ in export.pet:
+        del slice_.SeriesInstanceUID
+    export.pet.pop()
+    with pytest.raises(RefusedError, match="In 11 files") as error:
+        measure_suv(export.write())
+    assert error.value.refusal.reason is Reason.NO_UID
 
 
 def test_a_folder_without_pet_is_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from petcast.dicom.pairing import choose_ct
 from petcast.dicom.pixels import stored_pixels
 from petcast.dicom.scale import FactorRule, suv_scale
 from petcast.dicom.scan import scan
-from petcast.dicom.series import Series
+from petcast.dicom.series import Scan, Series
 from petcast.dicom.source import Source, source_of
 from petcast.dicom.stack import Place, Stack, stack
 from petcast.dicom.unpack import open_folder
@@ -157,10 +157,9 @@ def load_ct_and_source(path: Path) -> tuple[Volume, Source]:
     """
     with open_folder(path) as folder:
         found = scan([folder], salt=_LOCAL_SALT)  # held: with it go the files of zips in the folder
-        series = [one for one in found.series if one.modality == "CT"]
-        usable = [one for one in series if one.refusal is None]
+        usable = [one for one in found.series if one.modality == "CT" and one.refusal is None]
         if not usable:
-            raise _no_ct(path, series)
+            raise _no_ct(path, found)
         if len({one.study_id for one in usable}) > 1:
             raise UsageError(_several(path, usable))
         paired = next((study.ct for study in found.studies if study.ct is not None), None)
@@ -194,9 +193,10 @@ def _choice(ct: Series, among: int) -> str:
     )
 
 
-def _no_ct(path: Path, series: Sequence[Series]) -> RefusedError:
+def _no_ct(path: Path, found: Scan) -> RefusedError:
+    series = [one for one in found.series if one.modality == "CT"]
     if not series:
-        return RefusedError(Reason.NO_CT, f"{path} holds no DICOM CT.")
+        return found.none_of("CT", path, Reason.NO_CT)
     largest = max(series, key=lambda one: len(one.files))
     if largest.refusal is None:
         raise ValueError("a usable CT is no reason to refuse")

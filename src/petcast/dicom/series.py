@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from petcast.dicom.files import Files
-from petcast.refusal import Refusal
+from petcast.refusal import Reason, Refusal, RefusedError
 
 Span = tuple[float, float]
 
 SYNTHETIC = "A program made it: it measures no tracer, and no CT is paired with it."
 HALF_WIDTHS = "Its values are no uptake: they are half the width of a synthetic PET's interval."
+
+NO_IMAGES = {Reason.NOT_DICOM, Reason.SOP_CLASS}
+"""What was never meant to be read; any other file might have been a slice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,24 @@ class Scan:
                 for refusal, count in _counted([file.refusal for file in self.files])
             ],
         }
+
+    def none_of(self, name: str, place: Path, otherwise: Reason) -> RefusedError:
+        """Say why there is not one series of a modality.
+
+        Args:
+            name: The modality.
+            place: Where it was looked for.
+            otherwise: The reason where every file that could be an image was read.
+
+        Returns:
+            To be raised; of files that could not be read, with the most common reason.
+        """
+        text = f"{place} holds no DICOM {name}."
+        lost = [file.refusal for file in self.files if file.refusal.reason not in NO_IMAGES]
+        if not lost:
+            return RefusedError(otherwise, text)
+        [(first, count)] = Counter(lost).most_common(1)
+        return RefusedError(first.reason, f"{text} In {count} files: {first.detail}")
 
     def refusals(self) -> list[dict[str, Any]]:
         """List every refusal as pairs.json does.

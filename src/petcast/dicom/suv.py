@@ -49,7 +49,7 @@ def measure_suv(folder: Path, mask: Path | None = None) -> dict[str, Any]:
         found = scan([opened])  # held: with it go the files of zips in the folder
         pets = [series for series in found.series if series.modality == "PT"]
         if not pets:
-            raise RefusedError(Reason.NO_PET, f"{folder} holds no DICOM PET.")
+            raise found.none_of("PET", folder, Reason.NO_PET)
         region = Volume.load(mask, Unit.LABEL) if mask is not None else None
         if region is not None and not region.voxels.any():
             raise UsageError(f"the mask {mask} is empty")
