@@ -199,6 +199,18 @@ def test_a_compressed_file_cut_off_is_seen_without_decoding(export, codes) -> No
     assert Reason.TRUNCATED in codes(scan([folder], salt=SALT))
 
 
+def test_an_empty_file_beside_a_series_is_noted_and_a_text_is_not(export) -> None:
+    """A copy onto a full disk leaves empty files; at a series' end no gap tells of them."""
+    folder = export.write()
+    (folder / "readme.txt").write_text("exported by hand")
+    [ct] = series_of(scan([folder], salt=SALT), "CT")
+    assert ct.notes == ()
+    export.path(0).write_bytes(b"")
+    [ct] = series_of(scan([folder], salt=SALT), "CT")
+    assert (len(ct.files), ct.refusal) == (11, None)
+    assert any("1 damaged files" in note for note in ct.notes)
+
+
 def test_a_damaged_header_beside_a_series_is_noted(export) -> None:
     folder = export.write()
     (folder / "cut").write_bytes(export.path(3).read_bytes()[:400])

@@ -11,8 +11,9 @@ from typing import BinaryIO, NamedTuple
 
 from pydicom import uid
 
-from petcast.refusal import Reason, RefusedError
+from petcast.refusal import Reason, Refusal, RefusedError
 
+EMPTY = Refusal(Reason.NOT_DICOM, "The file is empty.")
 MAGIC_OFFSET = 128
 LONG_FORM = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UN", b"UT", b"UC", b"UR")
 """Value representations whose length takes four bytes after two reserved ones (PS3.5 7.1.2)."""
@@ -91,7 +92,7 @@ def require_magic(stream: BinaryIO) -> None:
     """
     head = stream.read(MAGIC_OFFSET + 4)
     if not head:
-        raise RefusedError(Reason.NOT_DICOM, "The file is empty.")
+        raise RefusedError(EMPTY.reason, EMPTY.detail)
     if head[MAGIC_OFFSET:] != b"DICM":
         raise RefusedError(Reason.NOT_DICOM, "The file does not carry DICOM's mark.")
 

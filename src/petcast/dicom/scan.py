@@ -14,6 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from petcast.dicom.check import judge
+from petcast.dicom.encoding import EMPTY
 from petcast.dicom.header import Header, read_header
 from petcast.dicom.ledger import Ledger
 from petcast.dicom.pairing import pair
@@ -32,6 +33,9 @@ CHUNK_FILES = 64
 
 NESTED_ARCHIVE = Refusal(Reason.UNSAFE_ARCHIVE, "It is an archive inside an archive.")
 """Archives in archives are how a small file becomes an endless one; none is opened."""
+
+NO_SLICES = {Reason.NOT_DICOM, Reason.UNSAFE_ARCHIVE, Reason.SOP_CLASS}
+"""What no slice is refused for, unless nothing of it is left but its name."""
 
 Alone = tuple[Path, Refusal]
 """A file that belongs to no series."""
@@ -222,7 +226,7 @@ def _with_neighbours(series: Sequence[Series], alone: Sequence[Alone]) -> list[S
     damaged = Counter(
         path.parent
         for path, refusal in alone
-        if refusal.reason not in (Reason.NOT_DICOM, Reason.UNSAFE_ARCHIVE, Reason.SOP_CLASS)
+        if refusal == EMPTY or refusal.reason not in NO_SLICES
     )
     return [_noted(one, damaged) if damaged else one for one in series]
 
