@@ -136,7 +136,7 @@ def test_without_mask_hot_spots_stand_for_lesions_and_it_is_said() -> None:
     assert (found.code, clipped.code) == ("LESIONS-FOUND", "LESIONS-CLIPPED")
     assert "2 hot spots" in found.detail
     assert "bladder" in found.detail
-    assert "1 of 2 lesions (50%) exceed SUV 10" in clipped.detail
+    assert "1 of 2 lesions (50%) exceeds SUV 10" in clipped.detail
     assert "cannot" not in clipped.detail  # outputs have no upper end (models/synthesizer.py)
 
 

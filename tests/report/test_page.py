@@ -119,6 +119,7 @@ def test_the_policy_allows_the_very_style_sheet_that_stands_there(
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert f"style-src 'sha256-{digest}'" in text
     assert page.values("style") == []  # the policy would drop them
+    assert re.search(r"\.scroll {[^}]*linear-gradient[^}]* local", style)  # a hint of what it hides
 
 
 @pytest.mark.slow

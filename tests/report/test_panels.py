@@ -175,6 +175,17 @@ def test_the_panel_says_that_some_lesions_must_stay_unfound(
     assert "A lesion without a sign on the CT stays unfound, and must" in panel.sentence
 
 
+@pytest.mark.parametrize(("clipped", "said"), [(1, "1 reaches beyond"), (2, "2 reach beyond")])
+def test_lesions_beyond_the_window_are_counted(
+    read: Read, full: dict[str, Any], clipped: int, said: str
+) -> None:
+    for number, row in enumerate(one for one in full["lesions"] if one["name"] == MODEL):
+        row["clipped"] = number < clipped
+    panel = lesion_panel(read(full), MODEL)
+    assert panel is not None
+    assert f"{said} the SUV window" in panel.sentence
+
+
 def test_a_lesions_mark_stands_where_its_uptake_is(read: Read, full: dict[str, Any]) -> None:
     panel = lesion_panel(read(full), MODEL)
     assert panel is not None

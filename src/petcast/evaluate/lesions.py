@@ -188,9 +188,10 @@ class Uptake:
         if clipped:
             yield Finding(
                 "LESIONS-CLIPPED",
-                f"{clipped} of {len(own)} lesions ({clipped / len(own):.0%}) exceed SUV "
-                f"{self.suv_window[1]:g}, the window's end: image metrics do not see what lies "
-                "above, and a model trained in this window learned nothing of it.",
+                f"{clipped} of {len(own)} lesions ({clipped / len(own):.0%}) "
+                f"{'exceeds' if clipped == 1 else 'exceed'} SUV {self.suv_window[1]:g}, the "
+                "window's end: image metrics do not see what lies above, and a model trained in "
+                "this window learned nothing of it.",
             )
 
     def _of_background(self) -> Iterator[Finding]:

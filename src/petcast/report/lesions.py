@@ -205,7 +205,8 @@ def _sentence(own: Sequence[Document]) -> str:
         f"{count(len(own), 'lesion')} of {count(patients, 'patient')}, from {named}. {hot} "
         f"{'is' if hot == 1 else 'are'} hot: SUVmax of at least 1.5 times the background"
     )
-    beyond = f"; {clipped} reach beyond the SUV window" if clipped else ""
+    reach = "reaches" if clipped == 1 else "reach"
+    beyond = f"; {clipped} {reach} beyond the SUV window" if clipped else ""
     place = "All numbers of the prediction are taken at the real lesion's place."
     return f"{said}{beyond}. {place} {BLIND}"
 
