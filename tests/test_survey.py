@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from petcast.refusal import Reason
 from petcast.survey import survey
-from petcast.tables import print_scan
+from petcast.tables import print_pairs, print_scan
 
 
 @pytest.fixture
@@ -67,3 +67,10 @@ def test_a_damaged_case_is_refused_by_its_header(folder: Path) -> None:
     (folder / "a_pet.nii.gz").write_bytes(gzip.compress(whole[:-100]))
     reasons = {row["reason"] for row in survey([folder], salt="tests")["studies"]}
     assert "NIFTI-DAMAGED" in reasons
+
+
+def test_what_was_assumed_of_a_study_is_said_where_pairs_are_made(capsys) -> None:
+    note = "The dose is below 10000 and was read as MBq."
+    study = {"id": "a1", "part": "train", "slices": 9, "registration": {"warnings": []}}
+    print_pairs({"studies": [study | {"notes": [note]}], "refused": []})
+    assert note in capsys.readouterr().out

@@ -59,10 +59,14 @@ def print_scan(document: Mapping[str, Sequence[Row]]) -> None:
     for level in ("studies", "series", "files"):
         print_rows(level.capitalize(), columns, map(_shortened, document[level]))
     rows = [row for level in document.values() for row in level]
+    _print_notes(rows)
+    print_remedies(rows)
+
+
+def _print_notes(rows: Iterable[Row]) -> None:
     notes = [(row["id"], note) for row in rows for note in row.get("notes", ())]
     if notes:
         print_table("Repaired or assumed", [("id", "note"), *notes])
-    print_remedies(rows)
 
 
 def print_pairs(index: Mapping[str, Any]) -> None:
@@ -74,6 +78,7 @@ def print_pairs(index: Mapping[str, Any]) -> None:
     columns = ["id", "part", "slices", "suv_max", "factor_rule", "time_rule", "registration"]
     rows = [study | {"registration": _codes(study)} for study in index["studies"]]
     print_rows("Pairs", columns, rows)
+    _print_notes(rows)
     print_rows("Refused", ["level", "id", "files", "reason", "detail"], index["refused"])
     print_remedies(index["refused"])
     if "boxes" in index:
