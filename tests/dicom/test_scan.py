@@ -199,6 +199,19 @@ def test_a_compressed_file_cut_off_is_seen_without_decoding(export, codes) -> No
     assert Reason.TRUNCATED in codes(scan([folder], salt=SALT))
 
 
+def test_series_that_share_a_uid_have_ids_of_their_own(export) -> None:
+    """A projection beside its slices, and CT and PET that a de-identification gave one UID."""
+    for slice_ in (*export.ct, export.twin(export.pet[0])):
+        slice_.SeriesInstanceUID = export.pet[0].SeriesInstanceUID
+    export.extra[0].ImageType = ["DERIVED", "SECONDARY", "MIP"]
+    found = scan([export.write()], salt=SALT)
+    [study] = found.studies
+    assert study.ct is not None
+    assert study.pet is not None
+    assert len({one.id for one in found.series}) == len(found.series) == 3
+    assert {study.ct.id, study.pet.id} < {one.id for one in found.series}
+
+
 def test_an_empty_file_beside_a_series_is_noted_and_a_text_is_not(export) -> None:
     """A copy onto a full disk leaves empty files; at a series' end no gap tells of them."""
     folder = export.write()

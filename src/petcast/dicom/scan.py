@@ -86,7 +86,8 @@ def scan(
     with Ledger() as ledger:
         alone, unpacked = _read(folders, crew, ledger)
         series = [one for members in ledger.series() for one in judge(members, salt)]
-    series = sorted(_with_neighbours(series, alone), key=lambda one: (one.study_id, one.id))
+    series = _with_own_ids(_with_neighbours(series, alone), salt)
+    series = sorted(series, key=lambda one: (one.study_id, one.id))
     orphans = [
         RefusedFile(pseudonym("file", str(path), salt), path, refusal) for path, refusal in alone
     ]
@@ -229,6 +230,22 @@ def _with_neighbours(series: Sequence[Series], alone: Sequence[Alone]) -> list[S
         if refusal == EMPTY or refusal.reason not in NO_SLICES
     )
     return [_noted(one, damaged) if damaged else one for one in series]
+
+
+def _with_own_ids(series: Sequence[Series], salt: str) -> list[Series]:
+    """Tell apart what shares a SeriesInstanceUID: a scout, a projection, another modality."""
+    counted = Counter(one.id for one in series)
+    return [
+        replace(one, id=pseudonym("series", f"{one.id}/{_look(one)}", salt))
+        if counted[one.id] > 1
+        else one
+        for one in series
+    ]
+
+
+def _look(series: Series) -> str:
+    """What the parts of one UID differ in, whatever the order of their files."""
+    return f"{series.modality}/{series.refusal and series.refusal.reason}"
 
 
 def _noted(series: Series, damaged: Counter[Path]) -> Series:
