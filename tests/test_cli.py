@@ -1,6 +1,8 @@
 """The command line: every command helps, wrong use exits 2, bad data 3, never a traceback."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -80,6 +82,32 @@ def test_a_file_in_the_way_of_a_folder_is_wrong_use(tmp_path) -> None:
         assert done.returncode == 2, done.stderr
         assert "taken" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(errno.ENAMETOOLONG, 2), (errno.ELOOP, 2), (errno.EPERM, 3), (errno.EIO, 3), (errno.ENOSPC, 3),
+     (errno.ETIMEDOUT, 3), (errno.ENODEV, 3)],
+)  # fmt: skip
+def test_what_a_disk_refuses_is_said_in_a_line(monkeypatch, capsys, number: int, status) -> None:
+    def refused() -> None:
+        raise OSError(number, os.strerror(number), "/share/pairs")
+
+    monkeypatch.setattr(cli, "app", refused)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == status
+    assert f"{os.strerror(number)}" in (said := capsys.readouterr().err)
+    assert "/share/pairs" in said
+
+
+def test_a_link_that_leads_to_itself_is_wrong_use(tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    monkeypatch.setattr(cli, "app", lambda: (tmp_path / "loop").resolve(strict=True))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "loop" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -195,7 +195,7 @@ def test_files_that_cannot_be_read_say_why_there_is_no_pet(export) -> None:
     for slice_ in export.pet:
         del slice_.SeriesInstanceUID
     export.pet.pop()
-    with pytest.raises(RefusedError, match="In 11 files") as error:
+    with pytest.raises(RefusedError, match="In 11 of 11 files") as error:
         measure_suv(export.write())
     assert error.value.refusal.reason is Reason.NO_UID
 

@@ -283,6 +283,13 @@ def test_the_cts_own_folder_is_not_touched(export, cast) -> None:
     assert contents(export.folder) == before
 
 
+def test_the_current_folder_is_told_from_the_root_of_a_disk(tmp_path, monkeypatch) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="holds files other"):
+        require_room(Path())
+
+
 @pytest.mark.parametrize("name", ["pet.dcm", "pet.zip", "PET.DCM", "pet.mha"])
 def test_a_name_of_a_file_is_no_folder(tmp_path, name) -> None:
     with pytest.raises(UsageError, match=r"\.nii\.gz or \.nii file, or the name of a folder"):

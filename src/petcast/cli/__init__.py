@@ -22,8 +22,16 @@ from petcast.cli.common import say
 from petcast.errors import PetcastError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
-"""A file where a folder was to be made, or the reverse: another --out is wanted."""
+IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+"""A file where a folder was to be made, or the reverse, or a name that no disk takes."""
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+GONE = (
+    errno.EIO, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.ENOTCONN, errno.ESTALE,
+    errno.EHOSTDOWN, errno.EHOSTUNREACH,
+)  # fmt: skip
+"""A disk that fails, or a share that is not there any more."""
+LOOP = "Symlink loop"
+"""How `Path.resolve` begins to say it before Python 3.13."""
 
 app = typer.Typer(
     name="petcast",
@@ -76,11 +84,15 @@ def main() -> None:
         if error.errno in IN_THE_WAY:
             where = error.filename2 or error.filename or "the way"
             _fail(f"{where}: {error.strerror}; give another place", 2)
-        if error.errno not in (*NO_ROOM, errno.EACCES, errno.EROFS, errno.EIO):
+        if error.errno not in (*NO_ROOM, *CLOSED, *GONE):
             raise
         remedy = "; make room and give the command again" if error.errno in NO_ROOM else ""
         where = error.filename or "while writing"
         _fail(f"{error.strerror}: {where}; nothing was damaged{remedy}", 3)
+    except RuntimeError as error:
+        if not str(error).startswith(LOOP):
+            raise
+        _fail(f"{error}; give another place", 2)
 
 
 def _fail(text: str, status: int) -> None:

@@ -193,7 +193,7 @@ class Scan:
         if not lost:
             return RefusedError(otherwise, text)
         [(first, count)] = Counter(lost).most_common(1)
-        return RefusedError(first.reason, f"{text} In {count} files: {first.detail}")
+        return RefusedError(first.reason, f"{text} In {count} of {len(lost)} files: {first.detail}")
 
     def refusals(self) -> list[dict[str, Any]]:
         """List every refusal as pairs.json does.

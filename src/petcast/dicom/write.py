@@ -76,7 +76,7 @@ def require_room(folder: Path, option: str = "--out") -> None:
         )
     if folder.is_file() or not all(p.is_dir() for p in folder.absolute().parents if p.exists()):
         raise UsageError(f"{option} {folder}: a file is in its place; give another folder")
-    if folder.is_dir() and folder.is_mount():
+    if folder.is_dir() and folder.resolve().is_mount():  # "." is not taken for its own parent
         raise UsageError(f"{option} {folder} is the root of a file system; give a folder in it")
     if folder.is_dir() and not all(map(_is_ours, folder.iterdir())):
         raise UsageError(
