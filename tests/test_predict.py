@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pydicom import dcmread
+from pydicom import FileDataset, dcmread
 
 from petcast.checkpoint import MODEL_FILE, Card
+from petcast.cohort import DicomCase
 from petcast.dicom.derived import HALF_WIDTH
 from petcast.dicom.read import load_ct, read_pet
 from petcast.dicom.scan import scan
@@ -278,6 +279,39 @@ def test_a_dicom_ct_gives_a_dicom_pet_on_its_own_slices(
     said = "".join(capfd.readouterr())
     assert "PHANTOM" not in said
     assert dcmread(ct / "CT001.dcm").PatientID not in said
+
+
+def without_intercept(slice_: FileDataset) -> None:
+    """As an export leaves it that drops the rescale: 0 to 4095, and 1024 for water."""
+    slice_.PixelData = (slice_.pixel_array - slice_.pixel_array.min()).astype("<u2").tobytes()
+    slice_.PixelRepresentation, slice_.RescaleIntercept = 0, 0
+    slice_.pop("PixelPaddingValue", None)
+
+
+def cut_out(slice_: FileDataset) -> None:
+    """The heart alone."""
+    side = int(140 / slice_.PixelSpacing[0])
+    middle = slice(slice_.Rows // 2 - side // 2, slice_.Rows // 2 - side // 2 + side)
+    slice_.PixelData = slice_.pixel_array[middle, middle].tobytes()
+    slice_.Rows = slice_.Columns = side
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("spoil", "reason"), [(without_intercept, "NOT-HU"), (cut_out, "FIELD-OF-VIEW")]
+)
+def test_a_dicom_ct_that_is_none_is_refused_as_a_nifti_one_is(
+    tiny_cohort: Path, tmp_path: Path, spoil: Callable[[FileDataset], None], reason: str
+) -> None:
+    patient = shutil.copytree(min(tiny_cohort.iterdir()), tmp_path / "patient")
+    for path in (patient / "CT").iterdir():
+        spoil(slice_ := dcmread(path))
+        slice_.save_as(path)
+    with pytest.raises(DataError, match=reason):
+        load_any_ct(patient / "CT")
+    [study] = scan([patient], salt="tests").studies
+    with pytest.raises(DataError, match=reason):
+        DicomCase(study).read()
 
 
 @pytest.mark.slow

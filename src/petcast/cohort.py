@@ -15,6 +15,7 @@ from petcast.dicom.read import read_ct, read_pet
 from petcast.dicom.scan import Scan, Series, Study, scan
 from petcast.nifti.case import NiftiCase
 from petcast.nifti.layout import STRAY, Cohort, find_cases
+from petcast.nifti.plausible import require_ct
 from petcast.pairs import Document
 from petcast.refusal import Reason, Refusal, RefusedError
 from petcast.tumours import BoxSource, boxes_of, open_boxes
@@ -110,10 +111,11 @@ class DicomCase:
         ct, pet = self.study.ct, self.study.pet
         if ct is None or pet is None:
             raise RefusedError(Reason.NO_CT if ct is None else Reason.NO_PET, "It was refused.")
-        found = read_pet(pet)
+        hu, found = read_ct(ct), read_pet(pet)
+        require_ct(hu)
         notes = dict.fromkeys([*self.study.notes, *ct.notes, *pet.notes, *found.notes])
         return Reading(
-            read_ct(ct),
+            hu,
             found.suv,
             str(found.factor_rule),
             str(found.time_rule),

@@ -26,6 +26,7 @@ from petcast.errors import UsageError
 from petcast.grid import grid_for_ct, standing
 from petcast.models import Synthesizer
 from petcast.nifti import case
+from petcast.nifti.plausible import require_ct
 from petcast.progress import track
 from petcast.recipe import PreparationRecipe
 from petcast.volume import Unit, Volume
@@ -215,7 +216,9 @@ def load_any_ct(ct: Path) -> tuple[Volume, Source | None]:
         DataError: It cannot be used, and why; of NIfTI, what `prepare` refuses.
     """
     if not is_nifti(ct):
-        return load_ct_and_source(ct)
+        volume, source = load_ct_and_source(ct)
+        require_ct(volume)
+        return volume, source
     return case.load_ct(ct), None
 
 

@@ -17,7 +17,7 @@ def _two_acquisitions(export, frames) -> None:
     for slice_ in export.ct:
         twin = export.twin(slice_)
         twin.SOPInstanceUID, twin.AcquisitionNumber = generate_uid(), 2
-        twin.PixelData = np.full((16, 16), 7, np.int16).tobytes()
+        twin.PixelData = (np.frombuffer(slice_.PixelData, "<i2") + np.int16(7)).tobytes()
 
 
 def _a_slice_twice(export, frames) -> None:

@@ -12,8 +12,7 @@ from petcast.errors import FormatError, GeometryError, UnitError
 from petcast.nifti.header import require_sound
 from petcast.nifti.layout import Found
 from petcast.nifti.plausible import (
-    require_field_of_view,
-    require_hu,
+    require_ct,
     require_mask,
     require_on_pet,
     require_suv,
@@ -128,8 +127,7 @@ def load_ct(path: Path) -> Volume:
         RefusedError: It cannot be used, or shows no HU or no whole cross-sections.
     """
     ct = load(path, Unit.HU)
-    require_field_of_view(ct)
-    require_hu(ct)
+    require_ct(ct)
     return ct.like(np.clip(ct.voxels, AIR_HU, HIGHEST_HU))
 
 

@@ -1,7 +1,8 @@
 """Whether voxels can be what their file's name says: HU, SUV or a mask.
 
 A NIfTI file names no unit. These checks find what gets mixed up in practice: a CT windowed to 8
-bits or shifted by 1024, a PET in Bq/mL, kBq/mL or counts, or one divided by its maximum.
+bits or shifted by 1024, a PET in Bq/mL, kBq/mL or counts, or one divided by its maximum. DICOM
+names one, but exports that drop or reset the rescale leave a CT in no HU there, too.
 """
 
 import numpy as np
@@ -30,6 +31,19 @@ MOST_LABELS = 10_000
 
 MOVED_VOXELS = 2
 """A copy of a grid may lie half a voxel off, by another convention; this far off it was lost."""
+
+
+def require_ct(ct: Volume) -> None:
+    """Refuse what is no CT of whole cross-sections in HU.
+
+    Args:
+        ct: Meant to be one.
+
+    Raises:
+        RefusedError: FIELD-OF-VIEW or NOT-HU.
+    """
+    require_field_of_view(ct)
+    require_hu(ct)
 
 
 def require_field_of_view(ct: Volume) -> None:
