@@ -268,6 +268,20 @@ def test_cts_of_several_studies_ask_for_a_choice(export) -> None:
         load_ct(export.write())
 
 
+@pytest.mark.parametrize("outside", [-1024, 0])
+def test_water_is_no_padding_unless_it_stands_outside(export, outside: int) -> None:
+    """A CT that was rescaled to HU may keep the padding of its stored values: 0, once air."""
+    for slice_ in export.ct:
+        slice_.RescaleIntercept, slice_.PixelPaddingValue = 0, 0
+        stored = np.full((16, 16), outside, np.int16)
+        stored[4:12, 4:12] = 40
+        stored[7, 7] = 0
+        slice_.PixelData = stored.tobytes()
+    hu = load_ct(export.write()).voxels
+    assert (hu[:, 0, 0] == -1024).all()
+    assert (hu[:, 7, 7] == (0 if outside else -1024)).all()
+
+
 def test_files_that_cannot_be_read_say_why_there_is_no_ct(export) -> None:
     for slice_ in export.all:
         del slice_.SeriesInstanceUID

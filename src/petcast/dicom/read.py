@@ -27,6 +27,12 @@ from petcast.errors import UsageError
 from petcast.refusal import Reason, RefusedError
 from petcast.volume import AIR_HU, HIGHEST_HU, Unit, Volume
 
+BODY_HU = (-900, HIGHEST_HU)
+"""Between them lies what a body is made of. A CT that was rescaled may keep a padding value that
+meant air in its first scale and is water in its second."""
+CORNERS = np.ix_((0, -1), (0, -1))
+"""Where padding stands, if there is any: outside the circle that the scanner sees."""
+
 Scaling = Callable[[NDArray[Any], Place], NDArray[Any]]
 
 
@@ -239,7 +245,10 @@ def _hounsfield(stored: NDArray[Any], place: Place) -> NDArray[Any]:
     hu = np.rint(np.clip(values, AIR_HU, HIGHEST_HU))
     shared = place.header.shared
     if shared is not None and shared.padding is not None:
-        hu[_is_padding(stored, shared)] = AIR_HU
+        padded = _is_padding(stored, shared)
+        if not padded[CORNERS].any():  # then a value that tissue has too is no padding
+            padded &= (hu < BODY_HU[0]) | (hu >= BODY_HU[1])
+        hu[padded] = AIR_HU
     return hu
 
 
