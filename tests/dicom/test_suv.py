@@ -64,6 +64,15 @@ def test_a_pet_in_a_zip_in_the_folder_is_measured_and_named_by_its_zip(export, t
     assert row["max"] == pytest.approx(PEAK, rel=1e-6)
 
 
+def test_a_midnight_in_the_place_of_the_injection_s_time_gives_way_to_it(export) -> None:
+    """A de-identification that shifts dates may drop the time from a date with one."""
+    for injection in export.injections:
+        injection.RadiopharmaceuticalStartDateTime = "20200102000000.00"
+    [row] = measure_suv(export.write())["series"]
+    assert row["max"] == pytest.approx(PEAK, rel=1e-6)
+    assert row["uptake_minutes"] == 60
+
+
 @pytest.mark.parametrize(("clock", "minutes"), [("", 60), ("+0100", 60), ("+0000", 120)])
 def test_an_injection_in_another_time_zone(export, clock: str, minutes: int) -> None:
     """Where the scanner's zone is unknown, the time without a zone is on its clock."""

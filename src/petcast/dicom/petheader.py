@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import NamedTuple
 
 from pydicom.dataset import Dataset
@@ -16,6 +16,8 @@ PHILIPS_CREATOR = "Philips PET Private Group"
 
 INJECTED_NUMBERS = ("RadionuclideTotalDose", "RadionuclideHalfLife")
 INJECTED_TEXTS = ("RadiopharmaceuticalStartDateTime", "RadiopharmaceuticalStartTime")
+
+MIDNIGHT = time()
 
 SYNTHETIC_MARK = "SYNTHETIC PET"
 """How the description of a PET that a program made begins."""
@@ -166,15 +168,17 @@ def _differ(injections: Sequence[Dataset]) -> bool:
 def _injected(injection: Dataset | None, clock: str) -> datetime | None:
     """When it was, with its date.
 
-    Not where it names a time zone, the scanner's is unknown and StartTime is there: that one is on
-    the scanner's clock.
+    Not where StartTime is there and better: on the scanner's clock, where this one names a time
+    zone and the scanner's is unknown; not dropped, where this one says midnight.
     """
     if injection is None:
         return None
     written = tags.text(injection, "RadiopharmaceuticalStartDateTime")
-    if moments.names_zone(written) and not clock and _injected_time(injection) is not None:
-        return None
-    return moments.parse_datetime(written, clock)
+    moment = moments.parse_datetime(written, clock)
+    if not _injected_time(injection):
+        return moment
+    foreign = moments.names_zone(written) and not clock
+    return None if foreign or (moment and moment.time() == MIDNIGHT) else moment
 
 
 def _injected_time(injection: Dataset | None) -> timedelta | None:
