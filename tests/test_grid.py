@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from petcast.align import ct_on_grid
 from petcast.anatomy import LUNGS
 from petcast.grid import chest_slices, grid_for_ct, grid_for_pair, part_of, standing, thinned
 from petcast.recipe import PreparationRecipe
@@ -62,8 +63,21 @@ def test_the_grid_moves_with_the_patient_and_ignores_the_order_of_storage(
 
 
 def test_only_slices_that_both_cover_are_taken(ct: Volume) -> None:
-    grid = grid_for_pair(ct, pet(bottom_mm=100.0), RECIPE)  # the CT ends at 132 + 3 mm
-    np.testing.assert_allclose(heights_mm(grid), [100, 105, 110, 115, 120, 125, 130, 135])
+    grid = grid_for_pair(ct, pet(bottom_mm=99.0), RECIPE)  # the CT ends at 132 + 3 mm
+    np.testing.assert_allclose(heights_mm(grid), [99, 104, 109, 114, 119, 124, 129, 134])
+
+
+@pytest.mark.parametrize("bottom_mm", [-247.32, -561.9, -893.07, -124.5, -0.1])
+@pytest.mark.parametrize(("ct_step_mm", "pet_step_mm"), [(5.0, 5.0), (3.27, 3.27), (1.25, 3.75)])
+def test_a_slice_on_the_very_face_of_the_ct_gets_no_air_for_a_ct(
+    bottom_mm: float, ct_step_mm: float, pet_step_mm: float
+) -> None:
+    affine = np.diag([40.0, 40.0, ct_step_mm, 1.0])
+    affine[2, 3] = bottom_mm
+    tissue = Volume(np.zeros((13, 5, 5), np.int16), affine, Unit.HU)
+    suv = pet(bottom_mm - ct_step_mm / 2 - 2 * pet_step_mm, step_mm=pet_step_mm)
+    grid = grid_for_pair(tissue, suv, PreparationRecipe(size=32, spacing_mm=2.0))
+    assert ct_on_grid(tissue, grid).voxels[:, 16, 16].tolist() == [0] * grid.shape[0]
 
 
 @pytest.mark.parametrize("bottom_mm", [140.0, -500.0])
@@ -90,6 +104,16 @@ def test_a_ct_alone_keeps_its_slices_unless_they_are_fine(chest, step_mm, expect
     assert first <= places[0]
     assert places[-1] <= last + 1e-9
     assert places[0] - first == pytest.approx(last - places[-1])
+
+
+@pytest.mark.parametrize(("step_mm", "slices"), [(0.7, 91), (0.7, 31), (0.6, 41), (1.4, 46)])
+def test_every_slice_of_a_fine_ct_lies_within_the_grid(step_mm: float, slices: int) -> None:
+    affine = np.diag([40.0, 40.0, step_mm, 1.0])
+    ct = Volume(np.zeros((slices, 5, 5), np.int16), affine, Unit.HU)
+    grid = grid_for_ct(ct, PreparationRecipe(size=128, spacing_mm=2.0))
+    uptake = Volume(np.ones(grid.shape, np.float32), grid.affine, Unit.SUV)
+    back = uptake.resampled(ct.grid, outside=0.0, antialias=False).voxels
+    assert back[:, 2, 2].tolist() == [1.0] * slices
 
 
 def test_one_slice_is_a_grid_of_one(chest) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from petcast.anatomy import LUNGS, body_mask
 from petcast.refusal import Reason, RefusedError
-from petcast.volume import AXIAL_TOLERANCE, Grid, Volume
+from petcast.volume import AXIAL_TOLERANCE, POSITION_TOLERANCE_MM, Grid, Volume
 
 if TYPE_CHECKING:
     from petcast.recipe import PreparationRecipe
@@ -70,7 +70,9 @@ def grid_for_ct(ct: Volume, recipe: "PreparationRecipe") -> Grid:
     bottom_mm, step_mm, slices = float(ct.affine[2, 3]), ct.spacing_mm[2], len(ct.voxels)
     if step_mm < FINEST_STEP_MM and slices > 1:
         length_mm = step_mm * (slices - 1)
-        slices = math.floor(length_mm / COARSER_STEP_MM) + 1
+        # Lengths are rounded: 63 mm that read 62.999… are 21 steps, and with 20 of them the ends of
+        # the CT would lie on the very face of the grid, where nothing is sampled.
+        slices = math.floor((length_mm + POSITION_TOLERANCE_MM) / COARSER_STEP_MM) + 1
         step_mm = COARSER_STEP_MM
         bottom_mm += (length_mm - step_mm * (slices - 1)) / 2
     return _grid(_body_centre_mm(ct), bottom_mm, step_mm, slices, recipe)
@@ -179,11 +181,15 @@ def _grid(
 
 
 def _shared_slices(ct: Volume, pet: Volume) -> tuple[float, float, int]:
-    """Lowest position, step and number of the PET's slices whose centres lie in the CT."""
+    """Lowest position, step and number of the PET's slices whose centres lie in the CT.
+
+    A centre on the very face of the CT's first or last slice is left out: resampling has air there.
+    """
     step_mm, ct_step_mm = pet.spacing_mm[2], ct.spacing_mm[2]
     heights_mm = pet.affine[2, 3] + step_mm * np.arange(len(pet.voxels))
-    bottom_mm = ct.affine[2, 3] - ct_step_mm / 2
-    top_mm = ct.affine[2, 3] + ct_step_mm * (len(ct.voxels) - 0.5)
+    half_mm = ct_step_mm / 2 - POSITION_TOLERANCE_MM
+    bottom_mm = ct.affine[2, 3] - half_mm
+    top_mm = ct.affine[2, 3] + ct_step_mm * (len(ct.voxels) - 1) + half_mm
     inside = np.flatnonzero((heights_mm >= bottom_mm) & (heights_mm <= top_mm))
     if not inside.size:
         raise RefusedError(
