@@ -9,7 +9,8 @@ The tree, with the exit status of the command line beside each branch::
     │   ├── RefusedError      3  … for one of the reasons of petcast.refusal, with its code
     │   ├── UnitError         3  HU where SUV was needed, and the like
     │   ├── GeometryError     3  grids, axes or positions that do not fit
-    │   └── FormatError       3  a file that is damaged, half-written or not what it claims to be
+    │   ├── FormatError       3  a file that is damaged, half-written or not what it claims to be
+    │   └── NotFiniteError    3  a prediction that holds NaN or infinite values
     └── TrainingError         1  training could not go on (NaN, divergence)
 
 Each message says which file or series, what was found, what was expected and what to do.
@@ -49,6 +50,10 @@ class GeometryError(DataError):
 
 class FormatError(DataError):
     """A file is damaged, half-written or not what it claims to be."""
+
+
+class NotFiniteError(DataError):
+    """A prediction holds NaN or infinite values: no metric of it means anything."""
 
 
 class TrainingError(PetcastError):

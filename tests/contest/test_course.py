@@ -21,7 +21,7 @@ from petcast.contest.results import write_results
 from petcast.contest.tables import training_cost_table
 from petcast.contest.thin import cut, label_of, portion, thinned, unscored
 from petcast.durable import exclusive
-from petcast.errors import TrainingError, UsageError
+from petcast.errors import FormatError, NotFiniteError, TrainingError, UsageError
 from petcast.pairs import Pairs
 from petcast.recipe import Recipe
 
@@ -133,6 +133,25 @@ def test_a_diverged_run_is_recorded_and_the_others_go_on(
     assert "stages" in second
     assert len(follow_all(tasks, tell=silent)) == 2
     assert len(trained) == 2
+
+
+@pytest.mark.parametrize("error", [FormatError("pet.npy is cut off"), NotFiniteError("NaN")])
+def test_a_damaged_file_is_no_divergence_and_costs_no_weights(
+    tmp_path: Path, whole_pairs: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:  # fmt: skip
+    def measure(*_: Any) -> dict[str, Any]:
+        raise error
+
+    [task] = plan(ENTRANTS[:1], [whole_pairs], tmp_path, seeds=1, epochs=2)
+    monkeypatch.setattr(course, "measure_here", measure)
+    if isinstance(error, NotFiniteError):
+        assert follow_all([task], tell=silent)[0]["diverged"] == "NaN"
+        return
+    with pytest.raises(FormatError):
+        follow_all([task], tell=silent)
+    assert (task.run / "best").is_dir()
+    assert read_record(task) is None
 
 
 def test_twins_run_once(tmp_path: Path, whole_pairs: Path) -> None:

@@ -1,15 +1,16 @@
 """The study: what becomes of made-up runs, and where it goes on."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from petcast.errors import TrainingError, UsageError
+from petcast.errors import FormatError, NotFiniteError, TrainingError, UsageError
 from petcast.recipe import load_recipe
-from petcast.study import choose, keep_of, run_study, write_tables
+from petcast.study import choose, course, keep_of, run_study, write_tables
 from petcast.study.outcome import read_outcome
+from petcast.study.protocol import run_folder
 from petcast.study.study import PAPER_ORDER
 
 from .conftest import SIDE, Faker, fake_train, short
@@ -84,6 +85,31 @@ def test_a_generator_that_diverges_is_a_row_and_the_rest_goes_on(
     assert (unet["published_psnr"], unet["sound_psnr"]) == ("", "")
     assert stage["published_state"] == "done"
     assert asked == ["U-Net", "U-Net", "Stage01", "Stage01"]  # once a protocol, never again
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_only_what_is_not_finite_has_diverged_and_a_damaged_file_costs_no_weights(
+    tiny_pairs: Path, tmp_path: Path, faked: Faker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(error: Exception) -> Callable[..., None]:
+        def evaluate(_: Path, __: Path) -> None:
+            raise error
+
+        return evaluate
+
+    faked()
+    whole, out = course.evaluate_run, tmp_path / "study"
+    damaged = FormatError("ct.npy is damaged")
+    monkeypatch.setattr(course, "evaluate_run", measure(damaged))
+    with pytest.raises(FormatError, match="damaged"):
+        run(tiny_pairs, out, ("Stage01",), keep="none")
+    assert (run_folder(out, "sound", "Stage01") / "best").is_dir()
+    monkeypatch.setattr(course, "evaluate_run", whole)
+    run(tiny_pairs, out, ("Stage01",), keep="none")
+    assert table(out, "table-4")[0]["sound_state"] == "done"
+    monkeypatch.setattr(course, "evaluate_run", measure(NotFiniteError("9 voxels are NaN")))
+    run(tiny_pairs, tmp_path / "other", ("Stage01",))
+    assert table(tmp_path / "other", "table-4")[0]["sound_state"] == "diverged at epoch 2"
 
 
 @pytest.mark.usefixtures("undrawn")

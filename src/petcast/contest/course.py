@@ -22,7 +22,7 @@ from petcast.contest.cost import (
 from petcast.contest.entrants import Entrant
 from petcast.contest.thin import label_of
 from petcast.durable import exclusive, read_json, settle, write_json
-from petcast.errors import DataError, TrainingError, UsageError
+from petcast.errors import NotFiniteError, TrainingError, UsageError
 from petcast.evaluate import Evaluation, evaluate_run
 from petcast.evaluate.baselines import BLURRED_TRUTH, TRIVIAL
 from petcast.metrics.artefact import find_lattice
@@ -188,9 +188,7 @@ def _finish(task: Task) -> Document:
             write_json(marked, took | before)
         measured = apart(measure_here, task.recipe, task.data, task.run)
         return {**common, **read_json(marked), **measured}
-    except (TrainingError, DataError) as error:
-        if isinstance(error, DataError) and not marked.exists():
-            raise
+    except (TrainingError, NotFiniteError) as error:  # other mistakes can be mended: none is kept
         return common | {"diverged": str(error).replace(str(task.run), task.run.name)}
 
 

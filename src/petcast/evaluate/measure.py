@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
 from petcast.anatomy import mediastinum
-from petcast.errors import DataError
+from petcast.errors import NotFiniteError
 from petcast.evaluate.regions import Plane, Region
 from petcast.evaluate.threads import in_threads, stretches
 from petcast.metrics.beside import Windows, ms_ssim_beside, pyramid
@@ -169,11 +169,11 @@ def refuse_not_finite(suv: Shaped[np.ndarray, "..."], whose: str) -> None:
         whose: What was predicted, for the error message.
 
     Raises:
-        DataError: It does.
+        NotFiniteError: It does.
     """
     bad = int(suv.size - np.isfinite(suv).sum())
     if bad:
-        raise DataError(
+        raise NotFiniteError(
             f"{whose}: {bad} of {suv.size} predicted voxels are NaN or infinite; "
             "mend the prediction where it was made"
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from petcast.durable import read_json, settle, write_json
-from petcast.errors import DataError, TrainingError, UsageError
+from petcast.errors import NotFiniteError, TrainingError, UsageError
 from petcast.evaluate import evaluate_run
 from petcast.pairs import Pairs
 from petcast.recipe import Recipe
@@ -125,7 +125,7 @@ def _measure(protocol: Protocol, course: Course, data: Path, run: Path) -> Cours
     if protocol == "sound" and Pairs.open(data).studies("test"):
         try:
             evaluate_run(data, run)
-        except DataError as error:
+        except NotFiniteError as error:  # whatever else is wrong with files can be mended
             return _mark(run, Course("diverged", course.epochs, _without_paths(error, run)))
     return _mark(run, Course("done", course.epochs))
 
