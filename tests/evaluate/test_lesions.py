@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from petcast.evaluate import evaluate_files
-from petcast.evaluate.detection import FalsePositive, detection_rows, wilson
+from petcast.evaluate.detection import (
+    FalsePositive,
+    detection_rows,
+    sensitivity_interval,
+    wilson,
+)
 from petcast.evaluate.hotspots import find_hot_spots, lesions_in_boxes
 from petcast.evaluate.lesions import Lesions, Uptake, lesions_of
 from petcast.evaluate.records import LesionRow
@@ -191,6 +196,47 @@ def test_wilsons_interval_of_all_and_none() -> None:
     assert (low, round(high, 4)) == (0.0, 0.2775)
     assert wilson(10, 10) == pytest.approx((1 - high, 1.0))
     assert wilson(0, 0) is None
+
+
+@pytest.mark.parametrize(("found", "of"), [(0, 1), (1, 2), (0, 9), (9, 9), (20, 30)])
+def test_sensitivity_of_one_lesion_a_patient_has_wilsons_own_interval(found: int, of: int) -> None:
+    ends = sensitivity_interval([(1, 1)] * found + [(0, 1)] * (of - found))
+    assert ends == pytest.approx(wilson(found, of))
+
+
+def test_lesions_of_few_patients_count_for_fewer_than_there_are() -> None:
+    assert sensitivity_interval([]) is None
+    assert sensitivity_interval([(3, 4)]) == pytest.approx(wilson(0.75, 1))  # of one patient
+    alike = sensitivity_interval([(4, 4)] * 5 + [(0, 4)] * 5)
+    assert alike == pytest.approx(wilson(5, 10))  # as many as patients, and no fewer
+    low, high = sensitivity_interval([(2, 4)] * 10) or (0.0, 1.0)
+    naive = wilson(20, 40) or (0.0, 0.0)
+    assert alike[0] < low < naive[0] < naive[1] < high < alike[1]
+
+
+def test_the_interval_of_sensitivity_holds_the_truth_though_lesions_are_alike() -> None:
+    dice, share, rho, patients, lesions = np.random.default_rng(0), 0.6, 0.3, 10, 10
+    chances = dice.beta(share * (1 / rho - 1), (1 - share) * (1 / rho - 1), (1000, patients))
+    held = [0, 0]
+    for found in dice.binomial(lesions, chances):
+        honest = sensitivity_interval([(int(one), lesions) for one in found])
+        naive = wilson(int(found.sum()), patients * lesions)
+        for which, ends in enumerate((honest, naive)):
+            held[which] += ends is not None and ends[0] <= share <= ends[1]
+    assert held[0] > 930
+    assert held[1] < 720
+
+
+def test_patients_with_many_lesions_widen_the_rows_interval(
+    lesion_row: Callable[..., LesionRow],
+) -> None:
+    def row(patients: int) -> tuple[float | None, float | None]:
+        rows = [lesion_row(lesion=n, patient=f"p{n % patients}", found=n % patients < 2)
+                for n in range(12)]  # fmt: skip
+        return (every := detection_rows(["model"], rows, [], patients)[0]).low, every.high
+
+    assert row(12) == pytest.approx(wilson(2, 12))
+    assert row(4) == pytest.approx(wilson(2, 4))
 
 
 def test_bins_do_not_overlap_and_add_up(lesion_row: Callable[..., LesionRow]) -> None:

@@ -74,7 +74,8 @@ class DetectionRow:
         lesions: Hot lesions of this size.
         found: Those that the prediction shows.
         sensitivity: Found over lesions; None without lesions.
-        low: Lower end of its 95 % interval (Wilson; lesions taken as independent).
+        low: Lower end of its 95 % interval (Wilson, for as many independent lesions as these are
+            worth).
         high: Upper end.
         false_positives: Hot spots of this size on the prediction where the real PET has none.
         patients: Patients behind the row.
