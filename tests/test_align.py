@@ -132,6 +132,24 @@ def test_a_lesion_mask_on_any_grid_keeps_its_place_and_size(ct: Volume) -> None:
 
 
 @pytest.mark.slow
+def test_lesions_too_small_for_the_grid_are_counted_and_those_beyond_it_are_not() -> None:
+    def balls(x, y, z):
+        near = [((0, 0, 2.5), 12), ((40, 0, 2.5), 4), ((0, 40, 12.5), 4), ((0, 0, 200), 12)]
+        at = [(x - a) ** 2 + (y - b) ** 2 + (z - c) ** 2 < (d / 2) ** 2 for (a, b, c), d in near]
+        return np.any(at, axis=0)
+
+    tissue = on((5, 5, 5), (-60, -60, -20), (12, 25, 25), lambda x, y, z: 0 * x, Unit.HU)
+    suv = on((4, 4, 5), (-60, -60, -20), (12, 31, 31), lambda x, y, z: 1 + 0 * x, Unit.SUV)
+    mask = on((1, 1, 1), (-60, -60, -20), (240, 120, 120), balls, Unit.LABEL)
+    small = PreparationRecipe(size=64, spacing_mm=2.0, slices="all")
+    found = align(reading(tissue, suv, mask), small)
+    [note] = found.notes
+    assert note.startswith("2 of 3 lesions of the mask are too small")
+    assert align(reading(tissue, suv, mask.flipped("z")), small).notes == found.notes
+    assert not align(reading(tissue, suv, mask.like(0 * mask.voxels)), small).notes
+
+
+@pytest.mark.slow
 def test_no_lungs_is_a_refusal_and_not_with_all_slices(chest) -> None:
     ct = chest(lungs=False)
     with pytest.raises(RefusedError) as error:

@@ -4,8 +4,10 @@ The chest is looked for on a thinned CT first, so that of a whole body only the 
 to the grid.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -60,12 +62,14 @@ class Aligned:
         grid: Where they lie.
         ct_spacing_mm: The CT's own spacing along (x, y, z).
         pet_spacing_mm: The PET's.
+        notes: What was lost on the way, in sentences without identities.
     """
 
     arrays: Mapping[str, NDArray[Any]]
     grid: Grid
     ct_spacing_mm: tuple[float, float, float]
     pet_spacing_mm: tuple[float, float, float]
+    notes: tuple[str, ...] = ()
 
 
 def align(reading: Reading, recipe: PreparationRecipe) -> Aligned:
@@ -91,9 +95,11 @@ def align(reading: Reading, recipe: PreparationRecipe) -> Aligned:
     grid = part_of(grid, kept)
     arrays: dict[str, NDArray[Any]] = {"ct": found.voxels[kept], "regions": labels[kept]}
     arrays["pet"] = pet.resampled(grid, outside=0.0).voxels
+    notes: tuple[str, ...] = ()
     if reading.lesions is not None:
         arrays["lesions"] = _lesions(reading.lesions, grid)
-    return Aligned(arrays, grid, ct.spacing_mm, pet.spacing_mm)
+        notes = _lost_lesions(reading.lesions, grid, arrays["lesions"] > 0)
+    return Aligned(arrays, grid, ct.spacing_mm, pet.spacing_mm, notes)
 
 
 def require_suv_of_a_body(aligned: Aligned) -> None:
@@ -173,3 +179,40 @@ def _lesions(mask: Volume, grid: Grid) -> NDArray[np.uint8]:
     inside = Volume((mask.voxels != 0).astype(np.float32), mask.affine, Unit.LABEL)
     share = inside.resampled(grid, outside=0.0).voxels
     return np.asarray(share >= 0.5, dtype=np.uint8)
+
+
+def _lost_lesions(mask: Volume, grid: Grid, placed: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Say how many lesions between the grid's first and last slice fill none of its voxels."""
+    to_grid = np.linalg.inv(grid.affine) @ mask.affine
+    last = np.array(grid.shape[::-1]) - 0.5
+    within = lost = 0
+    for corners in _boxes(mask.voxels != 0):
+        places = (to_grid @ corners)[:3]
+        low, high = places.min(axis=1), places.max(axis=1)
+        if ((low + high < -1) | (low + high > 2 * last)).any():
+            continue
+        x, y, z = (
+            slice(max(0, math.floor(start)), math.ceil(stop) + 1)
+            for start, stop in zip(low, high, strict=True)
+        )
+        within, lost = within + 1, lost + (not placed[z, y, x].any())
+    if not lost:
+        return ()
+    return (
+        f"{lost} of {within} lesions of the mask are too small for a voxel of the model grid, of "
+        "which most would have to be lesion: they are left out.",
+    )
+
+
+def _boxes(lesion: NDArray[np.bool_]) -> Iterator[NDArray[np.float64]]:
+    """Corners (x, y, z, 1), as columns, of the box around each connected lesion, in voxels."""
+    from scipy.ndimage import find_objects, label
+
+    for whole in find_objects(lesion.astype(np.uint8)):  # one box around all: less to search
+        labels, _ = label(lesion[whole], structure=np.ones((3, 3, 3)))
+        for box in find_objects(labels):
+            sides = [
+                (around.start + own.start - 0.5, around.start + own.stop - 0.5)
+                for around, own in zip(whole, box, strict=True)
+            ]
+            yield np.array([(x, y, z, 1.0) for z, y, x in product(*sides)]).T

@@ -272,7 +272,7 @@ def _facts(case: Case, reading: Reading, aligned: Aligned) -> Document:
         "time_rule": reading.time_rule,
         "uptake_minutes": _rounded(reading.uptake_minutes, 1),
         "suv_max": _rounded(float(aligned.arrays["pet"].max()), 4),
-        "notes": list(reading.notes),
+        "notes": [*reading.notes, *aligned.notes],
         "registration": _registration(aligned),
         **({"boxes": dict(reading.boxes)} if reading.boxes is not None else {}),
     }
