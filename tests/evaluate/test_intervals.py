@@ -103,6 +103,33 @@ def test_coverage_and_curves_by_hand(bench: Bench) -> None:
 
 
 @pytest.mark.slow
+def test_studies_of_a_patient_count_together_and_voxels_are_let_go(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.calibrate(1.5)
+    apart = bench.evaluate().about["uncertainty"]
+    seen: list[int] = []
+    add = intervals.Intervals.add
+
+    def watched(self: intervals.Intervals, *given: Any) -> None:
+        add(self, *given)
+        seen.append(len(self._voxels))
+
+    monkeypatch.setattr(intervals.Intervals, "add", watched)
+    bench.evaluate()
+    assert seen == [0, 0]
+    rows = [row | {"patient": "patient-c" if row["part"] == "test" else row["patient"]}
+            for row in bench.index["studies"]]  # fmt: skip
+    bench.index = write_index(bench.pairs, bench.index | {"studies": rows})
+    together = bench.evaluate().about["uncertainty"]
+    assert seen == [0, 0, 1, 0]
+    assert len(together["patients"]) == 1
+    for key in ("coverage", "interval_score_suv", "suv_mae", "ause"):
+        assert together["patients"][0][key] == pytest.approx(apart["patients"][0][key], abs=1e-6)
+    assert together["coverage"][0]["n"] == 1
+
+
+@pytest.mark.slow
 def test_intervals_that_are_too_narrow_are_named(bench: Bench) -> None:
     bench.calibrate(1.0)  # half of each error
     found = bench.evaluate()

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,15 +54,24 @@ class PatientIntervals:
 class Intervals:
     """Gathers coverage and sparsification while studies pass by; nothing without a calibration.
 
+    Voxels are held only until the last study of their patient has passed: those of a large cohort
+    would fill the memory.
+
     Args:
         run: The run's folder.
         card: Of the weights that are evaluated.
         synthesizer: The model.
         device: Where to predict.
+        studies: All that will pass.
     """
 
     def __init__(
-        self, run: Path, card: Card, synthesizer: Synthesizer, device: torch.device
+        self,
+        run: Path,
+        card: Card,
+        synthesizer: Synthesizer,
+        device: torch.device,
+        studies: Sequence[PairedStudy],
     ) -> None:
         found = load_calibration(run)
         self._stale = found is not None and not fits(found, card)
@@ -70,7 +80,10 @@ class Intervals:
         if self._calibration is not None:
             others = runs_of(run, self._calibration.members)
             self._models += [load_synthesizer(other)[0] for other in others]
-        self._voxels: dict[tuple[str, str], list[Voxels]] = {}
+        self._left = Counter(study.patient for study in studies)
+        self._voxels: dict[str, list[Voxels]] = {}
+        self._held: dict[tuple[str, str], NDArray[np.int64]] = {}
+        self._seen: dict[str, tuple[PatientIntervals, Sparsification]] = {}
         self._shown: list[tuple[str, int, NDArray[np.float32]]] = []
 
     def add(self, study: PairedStudy, masks: Masks, places: Sequence[int]) -> None:
@@ -81,18 +94,26 @@ class Intervals:
             masks: Regions.
             places: Slices that the montage shows.
         """
-        if self._calibration is None:
+        made = self._calibration
+        if made is None:
             return
-        method = self._calibration.method
-        pet, spread = cast_with_spread(self._models, study.ct, method, device=self._device)
+        pet, spread = cast_with_spread(self._models, study.ct, made.method, device=self._device)
         truth = np.asarray(study.pet)
         for region, mask in masks.items():
             if mask.any():
-                voxels = Voxels.inside(pet, truth, spread, mask)
-                self._voxels.setdefault((region, study.patient), []).append(voxels)
-        half_width = self._calibration.scale.half_width(spread[list(places)])
-        for place, image in zip(places, half_width, strict=True):
+                self._take(study.patient, region, Voxels.inside(pet, truth, spread, mask), made)
+        for place, image in zip(places, made.scale.half_width(spread[list(places)]), strict=True):
             self._shown.append((study.id, place, image))
+        self._left[study.patient] -= 1
+        if not self._left[study.patient] and (parts := self._voxels.pop(study.patient, [])):
+            self._seen[study.patient] = _seen(study.patient, Voxels.joined(parts), made)
+
+    def _take(self, patient: str, region: str, voxels: Voxels, made: Calibration) -> None:
+        if region == "body":
+            self._voxels.setdefault(patient, []).append(voxels)
+        inside = np.count_nonzero(voxels.error <= made.scale.half_width(voxels.spread))
+        before = self._held.get((region, patient), np.zeros(2, np.int64))
+        self._held[region, patient] = before + np.array([inside, voxels.error.size])
 
     def about(self) -> dict[str, Any]:
         """Give what evaluation.json holds.
@@ -101,9 +122,8 @@ class Intervals:
             `uncertainty` (docs/files.md), or nothing.
         """
         made = self._calibration
-        if made is None or not self._bodies():
+        if made is None or not self._seen:
             return {}
-        curves = [sparsify(voxels) for voxels in self._bodies().values()]
         return {
             "uncertainty": {
                 "way": made.method.way,
@@ -111,9 +131,9 @@ class Intervals:
                 "factor": made.scale.factor,
                 "floor_suv": made.scale.floor_suv,
                 "calibrated_on": {"part": made.part, "patients": made.patients},
-                "coverage": self._coverage(made),
-                "patients": [asdict(row) for row in self._rows(made)],
-                "sparsification": _mean_curves(curves),
+                "coverage": self._coverage(),
+                "patients": [asdict(row) for row in self._rows()],
+                "sparsification": _mean_curves([curves for _, curves in self._seen.values()]),
                 "warnings": list(made.warnings),
             }
         }
@@ -131,10 +151,10 @@ class Intervals:
             )
             return [Finding("OLD-CALIBRATION", detail)]
         made = self._calibration
-        if made is None or not self._bodies():
+        if made is None or not self._seen:
             return []
         told = [Finding("CALIBRATION", text) for text in made.warnings]
-        mean = float(np.mean([row.coverage for row in self._rows(made)]))
+        mean = float(np.mean([row.coverage for row in self._rows()]))
         if abs(mean - made.level) > TOLERANCE:
             detail = (
                 f"The {100 * made.level:.0f} % intervals hold {100 * mean:.0f} % of these "
@@ -150,10 +170,9 @@ class Intervals:
         Args:
             folder: The evaluation's.
         """
-        made = self._calibration
-        if made is None or not self._bodies():
+        if not self._seen:
             return
-        write_text(folder / "uncertainty.csv", _as_csv(self._rows(made)))
+        write_text(folder / "uncertainty.csv", _as_csv(self._rows()))
         if not self._shown:
             return
         studies, places, images = zip(*self._shown, strict=True)
@@ -163,23 +182,14 @@ class Intervals:
         with open_whole(folder / "uncertainty.npz") as stream:
             np.savez_compressed(stream, **arrays)
 
-    def _bodies(self) -> dict[str, Voxels]:
-        return self._of_region("body")
+    def _rows(self) -> list[PatientIntervals]:
+        return [row for row, _ in self._seen.values()]
 
-    def _of_region(self, region: str) -> dict[str, Voxels]:
-        return {
-            patient: Voxels.joined(parts)
-            for (where, patient), parts in self._voxels.items()
-            if where == region
-        }
-
-    def _rows(self, made: Calibration) -> list[PatientIntervals]:
-        return [_row(name, voxels, made) for name, voxels in self._bodies().items()]
-
-    def _coverage(self, made: Calibration) -> list[dict[str, Any]]:
+    def _coverage(self) -> list[dict[str, Any]]:
         rows = []
-        for region in dict.fromkeys(region for region, _ in self._voxels):
-            held = [coverage(v, made.scale) for v in self._of_region(region).values()]
+        for region in dict.fromkeys(region for region, _ in self._held):
+            counts = [both for (where, _), both in self._held.items() if where == region]
+            held = [int(inside) / int(voxels) for inside, voxels in counts]
             low, high = bootstrap_interval(held, seed=0) or (None, None)
             value = float(np.mean(held))
             row = {"region": region, "value": value, "low": low, "high": high, "n": len(held)}
@@ -187,9 +197,11 @@ class Intervals:
         return rows
 
 
-def _row(patient: str, voxels: Voxels, made: Calibration) -> PatientIntervals:
+def _seen(
+    patient: str, voxels: Voxels, made: Calibration
+) -> tuple[PatientIntervals, Sparsification]:
     curves = sparsify(voxels)
-    return PatientIntervals(
+    row = PatientIntervals(
         patient=patient,
         coverage=coverage(voxels, made.scale),
         half_width_suv=float(made.scale.half_width(voxels.spread).mean()),
@@ -198,6 +210,7 @@ def _row(patient: str, voxels: Voxels, made: Calibration) -> PatientIntervals:
         ause=curves.ause,
         monotone=curves.monotone,
     )
+    return row, curves
 
 
 def _mean_curves(curves: Sequence[Sparsification]) -> dict[str, list[float]]:

@@ -87,7 +87,7 @@ def evaluate_run(
     require_grid(store, card)
     learned = baselines_of(store.studies("train"))
     where = choose_device(device)
-    intervals = Intervals(run, card, synthesizer, where)
+    intervals = Intervals(run, card, synthesizer, where, studies)
     gathered = _Gathered.of(card, studies, weights, intervals)
     for study in track(studies, f"evaluating {gathered.model}"):
         suv = predict_slices(synthesizer, study.ct, device=where)
