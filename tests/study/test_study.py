@@ -8,6 +8,7 @@ import pytest
 
 from petcast.errors import FormatError, NotFiniteError, TrainingError, UsageError
 from petcast.recipe import load_recipe
+from petcast.report.answers import answer_question
 from petcast.study import choose, course, keep_of, run_study, write_tables
 from petcast.study.outcome import read_outcome
 from petcast.study.protocol import run_folder
@@ -85,6 +86,19 @@ def test_a_generator_that_diverges_is_a_row_and_the_rest_goes_on(
     assert (unet["published_psnr"], unet["sound_psnr"]) == ("", "")
     assert stage["published_state"] == "done"
     assert asked == ["U-Net", "U-Net", "Stage01", "Stage01"]  # once a protocol, never again
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_no_table_and_no_sentence_says_that_p_is_0(
+    tiny_pairs: Path, tmp_path: Path, faked: Faker
+) -> None:
+    faked(patients=13)
+    results = run(tiny_pairs, tmp_path / "study", ("U-Net", "Stage07")).results
+    assert results["question"]["answers"]["psnr"]["p"] == 2 / 2**13
+    [paired] = [t for t in results["tables"] if t["key"] == "paired-u-net"]
+    cells = [cell for line in paired["lines"] for cell in line["cells"]]
+    assert ("< 0.001", "Holm < 0.001") in [(cell["text"], cell["ends"]) for cell in cells]
+    assert "p < 0.001 (PSNR" in " ".join(answer_question(results).sentences)
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -200,7 +200,8 @@ def _test(psnr: Mapping[str, Any]) -> str:
     n, p = int(psnr["n"]), finite(psnr.get("p"))
     if p is None:
         return "One test patient: no interval, no test, and nothing follows for other patients."
-    said = f"Sign-flip test over {count(n, 'patient')}: p = {number(p, 3)} (PSNR, uncorrected)"
+    shown = "p < 0.001" if p < 0.001 else f"p = {number(p, 3)}"  # never 0: no test can show that
+    said = f"Sign-flip test over {count(n, 'patient')}: {shown} (PSNR, uncorrected)"
     if n < LEAST_PATIENTS:
         return f"{said}; with so few it cannot fall below {number(psnr['least_p'], 3)}."
     return f"{said}."

@@ -117,7 +117,12 @@ def _paired_cells(pair: Paired | None, corrected: float | None, metric: Metric) 
 
 
 def _p_cell(p: float | None, corrected: float | None) -> Cell:
-    return Cell(number(p, 3), f"Holm {number(corrected, 3)}" if corrected is not None else "")
+    return Cell(_p(p), f"Holm {_p(corrected)}" if corrected is not None else "")
+
+
+def _p(value: float | None) -> str:
+    """Never 0: so few patients, or so few random patterns, cannot show that."""
+    return "< 0.001" if value is not None and value < 0.001 else number(value, 3)
 
 
 def _worth_record(scores: Scores, name: str, metric: Metric) -> Record:
