@@ -46,6 +46,27 @@ def test_what_does_not_fit_is_read_ahead(dataset: SliceDataset, monkeypatch) -> 
     assert Feed(dataset, CPU).resident
 
 
+@pytest.mark.parametrize(("line", "folder", "name"), [
+    ("0::/job/step", "job", "memory.max"),
+    ("0::/job/step", ".", "memory.max"),
+    ("4:memory:/job/step", "memory/job/step", "memory.limit_in_bytes"),
+    ("4:cpu,memory:/", "memory", "memory.limit_in_bytes"),
+])  # fmt: skip
+def test_a_jobs_own_limit_counts_as_well_as_the_machines_free_memory(
+    tmp_path: Path, monkeypatch, line: str, folder: str, name: str
+) -> None:
+    own, groups = tmp_path / "cgroup", tmp_path / "groups"
+    for path in ("job/step", "memory/job/step"):
+        (groups / path).mkdir(parents=True)
+    own.write_text(f"3:pids:/elsewhere\n{line}\n")
+    (groups / "job" / "step" / "memory.max").write_text("max\n")
+    assert list(room._limits(own, groups)) == []
+    (groups / folder / name).write_text("4096\n")
+    monkeypatch.setattr(room, "OWN_GROUPS", own)
+    monkeypatch.setattr(room, "GROUPS", groups)
+    assert room._free_bytes(CPU) == 4096
+
+
 def test_an_abandoned_feed_ends_its_thread(dataset: SliceDataset) -> None:
     batches = Feed(dataset, CPU, "streamed").batches(None, 2)
     next(batches)

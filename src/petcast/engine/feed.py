@@ -4,6 +4,8 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -15,6 +17,9 @@ from petcast.engine.parallel import ALONE, World
 
 SHARE = 4
 """Slices stay on the device where they need less than this part of its free memory."""
+OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+LIMIT_1, LIMIT_2 = "memory.limit_in_bytes", "memory.max"
+"""Of either version of control groups."""
 AHEAD = 2
 """Batches that are read while one is learned from."""
 
@@ -90,5 +95,30 @@ def _free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return min([free, *_limits(OWN_GROUPS, GROUPS)])
     return 0
+
+
+def _limits(own: Path, groups: Path) -> Iterator[int]:
+    """What a container or a job of a cluster may take, though its machine has more free.
+
+    Args:
+        own: Says which control groups this process is in, line by line (cgroups(7)).
+        groups: Where these are mounted.
+
+    Yields:
+        Limits in bytes, of the process's groups and of those around them.
+    """
+    lines = own.read_text().splitlines() if own.is_file() else []
+    for line in lines:
+        _, kinds, place = line.split(":", 2)
+        if kinds and "memory" not in kinds.split(","):
+            continue
+        root, name = (groups / "memory", LIMIT_1) if kinds else (groups, LIMIT_2)
+        group = root / place.lstrip("/")
+        for folder in (group, *group.parents):
+            with suppress(OSError, ValueError):  # none there, or "max"
+                yield int((folder / name).read_text())
+            if folder == root:
+                break
