@@ -214,7 +214,7 @@ class AugmentationRecipe(Knobs):
         scale: Enlarged or reduced by up to this share.
         shift_mm: Moved by up to so much along x and y.
         bend_mm: Bent: points 64 mm apart are pulled by up to so much along x and y, what lies
-            between follows. Beyond 16 tissue may fold over itself.
+            between follows, by up to half as much again. Beyond 16 tissue may fold over itself.
         hu_scale: HU above air stretched or shrunk by up to this share: another tube voltage.
         hu_shift: All HU raised or lowered by up to so much: another calibration.
         hu_noise: Standard deviation of the noise added to the CT: another dose, in HU. Each slice
