@@ -18,7 +18,7 @@ import torch
 from petcast.checkpoint import MODEL_FILE, TRAINING_FILE, load_card, sha256_of
 from petcast.errors import DataError, TrainingError, UsageError
 from petcast.models.synthesizer import Synthesizer
-from petcast.pairs import Pairs
+from petcast.pairs import PairedStudy, Pairs
 from petcast.recipe import (
     AugmentationRecipe,
     EngineRecipe,
@@ -303,6 +303,15 @@ def test_a_prediction_that_is_not_finite_is_no_score(
 def test_pairs_without_training_slices_are_refused(test_only_pairs: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least two slices"):
         train(recipe(1), test_only_pairs, tmp_path / "run")
+
+
+def test_an_epoch_cannot_be_chosen_inside_bodies_that_no_slice_shows(
+    tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PairedStudy, "regions", torch.zeros(2, 256, 256, dtype=torch.uint8))
+    with pytest.raises(DataError, match=r'set training.best="psnr"'):
+        train(recipe(1, best="psnr_body"), tiny_pairs, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_batch_without_a_slice_for_each_part_is_refused(tiny_pairs: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 from petcast.audit import require_clean
 from petcast.checkpoint import Card, Tensors, load_card, save_checkpoint
 from petcast.claim import claim, require_same
-from petcast.dataset import SliceDataset
+from petcast.dataset import BODY, SliceDataset
 from petcast.device import choose_device, fix_threads, keep_freed_memory
 from petcast.durable import exclusive, settle, write_text
 from petcast.engine import Learner, augment
@@ -246,12 +246,14 @@ def train(
     Raises:
         UsageError: `run` belongs to another recipe or to other data, `pretraining` to another
             recipe or is `run` itself, or `settings` ask for other pairs.
-        DataError: There is too little to train on, or the pairs leak and are not marked to.
+        DataError: There is too little to train on or to choose an epoch by, or the pairs leak and
+            are not marked to.
         TrainingError: The loss became infinite or NaN.
     """
     pairs = Pairs.open(data)
     require_clean(pairs)
     recipe = recipe.prepared_as(pairs.index["preparation"], settings)
+    _require_bodies(recipe, pairs)
     if pretraining is not None:
         require_place(pretraining, recipe, run)
     fix_threads()
@@ -327,6 +329,18 @@ def read_metrics(run: Path) -> list[Row]:
             except json.JSONDecodeError:
                 break
     return rows
+
+
+def _require_bodies(recipe: Recipe, pairs: Pairs) -> None:
+    """Refuse to choose an epoch inside bodies that nobody has, before one is trained."""
+    judges = pairs.studies("validation")
+    if recipe.training.best != "psnr_body" or not judges:
+        return
+    if not any((study.regions >= BODY).any() for study in judges):
+        raise DataError(
+            'training.best = "psnr_body" chooses the epoch inside the body, and no validation '
+            'slice shows one; set training.best="psnr", or divide the patients anew'
+        )
 
 
 def _owned(run: Path, world: World, *, wait: bool = False) -> AbstractContextManager[None]:
