@@ -305,6 +305,20 @@ def test_pairs_without_training_slices_are_refused(test_only_pairs: Path, tmp_pa
         train(recipe(1), test_only_pairs, tmp_path / "run")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("left", ["", '\0\0\0{"epoch": 1}\n'])
+def test_epochs_that_are_lost_from_the_metrics_are_said(
+    trained: Path, tiny_pairs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, left: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    train(recipe(1), tiny_pairs, run)
+    assert not caplog.records
+    (run / "metrics.jsonl").write_text(left)
+    train(recipe(1), tiny_pairs, run)
+    assert "lacks 1 of the 1 epochs that are trained" in caplog.text
+
+
 def test_an_epoch_cannot_be_chosen_inside_bodies_that_no_slice_shows(
     tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ starts its unfinished epoch again and ends in the same weights as one that never
 """
 
 import json
+import logging
 import math
 import os
 import time
@@ -41,6 +42,8 @@ from petcast.pretraining import (
 from petcast.progress import track
 from petcast.recipe import Recipe
 from petcast.split import PARTS
+
+_LOG = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -366,4 +369,10 @@ def _refuse_divergence(means: dict[str, float], epoch: int, run: Path, where: st
 def _truncate_metrics(path: Path, epoch: int) -> None:
     """Drop the rows of epochs that will be trained again."""
     rows = [row for row in read_metrics(path.parent) if row["epoch"] <= epoch]
+    if lost := sorted(set(range(1, epoch + 1)) - {row["epoch"] for row in rows}):
+        _LOG.warning(
+            "%s was damaged or removed: it lacks %d of the %d epochs that are trained, the first "
+            "of them %d; curves and the best of all epochs know nothing of these",
+            path, len(lost), epoch, lost[0],
+        )  # fmt: skip
     write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
