@@ -82,6 +82,20 @@ def test_the_longer_and_the_original_pet() -> None:
     assert study.pet.id == "c"
 
 
+def test_of_two_time_points_the_earlier_and_of_equals_the_same_for_everyone() -> None:
+    """Ids differ by the user's key; the choice must not."""
+    for first, second in (("a", "b"), ("b", "a")):
+        pets = (
+            series(first, "PT", begun_s=10.0, lot="2"),
+            series(second, "PT", begun_s=20.0, lot="1"),
+        )
+        [study] = pair([series("ct", "CT"), *pets])
+        assert study.pet is not None
+        assert study.pet.id == first
+        equal = (series(first, "CT", lot="1"), series(second, "CT", lot="2"))
+        assert chosen(*equal) == first
+
+
 def test_a_chest_ct_under_a_whole_body_pet_is_used_where_both_are() -> None:
     [study] = pair([series("pet", "PT", (0, 1000)), series("ct", "CT", (600, 900))])
     assert study.refusal is None

@@ -23,6 +23,27 @@ def series_of(found: Scan, modality: str):
     return [one for one in found.series if one.modality == modality]
 
 
+@pytest.mark.parametrize("minutes", [0, 90])
+def test_of_two_pet_and_ct_the_choice_is_the_same_for_every_key(export, minutes: int) -> None:
+    """Pseudonyms sort otherwise with another key; and the earlier time point goes first."""
+    for slice_ in [*export.pet, *export.ct]:
+        twin = export.twin(slice_)
+        twin.SeriesInstanceUID = {"PT": "2.25.7", "CT": "2.25.8"}[twin.Modality]
+        twin.SOPInstanceUID = twin.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        if minutes:
+            twin.AcquisitionTime = "123000"
+    folder = export.write()
+    taken = set()
+    for key in "abcdef":
+        [study] = scan([folder], salt=key).studies
+        assert study.pet is not None
+        assert study.ct is not None
+        taken.add((tuple(study.pet.files), tuple(study.ct.files)))
+    [(pet, ct)] = taken
+    if minutes:
+        assert sorted(int(path.stem) for path in (*ct, *pet)) == list(range(24))
+
+
 def test_names_and_folders_of_files_never_matter(export, tmp_path: Path) -> None:
     plain = scan([export.write()], salt=SALT)
     other = tmp_path / "other"

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
+from math import inf
 
 import numpy as np
 
@@ -231,7 +232,13 @@ def _usable(
         notes=(*verdict.notes, *notes, *lying.notes, *_remarks(shared, lying)),
         left_out=_paths([*copies, *lying.left_out]),
         geometry=_geometry(lying),
+        begun_s=_begun_s(lying),
     )
+
+
+def _begun_s(lying: Stack) -> float:
+    moments = (place.slice.acquired for place in lying.places)
+    return min((moment.timestamp() for moment in moments if moment is not None), default=inf)
 
 
 def _refused(headers: Sequence[Header], refusal: Refusal, salt: str) -> Series:
@@ -259,6 +266,7 @@ def _base(headers: Sequence[Header], salt: str) -> Series:
         synthetic=shared.pet is not None and shared.pet.synthetic,
         half_width=shared.pet is not None and shared.pet.half_width,
         number_id=pseudonym("patient", shared.patient_id, salt) if shared.patient_id else "",
+        lot=pseudonym("series", shared.series_uid, ""),
     )
 
 

@@ -3,12 +3,14 @@
 A PET is paired only inside its own study and its own frame of reference, never by slice number.
 Where several would do, the rules below decide, in this order; the study's notes say so.
 
-- PET: original before derived; the longer one; the one with more slices.
+- PET: original before derived; the longer one; the one with more slices; the earlier one, since of
+  two time points the first is the usual hour after the injection.
 - CT: the one that covers more of the PET's length (to 5 %); the wider field of view (to 50 mm,
   up to 500 mm), because a narrow one cuts the body off; soft kernel before unknown before sharp;
-  thinner slices, down to 1 mm.
+  thinner slices, down to 1 mm; the earlier one.
 
-What is left equal is decided by the pseudonym, so that the choice never depends on file order.
+What is left equal is decided by a hash of the series' UID, so that the choice depends neither on
+the order of files nor on the user's key: everyone who has the study takes the same.
 Where a CT is wanted alone, the longest one takes the place of the one that covers more of the PET.
 """
 
@@ -144,7 +146,7 @@ def _needed_mm(pet: Geometry) -> float:
 
 def _pet_rank(pet: Series) -> tuple[object, ...]:
     lying = _lying(pet)
-    return (not pet.original, -round(_length(lying.z_mm)), -lying.slices, pet.id)
+    return (not pet.original, -round(_length(lying.z_mm)), -lying.slices, *_order(pet))
 
 
 def _ct_rank(ct: Series, share: float) -> tuple[object, ...]:
@@ -155,8 +157,13 @@ def _ct_rank(ct: Series, share: float) -> tuple[object, ...]:
         -round(width / 50),
         KERNEL_ORDER[ct.kernel],
         max(THINNEST_MM, round(lying.spacing_mm[2], 1)),
-        ct.id,
+        *_order(ct),
     )
+
+
+def _order(series: Series) -> tuple[object, ...]:
+    """Of what is equally good."""
+    return series.begun_s, series.lot, series.id
 
 
 def _remarks(ct: Series, pet: Series, cts: int, pets: int) -> list[str]:

@@ -1,5 +1,6 @@
-"""What a scan found: series, studies, files, and why each refusal. No identity is kept here."""
+"""What a scan found: series, studies, files, and why each refusal. No identity is written."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -57,6 +58,9 @@ class Series:
         synthetic: A PET that a program made.
         number_id: Pseudonym of the patient's number alone, whoever issued it; empty without one.
         half_width: A synthetic one whose values are half-widths of intervals, no uptake.
+        begun_s: When its first slice was acquired, in seconds since 1970 by the scanner's clock;
+            later than all others where unknown. Never written.
+        lot: A hash of its UID, the same whoever's key it is. Never written.
     """
 
     id: str
@@ -74,6 +78,8 @@ class Series:
     synthetic: bool = False
     number_id: str = ""
     half_width: bool = False
+    begun_s: float = math.inf
+    lot: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Lay the series out for `petcast scan --json`.
