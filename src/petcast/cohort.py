@@ -15,8 +15,8 @@ from petcast.dicom.read import read_ct, read_pet
 from petcast.dicom.scan import Scan, Series, Study, scan
 from petcast.nifti.case import NiftiCase
 from petcast.nifti.layout import STRAY, Cohort, find_cases
-from petcast.nifti.plausible import require_ct
 from petcast.pairs import Document
+from petcast.plausible import require_ct
 from petcast.refusal import Reason, Refusal, RefusedError
 from petcast.tumours import BoxSource, boxes_of, open_boxes
 

@@ -26,7 +26,7 @@ from petcast.errors import UsageError
 from petcast.grid import grid_for_ct, standing
 from petcast.models import Synthesizer
 from petcast.nifti import case
-from petcast.nifti.plausible import require_ct
+from petcast.plausible import require_ct
 from petcast.progress import track
 from petcast.recipe import PreparationRecipe
 from petcast.volume import Unit, Volume

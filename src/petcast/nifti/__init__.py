@@ -2,6 +2,5 @@
 
 layout.py     which files make a case, and whose it is
 header.py     what a file declares, and whether it holds that: sizes, types, places, bombs
-plausible.py  whether voxels can be HU, SUV or a mask
 case.py       a case → CT in HU, PET in SUV, lesions
 """

@@ -11,7 +11,7 @@ from petcast.diagnosis import diagnosis_of
 from petcast.errors import FormatError, GeometryError, UnitError
 from petcast.nifti.header import require_sound
 from petcast.nifti.layout import Found
-from petcast.nifti.plausible import (
+from petcast.plausible import (
     require_ct,
     require_mask,
     require_on_pet,

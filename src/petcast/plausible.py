@@ -1,4 +1,4 @@
-"""Whether voxels can be what their file's name says: HU, SUV or a mask.
+"""Whether voxels can be what their file says: HU, SUV or a mask.
 
 A NIfTI file names no unit. These checks find what gets mixed up in practice: a CT windowed to 8
 bits or shifted by 1024, a PET in Bq/mL, kBq/mL or counts, or one divided by its maximum. DICOM
