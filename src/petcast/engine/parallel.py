@@ -5,6 +5,7 @@ normalisation sees the whole batch (`engine/parts.py`), so that n processes end 
 to rounding, or in the same bits where that one works on as many parts.
 """
 
+import atexit
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -146,6 +147,16 @@ def totals(numbers: Mapping[str, Tensor]) -> dict[str, float]:
     return dict(zip(numbers, sums.tolist(), strict=True))
 
 
+def _keep_until_exit(group: object) -> None:
+    """Let no C++ owner of a group, as DistributedDataParallel's reducer is, outlive Python's.
+
+    gloo's group waits in its destructor for its threads, and these wait for Python's lock to let
+    tensors go. Only where Python lets go of the group last does it open that lock first; else the
+    two wait for each other, now and then, after all work is done.
+    """
+    atexit.register(id, group)  # which holds it until every frame has been left
+
+
 @contextmanager
 def joined(device: str, parts: int = 0) -> Iterator[World]:
     """Join the processes that torchrun started; alone without torchrun.
@@ -171,6 +182,7 @@ def joined(device: str, parts: int = 0) -> Iterator[World]:
         return
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
+    _keep_until_exit(dist.group.WORLD)
     try:
         local = int(os.environ.get("LOCAL_RANK", "0"))
         world = World(dist.get_rank(), size, local, parts or size)
