@@ -51,7 +51,7 @@ def test_readme_leads_to_every_page() -> None:
 def test_readme_names_every_room() -> None:
     rooms = {path.name for path in (ROOT / "src/petcast").iterdir() if path.name[0] not in "_."}
     named = set(re.findall(r"(\w+(?:\.py)?)/?\s", TEXT["README.md"].partition("## The house")[2]))
-    assert rooms - named - {"py.typed", "recipes"} == set()
+    assert rooms - named - {"py.typed"} == set()
 
 
 def test_every_command_and_option_is_shown() -> None:

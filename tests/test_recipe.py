@@ -64,6 +64,12 @@ def test_a_file_that_is_no_recipe_is_said_to_be_none(
         load_recipe(path, ["model.name=Stage02"])
 
 
+def test_a_built_in_recipe_given_as_a_file_is_told_by_its_name() -> None:
+    """Where petcast was installed by pip there is no folder of recipes to point into."""
+    with pytest.raises(RecipeError, match="write tiny for petcast's own"):
+        load_recipe("elsewhere/tiny.toml")
+
+
 def test_a_recipe_with_nothing_to_minimise_is_refused() -> None:
     with pytest.raises(RecipeError, match="nothing to minimise"):
         load_recipe("tiny", ["loss.mse=0", "loss.adversarial=0"])

@@ -205,9 +205,9 @@ def _recipe_text(source: str | Path) -> str:
             raise RecipeError(f"{source} is no text in UTF-8, as TOML is; save it so") from error
     if str(source) in builtin_recipes():
         return (files("petcast") / "recipes" / f"{source}.toml").read_text(encoding="utf-8")
-    raise RecipeError(
-        f"{source} is neither a file nor a built-in recipe ({', '.join(builtin_recipes())})"
-    )
+    own = builtin_recipes()
+    meant = f"; write {path.stem} for petcast's own" if path.stem in own else ""
+    raise RecipeError(f"{source} is neither a file nor a built-in recipe ({', '.join(own)}){meant}")
 
 
 def _override(knobs: dict[str, Any], setting: str) -> None:
