@@ -79,7 +79,10 @@ def prepare(
         str | None, typer.Option(help="A Dask scheduler whose workers do it: tcp://HOST:8786.")
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="preparation.margin_mm=30 and the like.")
+        list[str] | None,
+        typer.Option(
+            "--set", help="Override a knob, as preparation.margin_mm=30; may be repeated."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

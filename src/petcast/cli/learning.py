@@ -59,7 +59,7 @@ def train(
     out: Annotated[Path, typer.Option(help="The run's folder; the same call again resumes.")],
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Override a knob: training.epochs=20, model.name=Stage07 …"),
+        typer.Option("--set", help="Override a knob, as training.epochs=20; may be repeated."),
     ] = None,
     pretraining: Annotated[
         Path | None,
@@ -71,7 +71,7 @@ def train(
 
     Interrupted at any moment, the same call ends in the same weights. Progress in epochs.
 
-    Example: petcast train recipes/tiny.toml --data pairs --out run
+    Example: petcast train tiny --data pairs --out run
     """
     from petcast.recipe import load_recipe
     from petcast.train import train as train_recipe
@@ -259,7 +259,8 @@ def study(
         int | None, typer.Option(min=1, help="Instead of the recipe's training.epochs.")
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a knob: loss.adversarial=0 …")
+        list[str] | None,
+        typer.Option("--set", help="Override a knob, as loss.adversarial=0; may be repeated."),
     ] = None,
     keep: Annotated[
         str, typer.Option(help="Of a finished run: best (its chosen weights), all, or none.")
@@ -274,7 +275,7 @@ def study(
     As published (slices shuffled, best of the test epochs) and as it should be (patients apart,
     with intervals). SSIM, PSNR in dB, MAE; a page that opens without network.
 
-    Example: petcast study recipes/published.toml --data pairs --out study --epochs 2
+    Example: petcast study published --data pairs --out study --epochs 2
     """
     from petcast.recipe import load_recipe
     from petcast.report import write_report
