@@ -3,8 +3,10 @@
 import errno
 import json
 import os
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -42,6 +44,15 @@ def test_help_imports_neither_torch_nor_dicom() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_next_command_may_be_copied_into_a_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("petcast.phantom.write_cohort", lambda *_, **__: [])
+    said = CliRunner().invoke(cli.app, ["phantom", "--out", str(tmp_path / "our cohort")]).stdout
+    words = shlex.split(said.partition("Next: ")[2])
+    assert words == ["petcast", "scan", str(tmp_path / "our cohort" / "dicom")]
 
 
 @pytest.mark.slow

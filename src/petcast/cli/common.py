@@ -1,6 +1,7 @@
 """What all commands share: how they print, and how they name what they take."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,6 +33,18 @@ def existing(paths: Sequence[Path]) -> list[Path]:
         if not path.exists():
             raise UsageError(f"{path} is not there")
     return list(paths)
+
+
+def next_step(*words: str | Path) -> str:
+    """Say what to do next, as a command that a shell takes as it stands.
+
+    Args:
+        words: The command's; paths of any name.
+
+    Returns:
+        Such as "Next: petcast scan 'our cohort/dicom'".
+    """
+    return f"Next: petcast {shlex.join(map(str, words))}"
 
 
 def say(text: str) -> None:

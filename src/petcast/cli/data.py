@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from petcast import tables
-from petcast.cli.common import Folders, Json, existing, print_json, say
+from petcast.cli.common import Folders, Json, existing, next_step, print_json, say
 
 
 def scan(
@@ -119,7 +119,8 @@ def prepare(
     if leak:
         say(leak)
     elif not as_json:
-        typer.echo(f"The pairs: {out}. Next: petcast train tiny --data {out} --out run")
+        step = next_step("train", "tiny", "--data", out, "--out", "run")
+        typer.echo(f"The pairs: {out}. {step}")
 
 
 def audit(
@@ -199,4 +200,4 @@ def phantom(
     from petcast.phantom import write_cohort
 
     write_cohort(out, patients, seed, ct_size=ct_size, slice_step_mm=slice_step_mm)
-    typer.echo(f"{patients} patients in {out}. Next: petcast scan {out / 'dicom'}")
+    typer.echo(f"{patients} patients in {out}. {next_step('scan', out / 'dicom')}")

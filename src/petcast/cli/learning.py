@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from petcast import tables
-from petcast.cli.common import Device, Json, existing, print_json, say
+from petcast.cli.common import Device, Json, existing, next_step, print_json, say
 
 if TYPE_CHECKING:
     from petcast.recipe import Recipe
@@ -84,7 +84,8 @@ def train(
         print_json({"run": str(out), "epochs": rows})
         return
     tables.print_epochs(rows)
-    typer.echo(f"The run: {out}. Next: petcast evaluate --truth {data} --predictions {out}")
+    step = next_step("evaluate", "--truth", data, "--predictions", out)
+    typer.echo(f"The run: {out}. {step}")
 
 
 def predict(
