@@ -211,6 +211,7 @@ def test_bias_and_limits_are_drawn_at_their_height(read: Read, full: dict[str, A
     assert len(chart.bands) == 3
     assert "−0.40 SUV on average" in chart.summary
     assert of_lesions.title == "Lesions: SUVmax"
+    assert "SUV" in chart.y_label
 
 
 def test_one_patient_gives_a_bias_and_no_limits(read: Read, full: dict[str, Any]) -> None:

@@ -91,12 +91,12 @@ def beaten_by_trivial(rows: Iterable[Row], model: str) -> list[Finding]:
     """
     values = {(row.name, row.region, row.metric): row.value for row in rows}
     lost = []
-    for metric, sign in (("psnr", 1), ("suv_mae", -1)):
+    for metric, said, sign in (("psnr", "PSNR in dB", 1), ("suv_mae", "SUV error", -1)):
         mine = values.get((model, "body", metric))
         for name in TRIVIAL:
             theirs = values.get((name, "body", metric))
             if mine is not None and theirs is not None and sign * (mine - theirs) <= 0:
-                lost.append(f"{name} ({metric} {theirs:.3g} against {mine:.3g})")
+                lost.append(f"{name} ({said}: {theirs:.3g} against {mine:.3g})")
     if not lost:
         return []
     detail = f"Inside the body, {model} is no better than: {'; '.join(lost)}."

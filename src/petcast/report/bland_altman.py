@@ -123,7 +123,7 @@ def _chart(one: Document) -> Chart | None:
     bands, strokes, notes = _guides(one, plane)
     return Chart(
         key, _title(one), _summary(one), plane, "mean of real and predicted SUV",
-        "predicted − real", bands, strokes, tuple(spots), notes,
+        "predicted − real (SUV)", bands, strokes, tuple(spots), notes,
     )  # fmt: skip
 
 
