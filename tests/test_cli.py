@@ -1,6 +1,7 @@
 """The command line: every command helps, wrong use exits 2, bad data 3, never a traceback."""
 
 import errno
+import io
 import json
 import os
 import shlex
@@ -53,6 +54,16 @@ def test_the_next_command_may_be_copied_into_a_shell(
     said = CliRunner().invoke(cli.app, ["phantom", "--out", str(tmp_path / "our cohort")]).stdout
     words = shlex.split(said.partition("Next: ")[2])
     assert words == ["petcast", "scan", str(tmp_path / "our cohort" / "dicom")]
+
+
+def test_signs_that_the_terminal_does_not_know_end_no_command(monkeypatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))
+    monkeypatch.setattr(sys, "argv", ["petcast", "scan", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
+    sys.stdout.flush()
+    assert b"DIR?" in written.getvalue()
 
 
 @pytest.mark.slow

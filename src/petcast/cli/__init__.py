@@ -10,6 +10,7 @@ error; `--json` prints one document on standard output and nothing else.
 """
 
 import errno
+import io
 import logging
 import sys
 from typing import Annotated
@@ -76,6 +77,8 @@ def root(
 def main() -> None:
     """Run the command line; the exit status is that of the contract in its documentation."""
     logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # tables hold signs that not every locale has
+        sys.stdout.reconfigure(errors="replace")
     try:
         app()
     except PetcastError as error:
