@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from petcast.checkpoint import Card, save_checkpoint
 from petcast.claim import DATA_FILE, RECIPE_FILE, claim
 from petcast.durable import read_json
 from petcast.errors import UsageError
@@ -33,3 +34,17 @@ def test_what_has_been_learned_is_not_taken_over(
     changed = load_recipe("tiny", ["training.seed=5", "training.epochs=7"])
     with pytest.raises(UsageError, match=r"another recipe \(training\.seed differ\)"):
         claim(tmp_path, changed, pairs)
+
+
+def test_a_run_whose_best_epoch_is_ahead_is_not_taken_up_for_fewer(
+    tiny_pairs: Path, tmp_path: Path
+) -> None:
+    """`last` is not kept after every epoch, `best` is; no shorter run would have made it."""
+    pairs, recipe = Pairs.open(tiny_pairs), load_recipe("tiny")
+    claim(tmp_path, recipe, pairs)
+    for name, epoch in (("last", 3), ("best", 5)):
+        card = Card(recipe, epoch, {}, pairs.index["hash"], parameters=0)
+        save_checkpoint(tmp_path / name, card, {}, None)
+    claim(tmp_path, load_recipe("tiny", ["training.epochs=5"]), pairs)
+    with pytest.raises(UsageError, match=r"holds 5 epochs, more than training\.epochs = 4"):
+        claim(tmp_path, load_recipe("tiny", ["training.epochs=4"]), pairs)

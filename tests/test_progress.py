@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from petcast.predict import hu_batches
-from petcast.progress import track
+from petcast.progress import speaks, track
 
 
 class _Terminal(io.StringIO):
@@ -28,6 +28,17 @@ def test_a_terminal_shows_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = _watched(monkeypatch)
     assert list(track([1, 2], "Reading headers")) == [1, 2]
     assert "Reading headers" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(("size", "rank", "first"), [(2, 0, True), (2, 1, False), (1, 1, True)])
+def test_of_torchruns_processes_the_first_speaks(
+    monkeypatch: pytest.MonkeyPatch, size: int, rank: int, first: bool
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", str(size))
+    monkeypatch.setenv("RANK", str(rank))
+    terminal = _watched(monkeypatch)
+    assert list(track([1, 2], "training")) == [1, 2]
+    assert speaks() == ("training" in terminal.getvalue()) == first
 
 
 def test_nothing_is_written_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:

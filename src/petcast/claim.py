@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from petcast.checkpoint import load_card
-from petcast.durable import read_json, settle, write_json, write_text
+from petcast.checkpoint import Which, load_card
+from petcast.durable import read_json, settle, whole, write_json, write_text
 from petcast.errors import UsageError
 from petcast.pairs import Pairs
 from petcast.pretraining import FOLDER
@@ -29,8 +29,8 @@ def claim(run: Path, recipe: Recipe, pairs: Pairs) -> None:
     Raises:
         UsageError: Another recipe or other pairs have begun there, or more epochs are done.
     """
-    path, last = run / RECIPE_FILE, run / "last"
-    settle(last)
+    path = run / RECIPE_FILE
+    settle(run / "last")
     learned = any((run / name).exists() for name in ("last", "best", "best.next", FOLDER))
     if not (path.exists() and learned):
         write_json(run / DATA_FILE, pairs.index)
@@ -44,12 +44,27 @@ def claim(run: Path, recipe: Recipe, pairs: Pairs) -> None:
             f"{run} was begun with another recipe ({', '.join(sorted(differing))} differ); "
             "give another --out, or the same recipe to resume"
         )
-    if last.is_dir() and (done := load_card(last).epoch) > recipe.training.epochs:
+    # `best` may be ahead: `last` is not kept after every epoch
+    if (done := max(epochs_in(run), epochs_in(run, "best"))) > recipe.training.epochs:
         raise UsageError(  # the recipe that is kept would name fewer than the weights have seen
             f"{run} holds {done} epochs, more than training.epochs = {recipe.training.epochs}; "
             "give as many to go on, or another --out"
         )
     write_text(path, recipe.to_toml())
+
+
+def epochs_in(run: Path, name: Which = "last") -> int:
+    """Say how many epochs have gone into a checkpoint.
+
+    Args:
+        run: The run's folder.
+        name: Of the checkpoint.
+
+    Returns:
+        Epochs; 0 where there is none.
+    """
+    checkpoint = run / name
+    return load_card(checkpoint).epoch if whole(checkpoint).is_dir() else 0
 
 
 def require_same(folder: Path, first: Recipe) -> None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from petcast.errors import FormatError, UsageError
+from petcast.errors import BusyError, FormatError, UsageError
 
 
 def sync_directory(directory: Path) -> None:
@@ -180,6 +180,22 @@ def settle(target: Path, *, hidden: bool = False) -> None:
         shutil.rmtree(previous)
 
 
+def remove_directory(target: Path) -> None:
+    """Remove a directory that `write_directory` wrote; half of it is never taken for the whole.
+
+    Only for whoever writes there. What cannot be removed stays as `target.partial`, to be swept by
+    `settle`.
+
+    Args:
+        target: The directory's final name; it need not exist.
+    """
+    settle(target)
+    if target.exists():
+        partial, _, _ = _names(target)
+        target.rename(partial)
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def whole(target: Path) -> Path:
     """Where a directory's whole content lies, even if `write_directory` was interrupted.
 
@@ -208,7 +224,8 @@ def exclusive(lock: Path, *, wait: bool = False) -> Iterator[None]:
         Nothing; the lock is held inside the block.
 
     Raises:
-        UsageError: Another process holds it, or the file system knows no locks.
+        BusyError: Another process holds it.
+        UsageError: The file system knows no locks.
     """
     try:
         import fcntl
@@ -219,7 +236,7 @@ def exclusive(lock: Path, *, wait: bool = False) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            raise UsageError(
+            raise BusyError(
                 f"another process works in {lock.parent}; wait for it, or give another --out"
             ) from None
         except OSError as error:

@@ -4,14 +4,16 @@ The tree, with the exit status of the command line beside each branch::
 
     PetcastError
     ├── UsageError            2  the call itself is wrong: options, paths, a recipe, a split file
-    │   └── RecipeError       2  an unknown, missing or contradictory knob in a recipe
+    │   ├── RecipeError       2  an unknown, missing or contradictory knob in a recipe
+    │   └── BusyError         2  another process works in the folder
     ├── DataError             3  the data cannot be used, and why
     │   ├── RefusedError      3  … for one of the reasons of petcast.refusal, with its code
     │   ├── UnitError         3  HU where SUV was needed, and the like
     │   ├── GeometryError     3  grids, axes or positions that do not fit
     │   ├── FormatError       3  a file that is damaged, half-written or not what it claims to be
     │   └── NotFiniteError    3  a prediction that holds NaN or infinite values
-    └── TrainingError         1  training could not go on (NaN, divergence)
+    ├── TrainingError         1  training could not go on (NaN, divergence)
+    └── PartnerError          1  another process of the same training failed, and says why itself
 
 Each message says which file or series, what was found, what was expected and what to do.
 No message carries a patient's name, identifier or date.
@@ -32,6 +34,10 @@ class UsageError(PetcastError):
 
 class RecipeError(UsageError):
     """A recipe has an unknown, missing or contradictory knob."""
+
+
+class BusyError(UsageError):
+    """Another process works in the folder."""
 
 
 class DataError(PetcastError):
@@ -58,3 +64,7 @@ class NotFiniteError(DataError):
 
 class TrainingError(PetcastError):
     """Training could not go on, for example because the loss became NaN."""
+
+
+class PartnerError(PetcastError):
+    """Another process of the same training failed, and says why itself."""

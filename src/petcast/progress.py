@@ -1,5 +1,6 @@
 """A progress bar with the time left, on standard error, and only where somebody watches."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -13,6 +14,15 @@ class _Bar:
     shown = False
 
 
+def speaks() -> bool:
+    """Say whether this process speaks for all: of those that torchrun started, the first.
+
+    Returns:
+        True without torchrun.
+    """
+    return int(os.environ.get("WORLD_SIZE", "1")) == 1 or os.environ.get("RANK", "0") == "0"
+
+
 def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
     """Yield the items, showing how far the caller has come.
 
@@ -22,9 +32,10 @@ def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterato
         total: How many items there are, where `len` cannot tell.
 
     Yields:
-        Each item. Where standard error is no terminal, or a bar is shown already, no bar is shown.
+        Each item. Where standard error is no terminal, a bar is shown already, or another process
+        shows it, no bar is shown.
     """
-    if _Bar.shown or not sys.stderr.isatty():
+    if _Bar.shown or not sys.stderr.isatty() or not speaks():
         yield from items
         return
     from rich.console import Console

@@ -10,7 +10,6 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,14 @@ from torch import Tensor
 
 from petcast.audit import require_clean
 from petcast.checkpoint import Card, Tensors, load_card, save_checkpoint
-from petcast.claim import claim, require_same
+from petcast.claim import claim, epochs_in, require_same
 from petcast.dataset import BODY, SliceDataset
 from petcast.device import choose_device, fix_threads, keep_freed_memory
-from petcast.durable import exclusive, settle, write_text
+from petcast.durable import settle, write_text
 from petcast.engine import Learner, augment
 from petcast.engine.curves import Curves
 from petcast.engine.feed import Feed
-from petcast.engine.parallel import World, joined, totals
+from petcast.engine.parallel import World, held, joined, totals
 from petcast.errors import DataError, TrainingError, UsageError
 from petcast.metrics import score_slices
 from petcast.pairs import Pairs
@@ -96,17 +95,18 @@ class Training:
             start: A checkpoint to begin from where there is none; random weights where None.
         """
         last = self.run / "last"
-        if self._world.first:
-            settle(last)
-        self._world.wait()
+        with self._world.led() as mine:
+            if mine:
+                settle(last)
         if last.is_dir():
             card = load_card(last)
             self.learner.restore(last, card)
             self._epoch, self._best = card.epoch, card.best
         elif start is not None:
             self.learner.begin_from(start, load_card(start))
-        if self._world.first:
-            _truncate_metrics(self.run / METRICS_FILE, self._epoch)
+        with self._world.led() as mine:
+            if mine:
+                _truncate_metrics(self.run / METRICS_FILE, self._epoch)
 
     def finish(self, activity: str = "training") -> None:
         """Train the epochs that are left.
@@ -115,20 +115,22 @@ class Training:
             activity: What the progress bar calls it.
         """
         epochs = range(self._epoch + 1, self.recipe.training.epochs + 1)
-        curves = Curves(self.run, self.recipe.engine.tensorboard and self._world.first)
+        with self._world.led() as mine:
+            curves = Curves(self.run, self.recipe.engine.tensorboard and mine)
         for epoch in track(epochs, f"{activity} {self.recipe.model.name}"):
             started = time.perf_counter()
             terms = self._train_epoch(epoch)
             self._epoch = epoch
-            if self._world.first:
-                scores = {part: self._score(part, epoch) for part in ("validation", "test")}
-                seconds = round(time.perf_counter() - started, 3)
-                row = {"epoch": epoch, "seconds": seconds, "train": terms, **scores}
-                self._keep(row)
-                curves.add(row)
-            self._world.wait()
-        if self._world.first:
-            self._keep_unjudged()
+            with self._world.led() as mine:
+                if mine:
+                    scores = {part: self._score(part, epoch) for part in ("validation", "test")}
+                    seconds = round(time.perf_counter() - started, 3)
+                    row = {"epoch": epoch, "seconds": seconds, "train": terms, **scores}
+                    self._keep(row)
+                    curves.add(row)
+        with self._world.led() as mine:
+            if mine:
+                self._keep_unjudged()
         curves.close()
 
     def _train_epoch(self, epoch: int) -> dict[str, float]:
@@ -248,32 +250,41 @@ def train(
 
     Raises:
         UsageError: `run` belongs to another recipe or to other data, `pretraining` to another
-            recipe or is `run` itself, or `settings` ask for other pairs.
+            recipe or is `run` itself, `settings` ask for other pairs, or several processes have
+            not the same recipe, pairs or run before them.
         DataError: There is too little to train on or to choose an epoch by, or the pairs leak and
             are not marked to.
         TrainingError: The loss became infinite or NaN.
+        PartnerError: Another process of this training failed.
     """
-    pairs = Pairs.open(data)
-    require_clean(pairs)
-    recipe = recipe.prepared_as(pairs.index["preparation"], settings)
-    _require_bodies(recipe, pairs)
-    if pretraining is not None:
-        require_place(pretraining, recipe, run)
     fix_threads()
     keep_freed_memory()
-    run.mkdir(parents=True, exist_ok=True)
-    with joined(recipe.training.device, recipe.engine.parts) as world, _owned(run, world):
-        if world.first:
-            claim(run, recipe, pairs)
-        world.wait()
-        start = None
-        if recipe.pretraining.phantoms and not (run / "last").is_dir():
-            first = pretraining_recipe(recipe, pairs.index["preparation"])
-            start = _pretrained(first, pretraining or run / FOLDER, world)
-        training = Training(recipe, pairs, run, world)
-        training.resume(start)
-        training.finish()
+    with joined(recipe.training.device, recipe.engine.parts) as world:
+        pairs = Pairs.open(data)  # joined: on one machine it may be missing, and others would wait
+        require_clean(pairs)
+        recipe = recipe.prepared_as(pairs.index["preparation"], settings)
+        _require_bodies(recipe, pairs)
+        if pretraining is not None:
+            require_place(pretraining, recipe, run)
+        with held(run, world):
+            _begin(recipe, pairs, run, world)
+            start = None
+            if recipe.pretraining.phantoms and not (run / "last").is_dir():
+                first = pretraining_recipe(recipe, pairs.index["preparation"])
+                start = _pretrained(first, pretraining or run / FOLDER, world)
+            training = Training(recipe, pairs, run, world)
+            training.resume(start)
+            training.finish()
     return read_metrics(run)
+
+
+def _begin(recipe: Recipe, pairs: Pairs, run: Path, world: World) -> None:
+    """Claim a run's folder for processes that are about to learn the same thing there."""
+    with world.led() as mine:
+        if mine:
+            claim(run, recipe, pairs)
+    facts = {"the recipe": recipe.to_toml(), "the pairs": pairs.index["hash"]}
+    world.agree(facts | {f"the epochs that {run / 'last'} holds": epochs_in(run)})
 
 
 def _pretrained(first: Recipe, folder: Path, world: World) -> Path:
@@ -291,26 +302,25 @@ def _pretrained(first: Recipe, folder: Path, world: World) -> Path:
         UsageError: `folder` holds another one.
     """
     best = folder / "best"
-    if world.first:
-        folder.mkdir(parents=True, exist_ok=True)
-    with _owned(folder, world, wait=True):
-        if world.first:
-            settle(best)
-        world.wait()
+    with held(folder, world, wait=True):
+        with world.led() as mine:
+            if mine:
+                settle(best)
+        world.agree({f"what {folder} holds": (best.is_dir(), epochs_in(folder))})
         if best.is_dir():  # without validation patients, `best` is written at the end alone
             require_same(folder, first)
         else:
             phantoms = folder / PHANTOMS
-            if world.first:
-                pairs = phantom_pairs(first, phantoms)
-                claim(folder, first, pairs)
-            world.wait()
+            with world.led() as mine:
+                if mine:
+                    pairs = phantom_pairs(first, phantoms)
+                    claim(folder, first, pairs)
             training = Training(first, Pairs.open(phantoms / "pairs"), folder, world)
             training.resume()
             training.finish("pretraining")
-        world.wait()
-        if world.first:
-            remove_phantoms(folder)
+        with world.led() as mine:
+            if mine:
+                remove_phantoms(folder)
     return best
 
 
@@ -344,11 +354,6 @@ def _require_bodies(recipe: Recipe, pairs: Pairs) -> None:
             'training.best = "psnr_body" chooses the epoch inside the body, and no validation '
             'slice shows one; set training.best="psnr", or divide the patients anew'
         )
-
-
-def _owned(run: Path, world: World, *, wait: bool = False) -> AbstractContextManager[None]:
-    """The first process keeps others out for all of its company."""
-    return exclusive(run / ".lock", wait=wait) if world.first else nullcontext()
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:

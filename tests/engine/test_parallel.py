@@ -1,10 +1,12 @@
 """Two processes with half of each batch end where one with all of it does."""
 
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ import torch
 from safetensors.torch import load_file
 from torch.distributed import TCPStore
 
-from petcast.engine.parallel import ALONE, World, joined
+from petcast.durable import exclusive
+from petcast.engine.parallel import ALONE, LOCK_FILE, World, held, joined
+from petcast.errors import BusyError, UsageError
 from petcast.recipe import (
     AugmentationRecipe,
     EngineRecipe,
@@ -31,7 +35,8 @@ def test_without_torchrun_there_is_one_process(monkeypatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with joined("cpu") as world:
         assert world == ALONE
-        world.wait()
+        with world.led() as mine:
+            assert mine
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])
@@ -118,6 +123,102 @@ def test_no_process_waits_for_its_own_threads_when_all_is_done(begin: Begin) -> 
     beside(begin, 2, code=LEAVE)
 
 
+ONE_LINE = re.compile(r"petcast: another process of this training failed.*\n")
+
+
+@pytest.mark.slow
+@not_on_windows
+def test_what_the_first_process_is_refused_the_others_do_not_wait_for(
+    begin: Begin, tiny_pairs: Path, tmp_path: Path
+) -> None:
+    with exclusive(tmp_path / LOCK_FILE):
+        first, second = begun(begin, 2, "train", "tiny", "--data", tiny_pairs, "--out", tmp_path)
+        assert (first.wait(), second.wait()) == (2, 1)
+    assert "another process works in" in first.said()[1]
+    assert ONE_LINE.fullmatch(second.said()[1])
+
+
+ONE_FAILS = """
+import os
+from torch import nn
+import petcast.models.synthesizer
+import petcast.train
+from petcast.models.cascade import Cascade
+petcast.models.synthesizer.build_generator = lambda _: Cascade([nn.Conv2d(3, 3, 3, padding=1)])
+def fails(*_):
+    raise OSError(28, "No space left on device")
+if "{rank}" == os.environ["RANK"]:
+    petcast.train.Training.{work} = fails
+from petcast.cli import main; main()
+"""
+
+
+@pytest.mark.slow
+@not_on_windows
+@pytest.mark.parametrize(("rank", "work"), [(1, "_train_epoch"), (0, "_keep")])
+def test_a_process_that_fails_says_why_and_the_others_that_it_did(
+    begin: Begin, tiny_pairs: Path, tmp_path: Path, rank: int, work: str
+) -> None:
+    command = ("train", "tiny", "--data", tiny_pairs, "--out", tmp_path / "run")
+    ranks = begun(begin, 2, *command, code=ONE_FAILS.format(rank=rank, work=work))
+    failed, other = ranks[rank], ranks[1 - rank]
+    assert (failed.wait(), other.wait()) == (3, 1)
+    assert failed.said()[1].startswith("petcast: No space left on device")
+    assert ONE_LINE.fullmatch(other.said()[1])
+
+
+@pytest.mark.slow
+@not_on_windows
+def test_processes_that_find_other_pairs_are_refused(
+    begin: Begin, tiny_pairs: Path, two_patient_pairs: Path, tmp_path: Path
+) -> None:
+    """Under one path on two machines, say; else they learn something else, or wait for hours."""
+    (tmp_path / "0").symlink_to(tiny_pairs)
+    (tmp_path / "1").symlink_to(two_patient_pairs)
+    code = (
+        f"import os; os.chdir(os.path.join({str(tmp_path)!r}, os.environ['RANK']))\n"
+        "from petcast.cli import main; main()"
+    )
+    command = ("train", "tiny", "--data", ".", "--out", tmp_path / "run")
+    for rank in begun(begin, 2, *command, code=code):
+        assert rank.wait() == 2
+        assert "the 2 processes of this training differ in the pairs: " in rank.said()[1]
+
+
+def test_processes_that_torchrun_did_not_start_are_refused(monkeypatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with (
+        pytest.raises(UsageError, match="RANK is not set: start them with torchrun"),
+        joined("cpu"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("device", "word"), [("cuda:1", 'names one GPU.*give "cuda"'), ("cuda", "there are 1; start")]
+)
+def test_processes_without_a_gpu_each_are_refused(monkeypatch, device: str, word: str) -> None:
+    told = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "MASTER_ADDR": "here"}
+    for name, value in (told | {"MASTER_PORT": "1"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UsageError, match=word), joined(device):
+        pass
+
+
+def test_a_folder_is_waited_for_and_the_user_is_told(
+    tmp_path: Path, monkeypatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = ExitStack()
+    other.enter_context(exclusive(tmp_path / LOCK_FILE))
+    monkeypatch.setattr("time.sleep", lambda _: other.close())
+    with held(tmp_path, ALONE, wait=True):
+        assert "another training works here; waiting" in caplog.text
+        with pytest.raises(BusyError), held(tmp_path, ALONE):
+            pass
+
+
 def torchrun(processes: int, *arguments: object) -> None:
     """Train as docs/train.md says."""
     command = [
@@ -125,12 +226,28 @@ def torchrun(processes: int, *arguments: object) -> None:
         str(processes), "-m", "petcast", *map(str, arguments),
     ]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(command, check=True, capture_output=True, env=environment)
+    said = subprocess.run(command, check=True, capture_output=True, env=environment).stdout
+    assert said.count(b"The run: ") == 1
 
 
 def beside(begin: Begin, processes: int, *arguments: object, **how: str) -> None:
-    """Train as `torchrun` does, in processes that start quickly; they meet at a store of its own
-    here as there, whose port nobody else can take.
+    """Train as `torchrun` does, in processes that start quickly."""
+    ranks = begun(begin, processes, *arguments, **how)
+    while None in (codes := [rank.poll() for rank in ranks]) and not any(codes):
+        time.sleep(0.05)
+    failed = [rank for rank, code in zip(ranks, codes, strict=True) if code]
+    for rank in ranks if failed else []:
+        rank.kill()  # who would wait for the one that failed
+    assert [rank.said()[1] for rank in failed] == []
+
+
+STORES: list[TCPStore] = []
+"""They last as long as the processes that meet there."""
+
+
+def begun(begin: Begin, processes: int, *arguments: object, **how: str) -> list[Any]:
+    """Start processes that meet at a store of their own, as of `torchrun`: nobody else can take
+    its port.
     """
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     common = {
@@ -138,16 +255,11 @@ def beside(begin: Begin, processes: int, *arguments: object, **how: str) -> None
         "TORCHELASTIC_USE_AGENT_STORE": True, "TORCHELASTIC_RESTART_COUNT": 0,
     }  # fmt: skip
     told = {name: str(value) for name, value in common.items()} if processes > 1 else {}
-    ranks = [
+    STORES.append(store)
+    return [
         begin(*arguments, **told, **how, RANK=str(rank), LOCAL_RANK=str(rank))
         for rank in range(processes)
     ]
-    while None in (codes := [rank.poll() for rank in ranks]) and not any(codes):
-        time.sleep(0.05)
-    failed = [rank for rank, code in zip(ranks, codes, strict=True) if code]
-    for rank in ranks if failed else []:
-        rank.kill()  # who would wait for the one that failed
-    assert [rank.said()[1] for rank in failed] == []
 
 
 def trained(

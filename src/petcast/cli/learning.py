@@ -7,6 +7,7 @@ import typer
 
 from petcast import tables
 from petcast.cli.common import Device, Json, existing, next_step, print_json, say
+from petcast.progress import speaks
 
 if TYPE_CHECKING:
     from petcast.recipe import Recipe
@@ -80,6 +81,8 @@ def train(
     knobs = load_recipe(recipe, overrides)
     _mind_precision(knobs)
     rows = train_recipe(knobs, data, out, pretraining, overrides)
+    if not speaks():
+        return
     if as_json:
         print_json({"run": str(out), "epochs": rows})
         return
@@ -305,7 +308,7 @@ def _mind_precision(recipe: "Recipe") -> None:
     from petcast.device import choose_device, imitates_bfloat16
 
     device = choose_device(recipe.training.device)
-    if recipe.engine.precision == "bfloat16" and imitates_bfloat16(device):
+    if recipe.engine.precision == "bfloat16" and imitates_bfloat16(device) and speaks():
         say(
             "warning: this machine has no instructions for bfloat16 and imitates it, which takes "
             "several times as long as float32; --set engine.precision=float32 gives the same "

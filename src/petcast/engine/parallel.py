@@ -6,23 +6,39 @@ to rounding, or in the same bits where that one works on as many parts.
 """
 
 import atexit
+import logging
 import os
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import pairwise
+from hashlib import sha256
+from itertools import count, pairwise
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from petcast.errors import UsageError
+from petcast.durable import exclusive
+from petcast.errors import BusyError, PartnerError, UsageError
+
+_LOG = logging.getLogger(__name__)
 
 PATIENCE = timedelta(hours=2)
 """The others wait while the first process scores and writes."""
+
+LAUNCHER = ("RANK", "MASTER_ADDR", "MASTER_PORT")
+"""What torchrun tells each process beside how many they are."""
+
+LOCK_FILE = ".lock"
+LOOK_S = 1.0
+"""How often to look whether another training has let a folder go."""
+
+FAILED = "another process of this training failed, and says why itself"
 
 
 @dataclass(frozen=True)
@@ -67,13 +83,72 @@ class World:
         before = sizes(len(places), self.size)[: self.rank + 1]
         return places[sum(before[:-1]) : sum(before)]
 
-    def wait(self) -> None:
-        """Wait for the others."""
-        if self.size > 1:
-            dist.barrier()
+    def any(self, said: bool) -> bool:
+        """Wait for the others, and hear what they say.
+
+        Args:
+            said: By this process.
+
+        Returns:
+            Whether one of them says yes.
+        """
+        if self.size == 1:
+            return said
+        voices = torch.tensor([int(said)], device=_device())
+        dist.all_reduce(voices)
+        return bool(voices.item())
+
+    @contextmanager
+    def led(self) -> Iterator[bool]:
+        """Let the first process do something alone; the others wait, and hear if it fails.
+
+        Yields:
+            Whether this process is the first.
+
+        Raises:
+            PartnerError: Another process failed at it.
+        """
+        try:
+            yield self.first
+        except BaseException:
+            with suppress(RuntimeError):  # what failed here is to be said, not who is gone
+                self.any(True)
+            raise
+        if self.any(False):
+            raise PartnerError(FAILED)
+
+    def agree(self, facts: Mapping[str, object]) -> None:
+        """Refuse processes that would not learn the same thing.
+
+        Args:
+            facts: What must be the same for all, by what it is called; the same names in each.
+
+        Raises:
+            UsageError: Something is another for one of them.
+        """
+        if self.size == 1:
+            return
+        own = torch.tensor([_digest(fact) for fact in facts.values()], device=_device())
+        everyone = [torch.empty_like(own) for _ in range(self.size)]
+        dist.all_gather(everyone, own)
+        alike = (torch.stack(everyone) == everyone[0]).all(0).tolist()
+        if other := [name for name, same in zip(facts, alike, strict=True) if not same]:
+            raise UsageError(
+                f"the {self.size} processes of this training differ in {', '.join(other)}: each "
+                "machine needs the same command, and to find the same files under its paths"
+            )
 
 
 ALONE = World()
+
+
+def _device() -> torch.device:
+    """Where the processes of a group take numbers from."""
+    return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
+
+
+def _digest(fact: object) -> int:
+    return int.from_bytes(sha256(str(fact).encode()).digest()[:8], "big", signed=True)
 
 
 def sizes(count: int, parts: int) -> list[int]:
@@ -169,7 +244,9 @@ def joined(device: str, parts: int = 0) -> Iterator[World]:
         The processes.
 
     Raises:
-        UsageError: The parts cannot be divided among the processes.
+        UsageError: The parts cannot be divided among the processes, or torchrun did not start them,
+            or they have no GPU each.
+        PartnerError: Another process failed, or was killed.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if parts % size:
@@ -181,16 +258,93 @@ def joined(device: str, parts: int = 0) -> Iterator[World]:
         yield World(parts=parts or 1)
         return
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
-    _keep_until_exit(dist.group.WORLD)
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    _require_places(device, on_gpu, size, local)
+    with _told_of_losses():
+        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
+        _keep_until_exit(dist.group.WORLD)
+        try:
+            if on_gpu:
+                torch.cuda.set_device(local)
+            yield World(dist.get_rank(), size, local, parts or size)
+        finally:
+            dist.destroy_process_group()
+
+
+def _require_places(device: str, on_gpu: bool, size: int, local: int) -> None:
+    """Refuse processes that could not meet, before one of them waits for the others."""
+    if missing := [name for name in LAUNCHER if name not in os.environ]:
+        raise UsageError(
+            f"WORLD_SIZE = {size} says that several processes learn together, but {missing[0]} is "
+            "not set: start them with torchrun, or unset WORLD_SIZE"
+        )
+    if ":" in device:
+        raise UsageError(
+            f'training.device = "{device}" names one GPU, and each of {size} processes takes its '
+            'own: give "cuda"'
+        )
+    if on_gpu and local >= (there := torch.cuda.device_count()):
+        raise UsageError(
+            f"process {local} of this machine finds no GPU of its own: there are {there}; start "
+            "fewer processes (--nproc-per-node), or give training.device=cpu"
+        )
+
+
+@contextmanager
+def _told_of_losses() -> Iterator[None]:
+    """Say in a word what gloo and nccl say when another process is gone."""
     try:
-        local = int(os.environ.get("LOCAL_RANK", "0"))
-        world = World(dist.get_rank(), size, local, parts or size)
-        if on_gpu:
-            torch.cuda.set_device(world.local)
-        yield world
-    finally:
-        dist.destroy_process_group()
+        yield
+    except RuntimeError as error:
+        if not (isinstance(error, dist.DistError) or "gloo" in str(error).lower()):
+            raise
+        said = str(error).partition(" This is typically")[0]
+        raise PartnerError(
+            "another process of this training failed and says why itself, or was killed; mend "
+            f"that and give the command again: it goes on from the last epoch kept ({said})"
+        ) from error
+
+
+@contextmanager
+def held(folder: Path, world: World, *, wait: bool = False) -> Iterator[None]:
+    """Keep other trainings out of a folder, for all processes of this one.
+
+    Args:
+        folder: Is made where it is missing.
+        world: The processes.
+        wait: For a training that has the folder, instead of giving up. The first process looks
+            again and again and tells the others each time: that may take longer than `PATIENCE`.
+
+    Yields:
+        Nothing; the folder is held inside the block.
+
+    Raises:
+        UsageError: Another training has it, or its file system knows no locks.
+        PartnerError: The first process could not have it.
+    """
+    with ExitStack() as lock:
+        for look in count():
+            taken = False
+            with world.led() as mine:
+                if mine:
+                    folder.mkdir(parents=True, exist_ok=True)
+                    taken = not _locked(folder, lock, wait)
+            if not world.any(taken):
+                break
+            if world.first and look == 0:
+                _LOG.warning("%s: another training works here; waiting for it to end", folder)
+            time.sleep(LOOK_S)
+        yield
+
+
+def _locked(folder: Path, lock: ExitStack, wait: bool) -> bool:
+    try:
+        lock.enter_context(exclusive(folder / LOCK_FILE))
+    except BusyError:
+        if wait:
+            return False
+        raise
+    return True
 
 
 def spread(module: nn.Module, world: World, device: torch.device) -> nn.Module:
