@@ -47,6 +47,25 @@ def test_a_partial_directory_is_swept_and_never_read(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_directory_is_whole_or_gone_after_death_while_it_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "last"
+    write(target, "old")
+
+    def dying(folder: Path, **_: object) -> None:
+        (Path(folder) / "file").unlink()
+        raise Death
+
+    monkeypatch.setattr("shutil.rmtree", dying)
+    with pytest.raises(Death):
+        durable.remove_directory(target)
+    monkeypatch.undo()
+    assert not durable.whole(target).exists()
+    durable.settle(target)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     durable.write_text(path, "old")

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from petcast.durable import remove_directory
 from petcast.errors import UsageError
 from petcast.pairs import Pairs
 from petcast.recipe import PreparationRecipe, Recipe
@@ -95,5 +96,5 @@ def remove_phantoms(folder: Path) -> None:
     Args:
         folder: Of a pretraining that is finished.
     """
-    for name in (PHANTOMS, "last"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    shutil.rmtree(folder / PHANTOMS, ignore_errors=True)
+    remove_directory(folder / "last")

@@ -115,6 +115,25 @@ def test_a_run_that_another_process_works_on_is_left_to_it(
     assert any("another process works in" in line for line in told)
 
 
+def test_a_run_that_was_killed_when_it_was_done_is_swept(
+    tmp_path: Path, whole_pairs: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its record and the removal of the state of training, twice the weights."""
+    tasks = plan(ENTRANTS[:1], [whole_pairs], tmp_path, seeds=2, epochs=2)
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    sweep = course._sweep
+    monkeypatch.setattr(course, "_sweep", dies)
+    with pytest.raises(KeyboardInterrupt):
+        follow_all(tasks[1:], tell=silent)
+    monkeypatch.setattr(course, "_sweep", sweep)
+    assert (tasks[1].run / "last").is_dir()
+    assert len(follow_all(tasks[1:], tell=silent)) == 1
+    assert {path.name for path in tasks[1].run.iterdir() if path.is_dir()} == set()
+
+
 def test_a_diverged_run_is_recorded_and_the_others_go_on(
     tmp_path: Path, whole_pairs: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

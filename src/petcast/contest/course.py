@@ -1,6 +1,5 @@
 """The course of a contest: train what is not trained, measure what is not measured, keep little."""
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,8 +20,8 @@ from petcast.contest.cost import (
 )
 from petcast.contest.entrants import Entrant
 from petcast.contest.thin import label_of
-from petcast.durable import exclusive, read_json, settle, write_json
-from petcast.errors import NotFiniteError, TrainingError, UsageError
+from petcast.durable import exclusive, read_json, remove_directory, write_json
+from petcast.errors import BusyError, NotFiniteError, TrainingError, UsageError
 from petcast.evaluate import Evaluation, evaluate_run
 from petcast.evaluate.baselines import BLURRED_TRUTH, TRIVIAL
 from petcast.metrics.artefact import find_lattice
@@ -285,8 +284,12 @@ def real_lattice(data: Path) -> dict[str, float]:
 
 def _sweep(run: Path, keep_weights: bool) -> None:
     for name in ("last",) if keep_weights else ("last", "best"):
-        settle(run / name)
-        shutil.rmtree(run / name, ignore_errors=True)
+        remove_directory(run / name)
+
+
+def _unswept(run: Path) -> bool:
+    """Whether a finished run was killed before what it does not keep was removed."""
+    return (run / "last").exists() or any(run.glob("*.partial"))
 
 
 def follow_all(
@@ -304,10 +307,12 @@ def follow_all(
     """
     records = []
     for number, task in enumerate(tasks, start=1):
-        there = read_record(task)
+        there, keeps = read_record(task), keep == "all" or (keep == "first" and not task.seed)
         if there is None:
             tell(f"{number}/{len(tasks)} {task.title}: {task.recipe.training.epochs} epochs")
-            there = _unless_taken(task, keep == "all" or (keep == "first" and not task.seed), tell)
+            there = _unless_taken(task, keeps, tell)
+        elif _unswept(task.run):
+            _unless_taken(task, keeps, tell)
         if there is not None:
             records.append(there)
     return records
@@ -318,7 +323,7 @@ def _unless_taken(task: Task, keep_weights: bool, tell: Callable[[str], None]) -
     with ExitStack() as held:
         try:
             held.enter_context(exclusive(task.run / ".contest.lock"))
-        except UsageError as error:
+        except BusyError as error:
             tell(f"  left out: {error}")
             return None
         return follow(task, keep_weights=keep_weights)

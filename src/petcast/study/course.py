@@ -8,12 +8,11 @@ written after each of these steps, never before::
     done       what the tables need of it is on disk
 """
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from petcast.durable import read_json, settle, write_json
+from petcast.durable import read_json, remove_directory, write_json
 from petcast.errors import NotFiniteError, TrainingError, UsageError
 from petcast.evaluate import evaluate_run
 from petcast.pairs import Pairs
@@ -100,8 +99,7 @@ def follow(study: Path, protocol: Protocol, recipe: Recipe, keep: Keep) -> Cours
     if course.status == "trained":
         course = _measure(protocol, course, data, run)
     for name in WASTE[keep]:
-        settle(run / name)
-        shutil.rmtree(run / name, ignore_errors=True)
+        remove_directory(run / name)
     return course
 
 
