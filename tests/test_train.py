@@ -273,6 +273,27 @@ def test_an_infinite_loss_stops_with_a_word_and_keeps_the_last_good_state(
 
 
 @pytest.mark.slow
+def test_weights_that_an_epochs_last_step_has_spoilt_are_not_kept(
+    tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No loss of that epoch has seen them, and it may not be scored."""
+    whole = Training._train_epoch
+
+    def spoilt(self: Training, epoch: int) -> dict[str, float]:
+        terms = whole(self, epoch)
+        if epoch == 2:
+            next(self.learner.synthesizer.parameters()).data.fill_(torch.nan)
+        return terms
+
+    monkeypatch.setattr("petcast.train.SAVING_SHARE", 1e9)  # after each epoch
+    monkeypatch.setattr(Training, "_train_epoch", spoilt)
+    with pytest.raises(TrainingError, match="epoch 2: weights became infinite or NaN"):
+        train(recipe(3, score_every=3), tiny_pairs, tmp_path / "run")
+    assert load_card(tmp_path / "run" / "last").epoch == 1
+    assert len(read_metrics(tmp_path / "run")) == 1
+
+
+@pytest.mark.slow
 def test_where_no_epoch_was_kept_none_is_promised(
     tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -183,6 +183,8 @@ class Training:
 
     def _keep(self, row: Row) -> None:
         """Write the epoch down: its row, the best weights so far, the state of training."""
+        if not self.learner.finite:
+            _refuse_divergence({"weights": math.nan}, row["epoch"], self.run)
         with (self.run / METRICS_FILE).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
             stream.flush()

@@ -305,6 +305,13 @@ class Learner:
             tensors |= {f"{JUDGE}{name}": value for name, value in weights.items()}
         return tensors
 
+    @property
+    def finite(self) -> bool:
+        """Whether all weights are: the last step of an epoch is seen by no loss."""
+        networks = [net for net in (self.synthesizer, self.discriminator) if net is not None]
+        numbers = [v for net in networks for v in net.state_dict().values()]
+        return all(bool(v.isfinite().all()) for v in numbers if v.is_floating_point())
+
     def begin_from(self, checkpoint: Path, card: Card) -> None:
         """Begin with the weights of another training; optimisers and averages start anew.
 
