@@ -9,6 +9,7 @@ from scipy.ndimage import gaussian_filter
 from petcast.evaluate import Evaluation, evaluate_files
 from petcast.evaluate.artefacts import BLURRED_MM, Artefacts
 from petcast.evaluate.baselines import BLURRED_TRUTH, BLURRED_TRUTH_FWHM_MM, blurred_truth
+from petcast.evaluate.statistics import Scores, summarise
 from petcast.volume import Unit, Volume
 
 SPACING_MM = (3.0, 2.0, 2.0)
@@ -150,3 +151,19 @@ def test_without_a_body_there_is_nothing_to_see(suv: np.ndarray) -> None:
     artefacts = Artefacts()
     assert artefacts.measure({"model": suv}, suv, suv > 1e9, SPACING_MM, "a") == {}
     assert artefacts.spectra()["name"].size == 0
+
+
+@pytest.mark.slow
+def test_a_mean_without_some_cases_says_whose_are_missing(suv: np.ndarray) -> None:
+    artefacts, scores = Artefacts(), Scores()
+    truth = suv[:2]
+    body = truth > 0
+    # Darker where the real PET is brighter: nothing of it follows, so there is no detail
+    for case, image in (("a", truth), ("b", -truth), ("c", truth)):
+        for name, values in artefacts.measure({"M": image}, truth, body, SPACING_MM, case).items():
+            scores.add(name, case, values)
+    rows = {row.metric: row for row in summarise(scores.patients(), seed=0)}
+    assert (rows["detail_mm"].n, rows["blur_mm"].n) == (2, 3)
+    told = {found.code: found.detail for found in artefacts.findings(rows.values(), "M")}
+    assert "detail_mm of M in 1 of 3 (b)" in told["NOT-MEASURED"]
+    assert "blur_mm" not in told["NOT-MEASURED"]

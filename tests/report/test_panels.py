@@ -277,6 +277,16 @@ def test_each_stage_has_its_blur_and_its_lattice(make_run: MakeRun, full: dict[s
     assert [stroke.style for stroke in panel.charts[2].strokes] == ["real"]  # NaN is not drawn
 
 
+def test_a_mean_of_fewer_patients_says_of_how_many(read: Read, full: dict[str, Any]) -> None:
+    detail = next(
+        row for row in full["rows"] if (row["name"], row["metric"]) == (MODEL, "detail_mm")
+    )
+    detail |= {"low": 12.0, "high": 14.0, "n": 11}
+    panel = artefact_panel(read(full), MODEL, None)
+    assert panel is not None
+    assert (panel.looks[0].detail.ends, panel.looks[0].blur.ends) == ("12.0–14.0; n = 11", "")
+
+
 @pytest.mark.slow
 def test_every_drawing_is_well_formed_and_has_words(
     make_run: MakeRun, full: dict[str, Any], tmp_path: Path

@@ -116,7 +116,11 @@ class Artefacts:
         """
         names = dict.fromkeys(look.name for look in self._looks if look.name.startswith(model))
         lattices = [self._lattice(name) for name in names]
-        return [*(found for found in lattices if found), *_blurred(rows, model, self._resampled)]
+        return [
+            *(found for found in lattices if found),
+            *_blurred(rows, model, self._resampled),
+            *self._not_measured(names),
+        ]
 
     def _lattice(self, name: str) -> Finding | None:
         own = [look for look in self._looks if look.name == name]
@@ -132,6 +136,26 @@ class Artefacts:
             "convolutions of stride 2 leave such; bilinear upsampling does not."
         )
         return Finding("LATTICE", detail)
+
+    def _not_measured(self, names: Iterable[str]) -> list[Finding]:
+        """Say which cases are missing from a mean that would not show it."""
+        missing = []
+        for name in names:
+            own = [look for look in self._looks if look.name == name]
+            for metric in _numbers(own[0]):
+                cases = [look.case for look in own if not np.isfinite(_numbers(look)[metric])]
+                if 0 < len(cases) < len(own):  # where all lack it, there is no mean to misread
+                    missing.append(
+                        f"{metric} of {name} in {len(cases)} of {len(own)} ({some(cases)})"
+                    )
+        if not missing:
+            return []
+        detail = (
+            f"Not to be measured, and left out of the means: {'; '.join(missing)}. `n` of a row "
+            "says how many patients its mean holds. An image that does not follow the real PET "
+            "has no detail_mm, and too little uniform tissue shows no noise."
+        )
+        return [Finding("NOT-MEASURED", detail)]
 
     def save(self, path: Path) -> None:
         """Write spectra.npz (docs/files.md): means over the cases.
@@ -182,8 +206,8 @@ def _lattice_spectra(by_name: Sequence[Sequence[_Look]]) -> dict[str, NDArray[An
     }
 
 
-def _values(look: _Look, body: NDArray[np.bool_]) -> SliceValues:
-    """One number of the volume, given to every slice with body."""
+def _numbers(look: _Look) -> dict[str, float]:
+    """What was measured of the volume; NaN where it could not be."""
     numbers = {
         "blur_mm": look.blur.fwhm_mm,
         "detail_mm": look.blur.detail_mm,
@@ -193,8 +217,13 @@ def _values(look: _Look, body: NDArray[np.bool_]) -> SliceValues:
     if look.lattice:
         numbers["lattice"] = look.lattice.contrast_db
         numbers["lattice_strength"] = look.lattice.strength
+    return numbers
+
+
+def _values(look: _Look, body: NDArray[np.bool_]) -> SliceValues:
+    """One number of the volume, given to every slice with body."""
     there = np.where(body.any(axis=(1, 2)), 1.0, np.nan)
-    return {("body", metric): there * number for metric, number in numbers.items()}
+    return {("body", metric): there * number for metric, number in _numbers(look).items()}
 
 
 def _added(look: _Look) -> bool:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class Measure:
 
     Attributes:
         value: Its text.
-        ends: Its 95 % interval, or empty.
+        ends: Its 95 % interval, and the patients behind it where some are missing; or empty.
         bar: Width of its bar, None where it has none.
         flagged: Whether it is one to mind.
     """
@@ -111,8 +112,10 @@ def artefact_panel(
     widths = [_value(v, key) or 0.0 for v in known.values() for key in ("blur_mm", "detail_mm")]
     widest = max(map(abs, widths), default=0.0)
     spoilt = {n for n in known if evaluation is not None and bears_lattice(evaluation, n)}
+    patients = max((row.n for row in rows), default=0)
     looks = tuple(
-        _look(name, model, values, widest, spoilt=name in spoilt) for name, values in known.items()
+        _look(name, model, values, _Scale(widest, patients), spoilt=name in spoilt)
+        for name, values in known.items()
     )
     charts = tuple(_charts(spectra, model)) if spectra else ()
     if not (set(known) - {BLURRED_TRUTH}) and not charts:
@@ -129,22 +132,30 @@ def _value(values: Mapping[str, Score], key: str) -> float | None:
     return values[key].value if key in values else None
 
 
+@dataclass(frozen=True)
+class _Scale:
+    """What the numbers of all images are held against."""
+
+    widest_mm: float
+    patients: int
+
+
 def _look(
-    name: str, model: str, values: Mapping[str, Score], widest: float, *, spoilt: bool
+    name: str, model: str, values: Mapping[str, Score], scale: _Scale, *, spoilt: bool
 ) -> Look:
     kind = "model" if name == model else "reference" if name == BLURRED_TRUTH else "stage"
     label = "Blurred truth" if kind == "reference" else name
     label = name.removeprefix(f"{model} / ").capitalize() if kind == "stage" else label
-    blur, detail = _value(values, "blur_mm"), _value(values, "detail_mm")
+    measure = partial(_measure, values, scale.patients)
     return Look(
         name=label,
         kind=kind,
-        blur=_measure(values, "blur_mm", _bar(blur, widest)),
-        detail=_measure(values, "detail_mm", _bar(detail, widest)),
-        lattice=_measure(values, "lattice", flagged=spoilt),
+        blur=measure("blur_mm", scale.widest_mm),
+        detail=measure("detail_mm", scale.widest_mm),
+        lattice=measure("lattice", flagged=spoilt),
         strength=_percent(_value(values, "lattice_strength")),
-        texture=_measure(values, "noise_texture", _bar(_value(values, "noise_texture"), 1.0)),
-        noise=_measure(values, "noise_ratio", _bar(_value(values, "noise_ratio"), 1.0)),
+        texture=measure("noise_texture", 1.0),
+        noise=measure("noise_ratio", 1.0),
     )
 
 
@@ -155,13 +166,21 @@ def _bar(value: float | None, full: float) -> float | None:
 
 
 def _measure(
-    values: Mapping[str, Score], key: str, bar: float | None = None, *, flagged: bool = False
+    values: Mapping[str, Score],
+    patients: int,
+    key: str,
+    full: float | None = None,
+    *,
+    flagged: bool = False,
 ) -> Measure:
+    """A number beside what would fill its bar, if it has one."""
     metric, score = metric_of(key), values.get(key)
     if score is None:
         return Measure(MISSING)
     ends = interval(score.low, score.high, metric.digits)
-    return Measure(metric.text(score.value), "" if ends == MISSING else ends, bar, flagged)
+    said = ["" if ends == MISSING else ends, f"n = {score.n}" if score.n < patients else ""]
+    bar = None if full is None else _bar(score.value, full)
+    return Measure(metric.text(score.value), "; ".join(filter(None, said)), bar, flagged)
 
 
 def _percent(share: float | None) -> Measure:
