@@ -213,12 +213,13 @@ def whole(target: Path) -> Path:
 
 
 @contextmanager
-def exclusive(lock: Path, *, wait: bool = False) -> Iterator[None]:
+def exclusive(lock: Path, *, wait: bool = False, busy: str = "") -> Iterator[None]:
     """Keep other processes out of a folder; the system lifts the lock when the holder dies.
 
     Args:
         lock: A file in the folder, made where it is missing.
         wait: Until the other process is done, instead of giving up.
+        busy: What is said where another process holds it, if not the usual.
 
     Yields:
         Nothing; the lock is held inside the block.
@@ -236,9 +237,8 @@ def exclusive(lock: Path, *, wait: bool = False) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            raise BusyError(
-                f"another process works in {lock.parent}; wait for it, or give another --out"
-            ) from None
+            usual = f"another process works in {lock.parent}; wait for it, or give another --out"
+            raise BusyError(busy or usual) from None
         except OSError as error:
             raise UsageError(
                 f"{lock.parent} lies on a file system without locks ({error.strerror}); "

@@ -171,6 +171,26 @@ def test_a_second_evaluation_replaces_the_first(bench: Bench, tmp_path: Path) ->
 
 
 @pytest.mark.slow
+def test_a_second_evaluation_at_the_same_time_is_refused(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, refused = tmp_path / "run", []
+
+    def meanwhile(*_: Any) -> None:
+        monkeypatch.setattr(runs, "save_fusion", lambda *_: None)
+        with pytest.raises(UsageError, match=f"another process evaluates into {run}"):
+            bench.evaluate(run)
+        refused.append(True)
+
+    monkeypatch.setattr(runs, "save_fusion", meanwhile)
+    found = bench.evaluate(run)
+    assert refused == [True]
+    kept = json.loads((run / "evaluation" / "evaluation.json").read_text())
+    assert kept == json.loads(json.dumps(found.to_json()))
+    assert {path.name for path in run.iterdir()} == {"evaluation", ".evaluation.lock"}
+
+
+@pytest.mark.slow
 def test_a_network_that_gives_zero_is_called_one(bench: Bench, tmp_path: Path) -> None:
     bench.factors = (0.5, 0.0)
     assert {"ZERO-PREDICTION", "BEATEN-BY-TRIVIAL"} <= codes(bench.evaluate(tmp_path / "run"))

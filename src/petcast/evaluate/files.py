@@ -41,7 +41,7 @@ from petcast.evaluate.placed import (
 )
 from petcast.evaluate.result import Evaluation
 from petcast.evaluate.statistics import LEVEL, Scores, few_patients, summarise
-from petcast.evaluate.store import require_free, save_evaluation
+from petcast.evaluate.store import alone_for, require_free, save_evaluation
 from petcast.evaluate.worst import WorstSlices
 from petcast.grid import part_of
 from petcast.metrics.image import MS_SSIM_SIDE
@@ -124,15 +124,16 @@ def evaluate_files(
         The metrics; each case counts as a patient.
 
     Raises:
-        UsageError: Paths or names do not fit.
+        UsageError: Paths or names do not fit, or another process evaluates into `out`.
         DataError: A file cannot be used, and why.
     """
-    if out is not None:
-        require_free(out)
     perceptual = Perceptual(weights, suv_window)  # first of all, as it refuses another file
     measured: list[_Measured] = []
     notes = Notes()
     with ExitStack() as stack:
+        if out is not None:
+            require_free(out)
+            stack.enter_context(alone_for(out))
         find = partial(find_cases, stack=stack, named=named, declared=declared)
         pairs, alone = match(find(truth, "truth"), find(predictions, "prediction"))
         matched = [case for case, _ in pairs]
@@ -146,15 +147,18 @@ def evaluate_files(
             companions = _Companions(cts.get(real.keys[0]), masks.get(real.keys[0]), with_lesions)
             notes.note_slices(real.name, real.numbers, predicted.numbers)
             measured.append(_measure_case(real, predicted, companions, gathered))
-    evaluation = _concluded(measured, gathered, [*alone, *unused_cts, *unused], seed)
-    if out is not None:
-
-        def more(folder: Path) -> None:
-            gathered.artefacts.save(folder / "spectra.npz")
-            gathered.worst.save(folder / "worst.npz")
-
-        save_evaluation(out, evaluation, gathered.montage, more)
+        evaluation = _concluded(measured, gathered, [*alone, *unused_cts, *unused], seed)
+        if out is not None:
+            _save(out, evaluation, gathered)
     return evaluation
+
+
+def _save(out: Path, evaluation: Evaluation, gathered: _Gathered) -> None:
+    def more(folder: Path) -> None:
+        gathered.artefacts.save(folder / "spectra.npz")
+        gathered.worst.save(folder / "worst.npz")
+
+    save_evaluation(out, evaluation, gathered.montage, more)
 
 
 def _concluded(

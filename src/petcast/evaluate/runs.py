@@ -39,7 +39,7 @@ from petcast.evaluate.montage import RULE, Montage
 from petcast.evaluate.perceptual import Perceptual, Weights
 from petcast.evaluate.result import Evaluation, Finding
 from petcast.evaluate.statistics import LEVEL, Scores, few_patients, summarise
-from petcast.evaluate.store import save_evaluation
+from petcast.evaluate.store import alone_for, save_evaluation
 from petcast.evaluate.worst import WorstSlices
 from petcast.pairs import CARD_FILE, PairedStudy, Pairs
 from petcast.predict import predict_slices
@@ -77,7 +77,8 @@ def evaluate_run(
         The metrics; the model's last stage bears its plain name.
 
     Raises:
-        UsageError: There is no such part, or a folder is not what it should be.
+        UsageError: There is no such part, a folder is not what it should be, or another process
+            evaluates the run.
         DataError: The part is empty, or a prediction is not finite.
         GeometryError: The model was trained on another grid.
     """
@@ -85,25 +86,29 @@ def evaluate_run(
     studies = _studies_of(store, part)
     synthesizer, card = load_synthesizer(run, which)
     require_grid(store, card)
-    learned = baselines_of(store.studies("train"))
-    where = choose_device(device)
-    intervals = Intervals(run, card, synthesizer, where, studies)
-    gathered = _Gathered.of(card, studies, weights, intervals)
-    for study in track(studies, f"evaluating {gathered.model}"):
-        suv = predict_slices(synthesizer, study.ct, device=where)
-        refuse_not_finite(suv, f"study {study.id}, {gathered.model}")
-        _measure_study(gathered, study, suv, learned)
-    provenance = [*_provenance(store.index, card, run, studies, part), *_without_training(learned)]
-    about = _about(card, store.index, part, which, seed, learned)
-    evaluation = _concluded(gathered, about, provenance, seed)
+    with alone_for(run / "evaluation"):
+        learned = baselines_of(store.studies("train"))
+        where = choose_device(device)
+        intervals = Intervals(run, card, synthesizer, where, studies)
+        gathered = _Gathered.of(card, studies, weights, intervals)
+        for study in track(studies, f"evaluating {gathered.model}"):
+            suv = predict_slices(synthesizer, study.ct, device=where)
+            refuse_not_finite(suv, f"study {study.id}, {gathered.model}")
+            _measure_study(gathered, study, suv, learned)
+        provenance = [
+            *_provenance(store.index, card, run, studies, part),
+            *_without_training(learned),
+        ]
+        about = _about(card, store.index, part, which, seed, learned)
+        evaluation = _concluded(gathered, about, provenance, seed)
 
-    def more(folder: Path) -> None:
-        gathered.artefacts.save(folder / "spectra.npz")
-        gathered.worst.save(folder / "worst.npz")
-        intervals.save(folder)
-        save_fusion(store, folder / "registration.npz")
+        def more(folder: Path) -> None:
+            gathered.artefacts.save(folder / "spectra.npz")
+            gathered.worst.save(folder / "worst.npz")
+            intervals.save(folder)
+            save_fusion(store, folder / "registration.npz")
 
-    save_evaluation(run / "evaluation", evaluation, gathered.montage, more)
+        save_evaluation(run / "evaluation", evaluation, gathered.montage, more)
     return evaluation
 
 

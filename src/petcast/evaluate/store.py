@@ -1,9 +1,10 @@
 """An evaluation on disk: the same files beside a run and in a folder of its own (docs/files.md)."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from petcast.durable import write_directory, write_json, write_text
+from petcast.durable import exclusive, write_directory, write_json, write_text
 from petcast.errors import UsageError
 from petcast.evaluate.montage import Pictures
 from petcast.evaluate.records import records_as_csv
@@ -39,6 +40,25 @@ def save_evaluation(
             more(directory)
 
     write_directory(folder, fill)
+
+
+def alone_for(folder: Path) -> AbstractContextManager[None]:
+    """Keep other evaluations out of a folder, from before the long work until it is written.
+
+    The lock lies beside it, as `.NAME.lock`: the folder itself is replaced.
+
+    Args:
+        folder: Where an evaluation will be written.
+
+    Returns:
+        To be entered.
+
+    Raises:
+        UsageError: Another process evaluates into it, or the file system knows no locks.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    busy = f"another process evaluates into {folder}; wait for it, and do not start it again"
+    return exclusive(folder.with_name(f".{folder.name}.lock"), busy=busy)
 
 
 def require_free(folder: Path) -> None:
