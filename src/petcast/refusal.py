@@ -253,7 +253,7 @@ class Reason(StrEnum):
     )
     NO_HALF_LIFE = (
         "NO-HALF-LIFE",
-        "The radionuclide's half-life is missing, not above zero, or not that of fluorine-18.",
+        "The radionuclide's half-life is missing, not above zero, or not its nuclide's.",
         "Export again with RadionuclideHalfLife kept, in seconds.",
     )
     NO_TIME = (

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from petcast.dicom.scan import scan
@@ -19,6 +20,16 @@ PEAK = 2100 * 70_000 / (350e6 * 2 ** (-3600 / 6586.2))
 def mask_file(path: Path, voxels: np.ndarray, affine: np.ndarray) -> Path:
     Volume(voxels.astype(np.uint8), affine, Unit.LABEL).save(path)
     return path
+
+
+def of_nuclide(export, tracer: str, code: str, half_life_s: float) -> None:
+    for injection in export.injections:
+        injection.Radiopharmaceutical = tracer
+        injection.RadionuclideHalfLife = half_life_s
+        if code:
+            named = Dataset()
+            named.CodeValue = code
+            injection.RadionuclideCodeSequence = [named]
 
 
 @pytest.fixture
@@ -162,6 +173,34 @@ def test_a_pet_without_way_to_suv_has_null_and_a_reason(export) -> None:
     assert row["max"] is None
     assert row["reason"] == "UNITS"
     assert "PROPCPS" in row["detail"]
+
+
+@pytest.mark.parametrize(
+    ("tracer", "code", "half_life_s", "words"),
+    [
+        ("FDG", "", 109.8, "the minutes of fluorine-18, which has 6586.2 s"),
+        ("FDG", "", 1.83, "the hours of fluorine-18"),
+        ("DOTATATE", "C-131A3", 67.7, "the minutes of gallium-68"),
+        ("DOTATATE", "", 67.7, "the minutes of gallium-68"),
+        ("CHOLINE", "40565003", 6586.2, "carbon-11 has 1221.8 s"),
+        ("DOTATATE", "", 5.0, "expected 60 to 1e+06 s"),
+    ],
+)
+def test_a_half_life_in_another_unit_is_told_as_one(
+    export, tracer: str, code: str, half_life_s: float, words: str
+) -> None:
+    of_nuclide(export, tracer, code, half_life_s)
+    [row] = measure_suv(export.write())["series"]
+    assert (row["max"], row["reason"]) == (None, "NO-HALF-LIFE")
+    assert words in row["detail"]
+
+
+@pytest.mark.parametrize(("code", "half_life_s"), [("C-131A3", 4057.7), ("", 4080), ("", 14_292)])
+def test_another_nuclide_keeps_its_own_half_life(export, code: str, half_life_s: float) -> None:
+    of_nuclide(export, "DOTATATE", code, half_life_s)
+    [row] = measure_suv(export.write())["series"]
+    assert row["max"] is not None
+    assert row["reason"] == "TRACER"
 
 
 def test_only_voxels_in_the_mask_count(export, tmp_path: Path, pet_affine) -> None:

@@ -22,7 +22,7 @@ from petcast.dicom.privacy import patient_identity, pseudonym
 from petcast.dicom.scale import suv_scale
 from petcast.dicom.series import HALF_WIDTHS, SYNTHETIC, Geometry, Series, Span
 from petcast.dicom.stack import ClashError, Stack, stack
-from petcast.dicom.tracer import F18_HALF_LIFE_S, FDG
+from petcast.dicom.tracer import F18_HALF_LIFE_S, FDG, FDG_NUCLIDE, doubt_half_life
 from petcast.refusal import Reason, Refusal, RefusedError
 
 MINIMUM_SLICES = 10
@@ -33,9 +33,6 @@ SMALLEST_PART = 3
 
 STATIC_SERIES = ("", "STATIC", "WHOLE BODY", "WHOLEBODY")
 """First values of SeriesType (0054,1000) that are one picture of the body."""
-
-HALF_LIFE_SHARE = 0.05
-"""How far a half-life may be from fluorine-18's; headers round it to minutes, or to hours."""
 
 INCIDENTAL = {"tracer", "nuclide", "corrected", "series_type", "synthetic", "half_width"}
 """Facts of a PET header that have no part in the SUV; slices may differ in them."""
@@ -161,12 +158,8 @@ def _require_one_injection(pet: PetHeader) -> None:
             Reason.MIXED_PET, "It names several injections of other doses, times or half-lives."
         )
     half_life_s = pet.half_life_s or F18_HALF_LIFE_S  # a missing one is told where it is needed
-    if abs(half_life_s / F18_HALF_LIFE_S - 1) > HALF_LIFE_SHARE:
-        raise RefusedError(
-            Reason.NO_HALF_LIFE,
-            f"RadionuclideHalfLife is {half_life_s:g} s; FDG's fluorine-18 has "
-            f"{F18_HALF_LIFE_S:g} s.",
-        )
+    if wrong := doubt_half_life(half_life_s, FDG_NUCLIDE):
+        raise RefusedError(Reason.NO_HALF_LIFE, wrong)
 
 
 def _require_one_scan(headers: Sequence[Header]) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pydicom.dataset import Dataset
 
 from petcast.dicom import moments, tags
-from petcast.dicom.tracer import nuclide_of, tracer_of
+from petcast.dicom.tracer import coded_nuclide, nuclide_of, tracer_of
 
 GE_CREATOR = "GEMS_PETD_01"
 SIEMENS_CREATOR = "SIEMENS MED PT"
@@ -53,6 +53,7 @@ class PetHeader:
         synthetic: The series calls itself synthetic.
         several_injections: Its injections differ in dose, time or nuclide.
         half_width: It is synthetic, and calls its values half-widths of intervals.
+        coded_nuclide: The radionuclide's name, where a code of it is known; else empty.
     """
 
     units: str
@@ -78,6 +79,7 @@ class PetHeader:
     synthetic: bool
     several_injections: bool = False
     half_width: bool = False
+    coded_nuclide: str = ""
 
 
 class PrivateTexts(NamedTuple):
@@ -153,6 +155,7 @@ def read_pet_header(header: tags.Elements | Dataset, private: PrivateTexts) -> P
         synthetic=synthetic,
         several_injections=_differ(found),
         half_width=synthetic and HALF_WIDTH_MARK in description,
+        coded_nuclide=coded_nuclide(injection),
     )
 
 

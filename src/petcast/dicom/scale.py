@@ -17,6 +17,7 @@ from petcast.dicom import bodysize, decay
 from petcast.dicom.decay import TimeRule
 from petcast.dicom.facts import Slice
 from petcast.dicom.petheader import PetHeader
+from petcast.dicom.tracer import FDG, FDG_NUCLIDE, doubt_half_life
 from petcast.refusal import Reason, RefusedError
 
 MEGABECQUEREL_BELOW = 1e4
@@ -200,6 +201,10 @@ def _half_life_s(pet: PetHeader) -> float:
         raise RefusedError(
             Reason.NO_HALF_LIFE, bodysize.describe("RadionuclideHalfLife", pet.half_life_s)
         )
+    # A code outweighs the tracer's name: FDG is always made with fluorine-18
+    nuclide = pet.coded_nuclide or (FDG_NUCLIDE if pet.tracer == FDG else "")
+    if wrong := doubt_half_life(pet.half_life_s, nuclide):
+        raise RefusedError(Reason.NO_HALF_LIFE, wrong)
     return pet.half_life_s
 
 
