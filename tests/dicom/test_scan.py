@@ -193,6 +193,27 @@ def test_a_scout_among_the_slices_becomes_its_own_series(export) -> None:
     assert found.studies[0].refusal is None
 
 
+def test_an_image_without_a_place_among_a_pets_slices_is_left_out_and_said(export) -> None:
+    capture = export.twin(export.pet[0])
+    capture.SOPInstanceUID = generate_uid()
+    del capture.ImagePositionPatient
+    found = scan([export.write()], salt=SALT)
+    [pet] = series_of(found, "PT")
+    assert pet.refusal is None
+    assert (len(pet.files), len(pet.left_out)) == (12, 1)
+    assert any("1 of 13 images" in note for note in pet.notes)
+    assert found.studies[0].refusal is None
+
+
+@pytest.mark.parametrize("lost", [slice(5, 6), slice(0, 12), slice(0, 3)])
+def test_a_pet_that_needs_its_unplaced_slices_is_refused(export, lost: slice) -> None:
+    for slice_ in export.pet[lost]:
+        slice_.ImagePositionPatient = None
+    [pet] = series_of(scan([export.write()], salt=SALT), "PT")
+    assert pet.refusal is not None
+    assert pet.refusal.reason is Reason.NO_POSITION
+
+
 def test_big_endian_files_are_read_and_said(export) -> None:
     for slice_ in export.ct:
         stored = np.frombuffer(slice_.PixelData, "<i2")

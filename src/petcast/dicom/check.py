@@ -13,7 +13,7 @@ from math import inf
 import numpy as np
 
 from petcast.dicom import encoding
-from petcast.dicom.facts import Shared
+from petcast.dicom.facts import UNPLACED, Shared
 from petcast.dicom.files import Files
 from petcast.dicom.header import Header
 from petcast.dicom.kernel import kernel_class
@@ -49,10 +49,29 @@ def judge(headers: Sequence[Header], salt: str) -> list[Series]:
         One series; several where one UID held several acquisitions that could be told apart.
     """
     headers = sorted(headers, key=lambda header: (header.sop_uid, str(header.path)))
+    placed = [header for header in headers if not _unplaced(header)]
+    if 0 < len(placed) < len(headers):
+        found = _judge(placed, [header for header in headers if _unplaced(header)], salt)
+        if all(series.refusal is None for series in found):  # without them nothing is missing
+            return found
+    return _judge(headers, (), salt)
+
+
+def _unplaced(header: Header) -> bool:
+    """Whether it may be a rendering of a PET, such as a MIP, among its slices."""
+    return header.refusal == UNPLACED and _shared([header]).kind == "PT"
+
+
+def _judge(headers: Sequence[Header], unplaced: Sequence[Header], salt: str) -> list[Series]:
     try:
         sound, copies = _without_damaged(headers)
         notes = [f"{len(copies)} damaged copies of whole files were left out."] if copies else []
-        return _judge_sound(sound, copies, notes, salt)
+        if unplaced:
+            notes.append(
+                f"Left out, as they have no position and no slice is missing: {len(unplaced)} of "
+                f"{len(headers) + len(unplaced)} images."
+            )
+        return _judge_sound(sound, [*copies, *unplaced], notes, salt)
     except RefusedError as error:
         return [_refused(headers, error.refusal, salt)]
 

@@ -12,7 +12,7 @@ from petcast.dicom import moments, tags
 from petcast.dicom.encoding import Layout
 from petcast.dicom.petheader import PetHeader, PrivateTexts, read_pet_header, read_private
 from petcast.dicom.tracer import TRIAL_PROJECT
-from petcast.refusal import Reason, RefusedError
+from petcast.refusal import Reason, Refusal, RefusedError
 
 Kind = Literal["CT", "PT", ""]
 Role = Literal["image", "scout", "projection"]
@@ -32,6 +32,9 @@ PET_CLASSES = {
 
 STEEPEST = 1e12
 """A rescale slope or intercept beyond this is damaged; values times factors must stay numbers."""
+
+UNPLACED = Refusal(Reason.NO_POSITION, "ImagePositionPatient is missing.")
+"""What a rendering or a screenshot says that was stored among the slices."""
 
 MODALITIES = {"CT", "PT", "MR", "NM", "SC", "OT", "SR", "SEG", "RTSTRUCT", "PR", "KO", "REG", "US"}
 """Modalities that may be repeated in messages; anything else could be a planted text."""
@@ -273,8 +276,10 @@ def read_slice(dataset: tags.Elements) -> Slice:
         RefusedError: NO-POSITION or RESCALE.
     """
     position = tags.numbers(dataset, "ImagePositionPatient")
+    if not tags.text(dataset, "ImagePositionPatient"):
+        raise RefusedError(UNPLACED.reason, UNPLACED.detail)
     if len(position) != 3 or not all(map(isfinite, position)):
-        raise RefusedError(Reason.NO_POSITION, "ImagePositionPatient is missing or no number.")
+        raise RefusedError(Reason.NO_POSITION, "ImagePositionPatient is no three numbers.")
     return Slice(
         (position[0], position[1], position[2]),
         _rescale(dataset, "RescaleSlope"),
