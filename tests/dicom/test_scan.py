@@ -1,6 +1,7 @@
 """Files → series → studies: nothing but UIDs, classes and positions counts."""
 
 import errno
+import json
 import os
 import shutil
 import zipfile
@@ -376,6 +377,33 @@ def test_two_visits_of_one_number_are_one_patient_unless_two_hospitals_gave_it(
     assert [study.refusal for study in found.studies] == [None, None]
     assert len({study.patient_id for study in found.studies}) == patients
     assert {one.number_id for one in found.series} == {pseudonym("patient", "4711", SALT)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("values", "marks"),
+    [
+        ({"PatientBirthDate": "19700203", "PatientSex": "M"}, "differ in date of birth and sex:"),
+        ({"PatientName": "Roe^Richard"}, "differ in name:"),
+        ({"PatientName": "DOE^JANE^^", "PatientBirthDate": "", "PatientSex": "O"}, ""),
+    ],
+)
+def test_people_who_share_a_number_are_doubted_without_being_named(
+    export, values: dict[str, str], marks: str
+) -> None:
+    for slice_ in (*export.ct, *export.pet):
+        slice_.PatientBirthDate = "19600102"
+        another = export.twin(slice_)
+        for keyword, value in values.items():
+            setattr(another, keyword, value)
+    another_visit(export.extra)
+    document = scan([export.write()], salt=SALT).to_json()
+    notes = [note for study in document["studies"] for note in study["notes"]]
+    number = pseudonym("patient", "4711", SALT)
+    assert sum(f"patient {number} {marks}" in note for note in notes) == (2 if marks else 0)
+    assert marks or not any("several people" in note for note in notes)
+    written = json.dumps(document)
+    assert not any(word in written for word in ("4711", "Doe", "Roe", "1970", "1960"))
 
 
 @pytest.mark.slow

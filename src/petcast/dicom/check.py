@@ -279,6 +279,7 @@ def _base(headers: Sequence[Header], salt: str) -> Series:
         half_width=shared.pet is not None and shared.pet.half_width,
         number_id=pseudonym("patient", shared.patient_id, salt) if shared.patient_id else "",
         lot=pseudonym("series", shared.series_uid, ""),
+        person=shared.person,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from petcast.dicom import moments, tags
 from petcast.dicom.encoding import Layout
 from petcast.dicom.petheader import PetHeader, PrivateTexts, read_pet_header, read_private
+from petcast.dicom.privacy import Person, person_of
 from petcast.dicom.tracer import TRIAL_PROJECT
 from petcast.refusal import Reason, Refusal, RefusedError
 
@@ -87,6 +88,7 @@ class Shared:
         lossy: LossyImageCompression is 01.
         syntax: Transfer syntax.
         pet: What only PET has.
+        person: Hashes that tell people of one PatientID apart.
     """
 
     study_uid: str
@@ -109,6 +111,7 @@ class Shared:
     lossy: bool
     syntax: str
     pet: PetHeader | None
+    person: Person = ("", "", "")
 
 
 SHARED_KEYWORDS = (
@@ -117,12 +120,13 @@ SHARED_KEYWORDS = (
     "ImageOrientationPatient", "GantryDetectorTilt", "ConvolutionKernel", "SliceThickness",
     "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleType", "LossyImageCompression",
     "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns", "BitsAllocated",
-    "PhotometricInterpretation", "PixelRepresentation",
+    "PhotometricInterpretation", "PixelRepresentation", "PatientName", "PatientBirthDate",
+    "PatientSex",
 )  # fmt: skip
 PET_KEYWORDS = (
     "RadiopharmaceuticalInformationSequence", "TimezoneOffsetFromUTC", "Units", "SUVType",
     "DecayCorrection", "DecayCorrectionDateTime", "CorrectedImage", "SeriesType",
-    "PatientWeight", "PatientSize", "PatientSex", "SeriesDescription", "SeriesDate", "StudyDate",
+    "PatientWeight", "PatientSize", "SeriesDescription", "SeriesDate", "StudyDate",
     "SeriesTime", "StudyDescription", "ProtocolName", "AttenuationCorrectionMethod",
 )  # fmt: skip
 CT_TAGS = tuple(map(tags.tag_of, SHARED_KEYWORDS))
@@ -201,6 +205,11 @@ def read_shared(
         lossy=tags.text(dataset, "LossyImageCompression") == "01",
         syntax=syntax,
         pet=read_pet_header(dataset, private) if private is not None else None,
+        person=person_of(
+            tags.text_decoded(dataset, "PatientName"),
+            tags.text(dataset, "PatientBirthDate"),
+            tags.text(dataset, "PatientSex").upper(),
+        ),
     )
 
 

@@ -17,6 +17,8 @@ Where a CT is wanted alone, the longest one takes the place of the one that cove
 from collections import defaultdict
 from collections.abc import Sequence
 
+from petcast.dicom.persons import several_people
+from petcast.dicom.privacy import Person
 from petcast.dicom.series import Geometry, Series, Span, Study
 from petcast.refusal import Reason, Refusal, RefusedError
 
@@ -41,7 +43,7 @@ def pair(series: Sequence[Series]) -> list[Study]:
     studies: dict[str, list[Series]] = defaultdict(list)
     for one in series:
         studies[one.study_id].append(one)
-    elsewhere = _patients_of(series, "CT")
+    elsewhere, doubts = _patients_of(series, "CT"), _doubts(series)
     found = []
     for study_id, members in sorted(studies.items()):
         images = [one for one in members if one.modality in ("CT", "PT") and one.refusal is None]
@@ -49,6 +51,7 @@ def pair(series: Sequence[Series]) -> list[Study]:
         try:
             _require_one_patient(images)
             ct, pet, notes = _choose(members, len(elsewhere.get(patient_id, set()) - {study_id}))
+            notes = (*notes, *doubts[patient_id])
             found.append(Study(study_id, patient_id, ct, pet, None, notes))
         except RefusedError as error:
             found.append(Study(study_id, patient_id, None, None, error.refusal))
@@ -66,6 +69,15 @@ def choose_ct(cts: Sequence[Series]) -> Series:
     """
     longest = max(_length(_lying(ct).z_mm) for ct in cts)
     return min(cts, key=lambda one: _ct_rank(one, _length(_lying(one).z_mm) / (longest or 1.0)))
+
+
+def _doubts(series: Sequence[Series]) -> dict[str, tuple[str, ...]]:
+    """Whether each patient of an image is one person, as far as the images tell."""
+    persons: dict[str, set[Person]] = defaultdict(set)
+    for one in series:
+        if one.modality in ("CT", "PT"):
+            persons[one.patient_id].add(one.person)
+    return {patient: several_people(patient, own) for patient, own in persons.items()}
 
 
 def _patients_of(series: Sequence[Series], modality: str) -> dict[str, set[str]]:

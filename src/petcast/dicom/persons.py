@@ -1,10 +1,17 @@
-"""Who is one person: equal numbers, whose issuer some files name and others leave out."""
+"""Who is one person: equal numbers, whose issuer some files name and others leave out.
+
+Anonymised exports may give one number to everybody; then names, dates of birth or sex differ.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from petcast.dicom.facts import Shared
+from petcast.dicom.privacy import Person
+
+MARKS = ("name", "date of birth", "sex")
+"""What a `Person` is made of."""
 
 Issuers = Mapping[object, set[str]]
 
@@ -42,3 +49,28 @@ def _filled(one: Shared, by_study: Issuers, by_number: Issuers) -> Shared:
         if len(known) == 1:
             return replace(one, issuer=next(iter(known)))
     return one
+
+
+def several_people(patient_id: str, persons: Iterable[Person]) -> tuple[str, ...]:
+    """Say it where one number seems to stand for several people.
+
+    Args:
+        patient_id: The patient's pseudonym.
+        persons: What their images say; what one of them leaves out contradicts nothing.
+
+    Returns:
+        A sentence, or nothing.
+
+    Example:
+        >>> several_people("p", [("a", "", "M"), ("a", "b", "")])
+        ()
+    """
+    said = zip(*persons, strict=True)
+    marks = [mark for mark, told in zip(MARKS, said, strict=False) if len(set(told) - {""}) > 1]
+    if not marks:
+        return ()
+    return (
+        f"The images under the PatientID of patient {patient_id} differ in {' and '.join(marks)}: "
+        "they may be of several people, and count as one. If they are, give each a PatientID of "
+        "their own and prepare again; the split then has more patients to divide.",
+    )

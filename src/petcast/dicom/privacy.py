@@ -62,6 +62,33 @@ def patient_identity(patient_id: str, issuer: str = "") -> str:
     return f"{patient_id} of {issuer}" if issuer else patient_id
 
 
+Person = tuple[str, str, str]
+"""Hashes of a patient's name, date of birth and sex; empty where the header is silent. They are
+compared within one scan, and never written."""
+
+
+def person_of(name: str, born: str, sex: str) -> Person:
+    """Hash what tells people apart who share a number.
+
+    Args:
+        name: PatientName; case, spaces and separators do not count.
+        born: PatientBirthDate.
+        sex: PatientSex; only M and F say anything.
+
+    Returns:
+        A hash each.
+
+    Example:
+        >>> person_of("Doe^Jane", "", "O") == person_of("DOE^JANE^^", "", "")
+        True
+    """
+    plain = "".join(filter(str.isalnum, name.casefold()))
+    sex = sex if sex in ("M", "F") else ""
+    hashed = (hashlib.sha256(_bytes(one)).hexdigest() if one else "" for one in (plain, born, sex))
+    name, born, sex = hashed
+    return name, born, sex
+
+
 def user_salt() -> str:
     """Give the user's secret key; it is made on first use.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from petcast.dicom.files import Files
+from petcast.dicom.privacy import Person
 from petcast.refusal import Reason, Refusal, RefusedError
 
 Span = tuple[float, float]
@@ -61,6 +62,7 @@ class Series:
         begun_s: When its first slice was acquired, in seconds since 1970 by the scanner's clock;
             later than all others where unknown. Never written.
         lot: A hash of its UID, the same whoever's key it is. Never written.
+        person: Hashes that tell people of one PatientID apart. Never written.
     """
 
     id: str
@@ -80,6 +82,7 @@ class Series:
     half_width: bool = False
     begun_s: float = math.inf
     lot: str = ""
+    person: Person = field(default=("", "", ""), repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Lay the series out for `petcast scan --json`.
