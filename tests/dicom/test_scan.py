@@ -468,6 +468,25 @@ def test_a_name_whose_bytes_are_no_text_is_accounted_for_too(export, codes, acco
     assert len(accounted(found)) == 25
 
 
+def test_a_folder_that_vanishes_while_it_is_searched_is_refused(
+    export, codes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = export.write()
+    gone = folder / "gone"
+    gone.mkdir()
+    stat = Path.stat
+
+    def vanished(path: Path, **options):
+        if path == gone:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(gone))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", vanished)
+    found = scan([folder], salt=SALT)
+    assert Reason.UNREADABLE in codes(found)
+    assert found.studies[0].refusal is None
+
+
 def test_a_folder_that_cannot_be_listed_is_refused_not_skipped(export, codes, monkeypatch) -> None:
     closed = export.write() / "closed"
     closed.mkdir()

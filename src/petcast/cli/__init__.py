@@ -31,6 +31,9 @@ GONE = (
     errno.EHOSTDOWN, errno.EHOSTUNREACH,
 )  # fmt: skip
 """A disk that fails, or a share that is not there any more."""
+UNSTEADY = (errno.ENOENT, errno.ESRCH, errno.EINVAL, errno.EOPNOTSUPP)
+"""Where a file is named: it vanished after it was listed, or lies where names are no real files, as
+below /proc. Without a name it would be a mistake of the program's own."""
 LOOP = "Symlink loop"
 """How `Path.resolve` begins to say it before Python 3.13."""
 
@@ -87,7 +90,8 @@ def main() -> None:
         if error.errno in IN_THE_WAY:
             where = error.filename2 or error.filename or "the way"
             _fail(f"{where}: {error.strerror}; give another place", 2)
-        if error.errno not in (*NO_ROOM, *CLOSED, *GONE):
+        unsteady = error.errno in UNSTEADY and error.filename is not None
+        if error.errno not in (*NO_ROOM, *CLOSED, *GONE) and not unsteady:
             raise
         remedy = "; make room and give the command again" if error.errno in NO_ROOM else ""
         where = error.filename or "while writing"

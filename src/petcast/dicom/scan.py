@@ -152,7 +152,12 @@ def _walk(folders: Sequence[Path], skip: Path | None = None) -> Iterator[Path]:
     closed: list[OSError] = []
     for folder in (one for one in folders if one not in given):
         for place, inner, names in os.walk(folder, followlinks=True, onerror=closed.append):
-            mark = mark_of(Path(place))
+            try:
+                mark = mark_of(Path(place))
+            except OSError as error:  # gone since it was listed, or never more than a name
+                closed.append(OSError(error.errno, error.strerror, place))
+                inner.clear()
+                continue
             if mark in seen:
                 inner.clear()
                 continue

@@ -124,7 +124,11 @@ def _walk(folders: Sequence[Path], skip: Path | None) -> Iterable[tuple[Path, Pa
             continue
         seen = left_alone(skip, folders)
         for place, inner, names in os.walk(folder, followlinks=True):
-            mark = mark_of(Path(place))
+            try:
+                mark = mark_of(Path(place))
+            except OSError:  # gone since it was listed; the scan for DICOM says so
+                inner.clear()
+                continue
             if mark in seen:  # a link that leads back
                 inner.clear()
                 continue
