@@ -27,12 +27,20 @@ from petcast.pairs import Document, Pairs, read_card, study_folder
 from petcast.progress import track
 from petcast.recipe import ModelRecipe
 from petcast.shuffle import split_by_slice
+from petcast.words import count
 
 MOST_COPIED = 256
 """Test slices that are compared with their neighbours; of more, as many spread evenly."""
 
 PSNR_CEILING_DB = 100.0
 """That of `petcast.metrics.error`, which would load torch before every `prepare`."""
+
+SPLITS = {
+    "patient": "split by patient",
+    "file": "split by a file that names each patient's part",
+    "published": "split by slices, as published",
+}
+"""What is said of a split's kind."""
 
 NAMED = 3
 """How many groups of patients a message names."""
@@ -154,12 +162,14 @@ class Audit:
         verdict = "Nothing leaks." if self.clean else f"These pairs leak: {describe(self.leaks)}."
         if self.marked:
             verdict += " Their split is marked as leaking."
-        said = [f"{self.patients} patients, {self.slices} slices, split by {self.kind}. {verdict}"]
+        held = f"{count(self.patients, 'patient')}, {count(self.slices, 'slice')}"
+        said = [f"{held}, {SPLITS.get(self.kind, 'split')}. {verdict}"]
         copying = self.published.copying
         if copying is not None:
             said.append(
-                f"Under the published split, {self.published.test} slices test; copying the PET of "
-                "the nearest training slice, without any network, scores a PSNR of "
+                "Under the published split, the test part holds "
+                f"{count(self.published.test, 'slice')}; copying the PET of the nearest "
+                "training slice, without any network, scores a PSNR of "
                 f"{copying.psnr_db:.1f} dB (an image of zeros: {copying.zero_psnr_db:.1f} dB)."
             )
         return said

@@ -13,6 +13,7 @@ from petcast.prepare import prepare
 from petcast.recipe import load_recipe
 from petcast.report import write_report
 from petcast.train import train
+from petcast.words import count
 
 RECIPE = "demo"
 
@@ -56,26 +57,27 @@ def run_demo(
     """
     settings = [f"preparation.seed={seed}", f"training.seed={seed}"]
     recipe = load_recipe(RECIPE, settings)
-    tell(f"1/6 phantom: {patients} patients as DICOM")
+    tell(f"1/6 phantom: {count(patients, 'patient')} as DICOM")
     write_cohort(out / "cohort", patients, seed, ct_size=CT_SIZE)
     dicom, run = out / "cohort" / "dicom", out / "run"
     tell("2/6 prepare: aligned slice pairs, split by patient")
     pairs = prepare([dicom], out / "pairs", recipe.preparation, salt=PUBLIC_SALT)
     epochs = recipe.training.epochs
-    tell(f"3/6 train: {recipe.model.name}, {epochs} epochs of {_slices(pairs, 'train')} slices")
+    shown = f"{count(epochs, 'epoch')} of {_slices(pairs, 'train')}"
+    tell(f"3/6 train: {recipe.model.name}, {shown}")
     train(recipe, out / "pairs", run)
     tell("4/6 predict: one unseen patient, DICOM CT in, SUV out")
     pet = out / "predicted.nii.gz"
     predict(_unseen_ct(dicom, pairs), run, pet)
-    tell(f"5/6 evaluate: {_slices(pairs, 'test')} slices of unseen patients")
+    tell(f"5/6 evaluate: {_slices(pairs, 'test')} of unseen patients")
     evaluation = evaluate_run(out / "pairs", run)
     tell("6/6 report and model card")
     card = out / "MODEL_CARD.md"
     return DemoResult(evaluation, pet, write_report(run, out / "report.html", card), card)
 
 
-def _slices(pairs: Pairs, part: str) -> int:
-    return sum(study.slices for study in pairs.studies(part))
+def _slices(pairs: Pairs, part: str) -> str:
+    return count(sum(study.slices for study in pairs.studies(part)), "slice")
 
 
 def _unseen_ct(dicom: Path, pairs: Pairs) -> Path:

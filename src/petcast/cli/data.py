@@ -198,6 +198,7 @@ def phantom(
     Example: petcast phantom --out cohort --patients 20
     """
     from petcast.phantom import write_cohort
+    from petcast.words import count
 
     write_cohort(out, patients, seed, ct_size=ct_size, slice_step_mm=slice_step_mm)
-    typer.echo(f"{patients} patients in {out}. {next_step('scan', out / 'dicom')}")
+    typer.echo(f"{count(patients, 'patient')} in {out}. {next_step('scan', out / 'dicom')}")

@@ -28,6 +28,7 @@ from petcast.metrics.artefact import find_lattice
 from petcast.pairs import Pairs
 from petcast.pretraining import pretraining_recipe
 from petcast.recipe import Recipe, load_recipe
+from petcast.words import count
 
 RECORD_FILE = "contest.json"
 TRAINED_FILE = "trained.json"
@@ -309,7 +310,8 @@ def follow_all(
     for number, task in enumerate(tasks, start=1):
         there, keeps = read_record(task), keep == "all" or (keep == "first" and not task.seed)
         if there is None:
-            tell(f"{number}/{len(tasks)} {task.title}: {task.recipe.training.epochs} epochs")
+            epochs = count(task.recipe.training.epochs, "epoch")
+            tell(f"{number}/{len(tasks)} {task.title}: {epochs}")
             there = _unless_taken(task, keeps, tell)
         elif _unswept(task.run):
             _unless_taken(task, keeps, tell)

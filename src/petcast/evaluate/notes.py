@@ -10,6 +10,7 @@ from petcast.evaluate.findings import Flaw, some
 from petcast.evaluate.mistakes import Facts, Mistake, rescaled_volumes
 from petcast.evaluate.result import Finding
 from petcast.metrics.image import MS_SSIM_SIDE
+from petcast.words import count
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Notes:
             )
         numbers = real or predicted
         if len(numbers) > 1:
-            self.stacked.append(f"{name} ({len(numbers)} slices)")
+            self.stacked.append(f"{name} ({count(len(numbers), 'slice')})")
             if numbers[-1] - numbers[0] >= len(numbers):
                 self.gaps.append(name)
 

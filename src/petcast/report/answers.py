@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from petcast.report.catalogue import MINUS, count, interval, metric_of, number
+from petcast.report.catalogue import MINUS, interval, metric_of, number
 from petcast.report.inputs import Document, finite, records, table
+from petcast.words import count
 
 ALPHA = 0.05
 LEAST_PATIENTS = 6

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from petcast.report.catalogue import count, interval, number, region_label, region_order
+from petcast.report.catalogue import interval, number, region_label, region_order
 from petcast.report.inputs import Document, Evaluation, finite, records
 from petcast.report.plot import LEFT, Band, Chart, Note, Plane, Spot, Stroke, ticks_around
+from petcast.words import count
 
 METRICS = {"suv_mean": "SUVmean", "suv_peak": "SUVpeak", "suv_max": "SUVmax"}
 DRAWN_OF_LESIONS = "suv_max"

@@ -285,17 +285,3 @@ def interval(low: float | None, high: float | None, digits: int) -> str:
     if MISSING in ends:
         return MISSING
     return (" to " if MINUS in "".join(ends) else "–").join(ends)
-
-
-def count(n: int, one: str, many: str | None = None) -> str:
-    """A count and its noun.
-
-    Args:
-        n: How many.
-        one: The noun for one.
-        many: The noun for more, where it is not `one` with an s.
-
-    Returns:
-        Such as "1 patient" or "3 patients".
-    """
-    return f"{n:,} {one if n == 1 else many or one + 's'}"

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from petcast.report.catalogue import MINUS, count, number
+from petcast.report.catalogue import MINUS, number
 from petcast.report.inputs import Document, Evaluation, finite, records
 from petcast.report.lesions import lesions_of, mean_uptake
 from petcast.report.tables import stage_names
+from petcast.words import count
 
 SAME_MM = 1.0
 """Blur within this is none that anyone could see: a quarter of a PET's voxel."""

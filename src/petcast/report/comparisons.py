@@ -7,7 +7,6 @@ from petcast.report.catalogue import (
     MINUS,
     MISSING,
     TRIVIAL,
-    count,
     interval,
     metric_of,
     metric_order,
@@ -16,6 +15,7 @@ from petcast.report.catalogue import (
     region_order,
 )
 from petcast.report.inputs import Document, Evaluation, finite, records
+from petcast.words import count
 
 FIRST = (("body", "suv_mae"), ("body", "psnr"), ("whole", "psnr"), ("whole", "ssim"))
 """Shown at once, what counts most first; everything is folded beneath."""

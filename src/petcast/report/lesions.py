@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from petcast.report.catalogue import MINUS, MISSING, count, interval, number
+from petcast.report.catalogue import MINUS, MISSING, interval, number
 from petcast.report.inputs import Document, Evaluation, finite, records
 from petcast.report.plot import Chart, Note, Plane, Spot, Stroke, ticks_around
+from petcast.words import count
 
 SHOWN = 12
 """Lesions that are listed; the rest stands in lesions.csv."""

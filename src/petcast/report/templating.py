@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import petcast
-from petcast.report.catalogue import count, number
+from petcast.report.catalogue import number
 from petcast.report.limits import LIMITS
+from petcast.words import count
 
 STYLE = "style.css.j2"
 

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from petcast.report.catalogue import TRIVIAL, Metric, count, metric_of
+from petcast.report.catalogue import TRIVIAL, Metric, metric_of
 from petcast.report.closer import look_closer
 from petcast.report.inputs import Evaluation, Score, records
+from petcast.words import count
 
 CLAIMS = (("whole", "ssim"), ("whole", "psnr"), ("body", "psnr"), ("body", "suv_mae"))
 """Region and metric of what a model is judged by."""
@@ -395,6 +396,5 @@ def _share(claims: Sequence[Claim]) -> float | None:
 
 def _few(claims: Sequence[Claim], kind: str) -> str:
     n = max(claim.score.n for claim in claims)
-    if n >= FEW_PATIENTS or kind == "bad":
-        return ""
-    return f"With {count(n, 'patient')} only, that is a hint and no proof."
+    enough = n >= FEW_PATIENTS or kind == "bad"
+    return "" if enough else f"With {count(n, 'patient')} only, that is a hint and no proof."
