@@ -239,6 +239,19 @@ def test_wall_times_stand_in_their_own_file_only(
     assert all("seconds" not in row for row in outcome.rows)
 
 
+def test_reading_a_run_leaves_alone_who_evaluates_it(
+    tiny_pairs: Path, tmp_path: Path, faked: Faker, undrawn: None
+) -> None:
+    faked()
+    run(tiny_pairs, tmp_path / "study", ("Stage01",))
+    evaluation = run_folder(tmp_path / "study", "sound", "Stage01") / "evaluation"
+    being_written = evaluation.with_name("evaluation.partial")
+    being_written.mkdir()
+    evaluation.rename(evaluation.with_name("evaluation.previous"))  # the moment of the exchange
+    assert read_outcome(tmp_path / "study", "sound", "Stage01", 2).means
+    assert being_written.is_dir()
+
+
 def test_generators_are_chosen_by_name_in_the_papers_order() -> None:
     assert choose(None) == PAPER_ORDER
     assert len(PAPER_ORDER) == 13

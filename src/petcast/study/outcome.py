@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from petcast.checkpoint import MODEL_FILE
-from petcast.durable import read_json, settle
+from petcast.durable import read_json, whole
 from petcast.study.course import read_course
 from petcast.study.protocol import Protocol, run_folder
 from petcast.train import read_metrics
@@ -168,8 +168,7 @@ def seconds_of(study: Path, protocol: Protocol, generator: str) -> float:
 
 
 def _evaluation(run: Path) -> dict[str, Any]:
-    settle(run / "evaluation")
-    path = run / "evaluation" / "evaluation.json"
+    path = whole(run / "evaluation") / "evaluation.json"
     return dict(read_json(path)) if path.exists() else {}
 
 
