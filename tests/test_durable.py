@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from petcast import durable
-from petcast.errors import FormatError, UsageError
+from petcast.errors import BusyError, FormatError, UsageError
 
 
 class Death(BaseException):
@@ -98,6 +98,28 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
         pass
     with durable.exclusive(tmp_path / ".lock"):
         pass
+
+
+def test_a_passing_lock_leaves_no_file_and_keeps_out_who_opened_the_one_that_was_removed(
+    tmp_path: Path,
+) -> None:
+    lock, holds, done = tmp_path / ".lock", threading.Event(), threading.Event()
+
+    def second() -> None:
+        with durable.exclusive(lock, wait=True, passing=True):
+            holds.set()
+            done.wait(20)
+
+    waiting = threading.Thread(target=second)
+    with durable.exclusive(lock, passing=True):
+        waiting.start()
+        assert not holds.wait(0.2)  # it has opened the first one's file
+    assert holds.wait(20)
+    with pytest.raises(BusyError), durable.exclusive(lock, passing=True):
+        pass
+    done.set()
+    waiting.join()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_who_writes_into_a_folder_waits_for_whoever_does(tmp_path: Path) -> None:

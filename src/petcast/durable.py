@@ -213,12 +213,16 @@ def whole(target: Path) -> Path:
 
 
 @contextmanager
-def exclusive(lock: Path, *, wait: bool = False, busy: str = "") -> Iterator[None]:
+def exclusive(
+    lock: Path, *, wait: bool = False, passing: bool = False, busy: str = ""
+) -> Iterator[None]:
     """Keep other processes out of a folder; the system lifts the lock when the holder dies.
 
     Args:
         lock: A file in the folder, made where it is missing.
         wait: Until the other process is done, instead of giving up.
+        passing: For work that is written at once when it is done: no lock file stays, and where
+            the file system knows no locks, nobody is kept out.
         busy: What is said where another process holds it, if not the usual.
 
     Yields:
@@ -233,18 +237,28 @@ def exclusive(lock: Path, *, wait: bool = False, busy: str = "") -> Iterator[Non
     except ImportError:  # Windows: two processes in one folder are the user's care there
         yield
         return
-    with lock.open("a") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            usual = f"another process works in {lock.parent}; wait for it, or give another --out"
-            raise BusyError(busy or usual) from None
-        except OSError as error:
-            raise UsageError(
-                f"{lock.parent} lies on a file system without locks ({error.strerror}); "
-                "give a folder on another one"
-            ) from None
-        yield
+    held = False
+    while not held:
+        with lock.open("a") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                usual = f"another process works in {lock.parent}; wait, or give another --out"
+                raise BusyError(busy or usual) from None
+            except OSError as error:
+                if not passing:
+                    raise UsageError(
+                        f"{lock.parent} lies on a file system without locks ({error.strerror}); "
+                        "give a folder on another one"
+                    ) from None
+            # Who held a passing lock has removed the file that others have opened meanwhile
+            held = not passing or os.fstat(stream.fileno()).st_nlink > 0
+            try:
+                if held:
+                    yield
+            finally:
+                if held and passing:
+                    lock.unlink(missing_ok=True)
 
 
 @contextmanager

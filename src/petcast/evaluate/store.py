@@ -45,7 +45,7 @@ def save_evaluation(
 def alone_for(folder: Path) -> AbstractContextManager[None]:
     """Keep other evaluations out of a folder, from before the long work until it is written.
 
-    The lock lies beside it, as `.NAME.lock`: the folder itself is replaced.
+    The lock lies beside it while it lasts, as `.NAME.lock`: the folder itself is replaced.
 
     Args:
         folder: Where an evaluation will be written.
@@ -54,11 +54,11 @@ def alone_for(folder: Path) -> AbstractContextManager[None]:
         To be entered.
 
     Raises:
-        UsageError: Another process evaluates into it, or the file system knows no locks.
+        BusyError: Another process evaluates into it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     busy = f"another process evaluates into {folder}; wait for it, and do not start it again"
-    return exclusive(folder.with_name(f".{folder.name}.lock"), busy=busy)
+    return exclusive(folder.with_name(f".{folder.name}.lock"), passing=True, busy=busy)
 
 
 def require_free(folder: Path) -> None:
