@@ -19,9 +19,10 @@ import pytest
 import petcast
 from petcast import cli, cluster
 from petcast.cluster import connected
+from petcast.durable import LOCK_FILE
 from petcast.errors import UsageError
 from petcast.pairs import Pairs
-from petcast.prepare import LOCK_FILE, LOCKS_FOLDER, SCRATCH_FOLDER, prepare
+from petcast.prepare import LOCKS_FOLDER, SCRATCH_FOLDER, prepare
 from petcast.recipe import PreparationRecipe
 
 SALT = "tests"

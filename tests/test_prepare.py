@@ -101,7 +101,7 @@ def hashes(out: Path) -> dict[str, str]:
     return {
         str(path.relative_to(out)): sha256(path.read_bytes()).hexdigest()
         for path in sorted(out.rglob("*"))
-        if path.is_file() and path.name != room.LOCK_FILE
+        if path.is_file() and path.name != durable.LOCK_FILE
     }
 
 
@@ -121,7 +121,7 @@ def test_usable_studies_become_pairs_and_nothing_else_lies_there(whole_pairs: Pa
     assert pairs.index["refused"] == []
     names = {path.name for path in whole_pairs.rglob("*") if path.is_file()}
     arrays = {"ct.npy", "pet.npy", "regions.npy"}
-    assert names == arrays | {"card.json", "pairs.json", room.LOCK_FILE}
+    assert names == arrays | {"card.json", "pairs.json", durable.LOCK_FILE}
 
 
 def test_what_the_index_says_of_a_study_is_true(whole_pairs: Path) -> None:
@@ -313,7 +313,7 @@ def test_a_split_file_needs_no_issuer(dicom: Path, tmp_path: Path) -> None:
 def test_two_calls_do_not_work_in_one_folder(drawn: Path, tmp_path: Path) -> None:
     (tmp_path / "pairs").mkdir()
     with (
-        durable.exclusive(tmp_path / "pairs" / room.LOCK_FILE),
+        durable.exclusive(tmp_path / "pairs" / durable.LOCK_FILE),
         pytest.raises(UsageError, match="another process"),
     ):
         prepared(drawn, tmp_path / "pairs")
@@ -591,7 +591,7 @@ def test_a_study_waits_for_whoever_writes_it(drawn: Path, tmp_path: Path) -> Non
     prepared(drawn, out)
     case = room.find([drawn], SALT).cases[0]
     (out / room.LOCKS_FOLDER).mkdir()
-    task = room.Task(case, out, OTHER, SALT, (out / room.LOCK_FILE).read_text())
+    task = room.Task(case, out, OTHER, SALT, (out / durable.LOCK_FILE).read_text())
     with ThreadPoolExecutor(1) as pool:
         with durable.exclusive(out / room.LOCKS_FOLDER / case.id):
             waiting = pool.submit(room.prepare_study, task)

@@ -18,6 +18,9 @@ from typing import Any, BinaryIO
 
 from petcast.errors import BusyError, FormatError, UsageError
 
+LOCK_FILE = ".lock"
+"""What `exclusive` locks in a folder that one command at a time works in."""
+
 
 def sync_directory(directory: Path) -> None:
     """Force a directory's entries to disk, where the system knows how to.

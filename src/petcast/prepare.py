@@ -22,7 +22,7 @@ from petcast.archive import BoxTable
 from petcast.cohort import Case, Found, find, nothing_usable, refused_row
 from petcast.content import slice_hashes
 from petcast.dicom.privacy import pseudonym, user_salt
-from petcast.durable import exclusive, settle
+from petcast.durable import LOCK_FILE, exclusive, settle
 from petcast.errors import DataError, FormatError, GeometryError, UsageError
 from petcast.leaks import Content, content_of, find_leaks, leak_rows
 from petcast.pairs import Document, Pairs
@@ -36,7 +36,6 @@ from petcast.tumours import count_boxes
 from petcast.voxels import VOXELS_FILE
 from petcast.workers import cores, work_through
 
-LOCK_FILE = ".lock"
 LOCKS_FOLDER = ".locks"
 SCRATCH_FOLDER = ".unpacked"
 

@@ -22,7 +22,7 @@ from typing import Any
 from petcast.archive.bucket import ENDPOINT, Bucket, Patience, RemoteObject
 from petcast.archive.collection import Collection, CollectionSummary, summarise
 from petcast.archive.index import IndexedSeries
-from petcast.durable import exclusive, write_json
+from petcast.durable import LOCK_FILE, exclusive, write_json
 from petcast.errors import DataError, FormatError, PetcastError, UsageError
 from petcast.progress import track
 
@@ -119,7 +119,7 @@ def download(
     summary = summarise(collection, index=index)
     wanted = choose_series(summary, subjects)
     out.mkdir(parents=True, exist_ok=True)
-    with exclusive(out / ".lock"):
+    with exclusive(out / LOCK_FILE):
         _sweep(out)
         _require_room(out, wanted, summary.collection)
         fetched = _Fetching(out, endpoint, patience or Patience(), workers).run(

@@ -23,7 +23,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from petcast.durable import exclusive
+from petcast.durable import LOCK_FILE, exclusive
 from petcast.errors import BusyError, PartnerError, UsageError
 
 _LOG = logging.getLogger(__name__)
@@ -34,7 +34,6 @@ PATIENCE = timedelta(hours=2)
 LAUNCHER = ("RANK", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun tells each process beside how many they are."""
 
-LOCK_FILE = ".lock"
 LOOK_S = 1.0
 """How often to look whether another training has let a folder go."""
 

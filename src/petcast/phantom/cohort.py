@@ -7,7 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from petcast.durable import exclusive, read_json, sync_directory, write_directory, write_json
+from petcast.durable import (
+    LOCK_FILE,
+    exclusive,
+    read_json,
+    sync_directory,
+    write_directory,
+    write_json,
+)
 from petcast.errors import FormatError, UsageError
 from petcast.phantom.anatomy import Anatomy, draw_anatomy
 from petcast.phantom.headers import Visit
@@ -129,7 +136,7 @@ def write_cohort(
     knobs = Knobs(seed, ct_size, pet_size, slice_step_mm)
     _check(out, patients, knobs)
     out.mkdir(parents=True, exist_ok=True)
-    with exclusive(out / ".lock"):
+    with exclusive(out / LOCK_FILE):
         return _write_all(out, patients, knobs, min(workers or cores(), patients))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from petcast.durable import exclusive, read_json, write_json, write_text
+from petcast.durable import LOCK_FILE, exclusive, read_json, write_json, write_text
 from petcast.errors import UsageError
 from petcast.pairs import Pairs
 from petcast.recipe import GENERATOR_NAMES, GeneratorName, Recipe, load_recipe
@@ -89,7 +89,7 @@ def run_study(
     """
     _refuse_company()
     out.mkdir(parents=True, exist_ok=True)
-    with exclusive(out / ".lock"):
+    with exclusive(out / LOCK_FILE):
         pairs = Pairs.open(data)
         recipe = recipe.prepared_as(pairs.index["preparation"], settings)
         _claim(out, recipe, pairs)
