@@ -9,11 +9,9 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from petcast.anatomy import OUTSIDE
 from petcast.errors import UsageError
 from petcast.pairs import PairedStudy
-
-BODY = 1
-"""Labels from here on in a study's `regions` lie inside the body."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ class SliceDataset:
         """
         ct = np.concatenate([study.ct for study in self._studies])
         pet = np.concatenate([study.pet for study in self._studies])
-        body = np.concatenate([study.regions for study in self._studies]) >= BODY
+        body = np.concatenate([study.regions for study in self._studies]) > OUTSIDE
         return torch.from_numpy(ct), torch.from_numpy(pet), torch.from_numpy(body)
 
     def stored_lesions(self) -> Bool[Tensor, "n y x"] | None:
@@ -129,7 +127,7 @@ class SliceDataset:
         places = [self._places[i] for i in indices]
         hu = np.stack([ct_slices(self._studies[s].ct, z, self._channels) for s, z in places])
         suv = np.stack([self._studies[s].pet[z] for s, z in places])
-        body = np.stack([self._studies[s].regions[z] for s, z in places]) >= BODY
+        body = np.stack([self._studies[s].regions[z] for s, z in places]) > OUTSIDE
         lesions = None
         if self._with_lesions:
             marked = [_lesions(self._studies[s], slice(z, z + 1)) for s, z in places]

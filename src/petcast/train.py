@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from petcast.anatomy import OUTSIDE
 from petcast.audit import require_clean
 from petcast.checkpoint import Card, Tensors, load_card, save_checkpoint
 from petcast.claim import claim, epochs_in, require_same
-from petcast.dataset import BODY, SliceDataset
+from petcast.dataset import SliceDataset
 from petcast.device import choose_device, fix_threads, keep_freed_memory
 from petcast.durable import settle, write_text
 from petcast.engine import Learner, augment
@@ -351,7 +352,7 @@ def _require_bodies(recipe: Recipe, pairs: Pairs) -> None:
     judges = pairs.studies("validation")
     if recipe.training.best != "psnr_body" or not judges:
         return
-    if not any((study.regions >= BODY).any() for study in judges):
+    if not any((study.regions > OUTSIDE).any() for study in judges):
         raise DataError(
             'training.best = "psnr_body" chooses the epoch inside the body, and no validation '
             'slice shows one; set training.best="psnr", or divide the patients anew'

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
-from petcast.anatomy import mediastinum
+from petcast.anatomy import LUNGS, OUTSIDE, mediastinum
 from petcast.errors import NotFiniteError
 from petcast.evaluate.regions import Plane, Region
 from petcast.evaluate.threads import in_threads, stretches
@@ -34,9 +34,6 @@ IN_THREE_AXES = ("whole", "body")
 ALIKE = 1.0
 """The similarity of nothing with nothing: of what lies beyond the part that is measured."""
 
-LUNGS = 2
-"""The lungs' label in a study's `regions`; labels from 1 on are inside the body."""
-
 Masks = Mapping[str, Bool[np.ndarray, "z y x"]]
 SliceValues = dict[tuple[str, str], Float[np.ndarray, " z"]]
 TensorValues = dict[tuple[str, str], Tensor]
@@ -54,7 +51,7 @@ def region_masks(
     Returns:
         "body" (lungs included) and, where there are any, "lungs" and "mediastinum".
     """
-    masks = {"body": regions > 0}
+    masks = {"body": regions > OUTSIDE}
     lungs = regions == LUNGS
     if lungs.any():
         masks["lungs"] = lungs
