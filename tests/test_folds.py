@@ -36,6 +36,11 @@ def test_everyone_tests_in_exactly_one_fold(folds: int, number: int, seed: int) 
     assert max(sizes) - min(sizes) <= 1
 
 
+def test_a_large_share_for_validation_leaves_one_to_train() -> None:
+    parts = split_by_seed("abcd", PreparationRecipe(folds=2, validation=0.9)).parts()
+    assert tuple(map(len, parts.values())) == (1, 1, 2)
+
+
 def test_the_index_says_which_fold_it_is() -> None:
     split = split_by_seed("abcdef", PreparationRecipe(folds=3, fold=2))
     assert (split.to_json()["folds"], split.to_json()["fold"]) == (3, 2)

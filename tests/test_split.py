@@ -47,6 +47,11 @@ def test_so_many_go_where(number: int, expected: tuple) -> None:
     assert tuple(map(len, parts.values())) == expected
 
 
+def test_a_large_share_for_testing_leaves_one_to_validate_and_one_to_train() -> None:
+    parts = split_by_seed("abcde", PreparationRecipe(test=0.9)).parts()
+    assert tuple(map(len, parts.values())) == (1, 1, 3)
+
+
 def test_none_test_or_validate_where_none_are_wanted() -> None:
     parts = split_by_seed("abcdefgh", PreparationRecipe(test=0, validation=0)).parts()
     assert parts == {"train": list("abcdefgh"), "validation": [], "test": []}

@@ -82,6 +82,13 @@ def test_the_longer_and_the_original_pet() -> None:
     assert study.pet.id == "c"
 
 
+def test_an_original_pet_before_a_longer_derived_one() -> None:
+    derived = series("a", "PT", (0, 900), original=False)
+    [study] = pair([series("ct", "CT"), derived, series("b", "PT")])
+    assert study.pet is not None
+    assert study.pet.id == "b"
+
+
 def test_of_two_time_points_the_earlier_and_of_equals_the_same_for_everyone() -> None:
     """Ids differ by the user's key; the choice must not."""
     for first, second in (("a", "b"), ("b", "a")):
@@ -107,6 +114,21 @@ def test_too_little_in_common(z_mm) -> None:
     [study] = pair([PET, series("ct", "CT", z_mm)])
     assert study.refusal is not None
     assert study.refusal.reason is Reason.COVERAGE
+
+
+@pytest.mark.parametrize("axis", ["x_mm", "y_mm"])
+def test_a_ct_that_lies_beside_the_pet_has_nothing_in_common_with_it(axis: str) -> None:
+    ct = series("ct", "CT")
+    beside = replace(ct.geometry, **{axis: (WIDE[1], WIDE[1] + 500.0)})
+    [study] = pair([PET, replace(ct, geometry=beside)])
+    assert study.refusal is not None
+    assert study.refusal.reason is Reason.COVERAGE
+
+
+@pytest.mark.parametrize(("shared_mm", "usable"), [(54.0, True), (51.0, False)])
+def test_of_a_short_pet_nine_tenths_are_enough(shared_mm: float, usable: bool) -> None:
+    [study] = pair([series("pet", "PT", (0, 60)), series("ct", "CT", (0, shared_mm))])
+    assert (study.refusal is None) == usable
 
 
 def test_a_ct_in_the_same_frame_is_preferred_to_a_finer_one_elsewhere() -> None:

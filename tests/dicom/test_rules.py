@@ -166,6 +166,15 @@ def test_a_series_stamped_later_takes_the_vendor_s_time(vendor: str, rule: TimeR
     assert (found, span) == (rule, 3600.0)
 
 
+def test_a_series_stamped_between_its_beds_does_not_begin_there() -> None:
+    """The first bed counts, wherever it stands among the files."""
+    between = SCAN + timedelta(minutes=5)
+    header = replace(HEADER, series_start=between, ge_scan_start=SCAN)
+    beds = [slice_at(SCAN + timedelta(minutes=10)), slice_at(None), slice_at(SCAN)]
+    for slices in (beds, beds[::-1]):
+        assert suv_scale(header, slices).time_rule is TimeRule.GE_SCAN_TIME
+
+
 def test_without_vendor_s_time_the_frames_tell_the_start() -> None:
     stamped = replace(HEADER, series_start=SCAN + timedelta(minutes=30))
     average_s = average_count_rate_s(120, HALF_LIFE_S)
@@ -248,7 +257,9 @@ def test_a_series_whose_date_alone_was_shifted_keeps_its_time() -> None:
     assert (rule, span) == (TimeRule.SERIES_TIME, 3600.0)
 
 
-@pytest.mark.parametrize(("minutes", "said"), [(0, 1), (29, 1), (60, 0), (120, 0), (480, 1)])
+@pytest.mark.parametrize(
+    ("minutes", "said"), [(0, 1), (29, 1), (30, 0), (60, 0), (150, 0), (151, 1), (480, 1)]
+)
 def test_an_unusual_time_between_injection_and_scan_is_said(minutes: int, said: int) -> None:
     header = replace(HEADER, injected=SCAN - timedelta(minutes=minutes), injected_time=None)
     notes = suv_scale(header, [slice_at()]).notes
@@ -266,9 +277,40 @@ def test_dose_and_weight_that_fit_no_person_are_said(dose: float, weight: float,
     ] * said
 
 
+@pytest.mark.parametrize(("dose", "weight"), [(4e6, 6.0), (2.5e9, 120.0)])
+def test_a_dose_that_nobody_is_given_is_said_though_the_weight_fits(dose, weight) -> None:
+    notes = suv_scale(replace(HEADER, dose=dose, weight=weight), [slice_at()]).notes
+    assert notes == (f"The dose is {dose / 1e6:g} MBq, which is unusual; is its unit Bq?",)
+
+
 def test_an_injection_after_the_scan_is_refused() -> None:
     late = replace(HEADER, injected=SCAN + timedelta(hours=1), injected_time=None)
     assert refusal(late) is Reason.UPTAKE_TIME
+
+
+@pytest.mark.parametrize(
+    ("correction", "corrected", "reason"),
+    [
+        ("START", ("ATTN",), Reason.NOT_DECAY_CORRECTED),
+        ("ADMIN", ("ATTN",), Reason.NOT_DECAY_CORRECTED),
+        ("START", ("DECY",), Reason.NOT_ATTENUATION_CORRECTED),
+        ("", ("ATTN", "DECY"), Reason.DECAY_RULE),
+    ],
+)
+def test_what_was_not_corrected_is_refused(correction, corrected, reason) -> None:
+    header = replace(HEADER, decay_correction=correction, corrected=corrected)
+    assert refusal(header) is reason
+
+
+def test_both_words_for_the_decay_are_known() -> None:
+    scale = suv_scale(replace(HEADER, corrected=("ATTN", "DECAY")), [slice_at()])
+    assert scale.factors == suv_scale(HEADER, [slice_at()]).factors
+
+
+@pytest.mark.parametrize("duration_s", [None, -1.0])
+def test_a_frame_without_a_duration_has_no_average_time(duration_s: float | None) -> None:
+    header = replace(HEADER, decay_correction="NONE")
+    assert refusal(header, slice_at(duration_s=duration_s)) is Reason.NO_TIME
 
 
 def test_a_late_series_without_any_other_time_is_refused() -> None:

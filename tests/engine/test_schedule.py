@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from petcast.engine.schedule import MovingAverage, rate_factor
+from petcast.engine.schedule import MovingAverage, rate_factor, stage_span
 from petcast.recipe import OptimizerRecipe
 
 COSINE = OptimizerRecipe(schedule="cosine", warmup_epochs=2)
@@ -24,6 +24,25 @@ def test_the_published_rate_is_constant(done: float) -> None:
 
 def test_more_warm_up_than_epochs_is_no_division_by_zero() -> None:
     assert 0 <= rate_factor(OptimizerRecipe(schedule="cosine", warmup_epochs=3), 3, 3) <= 1
+
+
+def test_the_average_follows_closely_at_first() -> None:
+    """A tenth of the first weights is left after a step, however much the average keeps later."""
+    module = nn.Linear(1, 1)
+    torch.nn.init.zeros_(module.weight)
+    average = MovingAverage(module, 0.999)
+    with torch.no_grad():
+        module.weight.fill_(1.0)
+    average.update()
+    assert float(average.average[0]) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    ("done", "expected"),
+    [(0, (0, 0, 4)), (4, (1, 0, 4)), (11.9, (2, 3.9, 4)), (12, (2, 4, 4))],
+)
+def test_each_stage_has_its_turn_and_the_last_one_keeps_it(done: float, expected) -> None:
+    assert stage_span(done, 12, 3) == pytest.approx(expected)
 
 
 def test_the_average_of_a_constant_is_the_constant_and_else_lags() -> None:

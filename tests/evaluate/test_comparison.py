@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petcast.evaluate.comparison import (
+    RANDOM_PATTERNS,
     compare,
     compare_rows,
     describe_power,
@@ -40,6 +41,10 @@ def test_more_patients_than_can_be_tried_agree_with_the_exact_test() -> None:
     values = np.random.default_rng(0).normal(0.4, 1, 15)
     exact = np.abs((_signs(15) * values).mean(axis=1)) >= abs(values.mean()) - 1e-12
     assert sign_flip_p(values) == pytest.approx(exact.mean(), abs=0.01)
+
+
+def test_p_of_random_patterns_is_never_zero() -> None:
+    assert sign_flip_p(np.linspace(1, 2, 30)) == 1 / (RANDOM_PATTERNS + 1)
 
 
 def _signs(n: int) -> np.ndarray:

@@ -168,6 +168,13 @@ def test_boxes_enclose_a_lesion_of_41_percent_of_its_maximum() -> None:
     np.testing.assert_array_equal(lesions.labels > 0, ball(PLACES[0], 10))
 
 
+def test_the_lesion_in_a_box_ends_at_41_percent_of_its_maximum() -> None:
+    truth = np.where(ball(PLACES[0], 8), 8, np.where(ball(PLACES[0], 12), 8 * 0.42, 8 * 0.40))
+    mm = np.array(PLACES[0][::-1]) * 2.0
+    box = {"low_mm": mm - 16, "high_mm": mm + 16}
+    np.testing.assert_array_equal(lesions_in_boxes([box], truth, GRID) > 0, ball(PLACES[0], 12))
+
+
 def test_a_box_thinner_than_a_voxel_still_holds_one() -> None:
     box = {"low_mm": [20.2, 20.2, 20.2], "high_mm": [21.7, 21.7, 20.4]}
     assert (lesions_in_boxes([box], TRUTH, GRID) > 0).sum() == 1

@@ -186,6 +186,36 @@ def test_a_lesion_that_is_not_hot_has_no_metabolic_volume() -> None:
     assert cold.tbr == pytest.approx(1.25)
 
 
+@pytest.mark.parametrize(("height", "hot"), [(1.45, False), (1.55, True)])
+def test_hot_is_one_and_a_half_times_the_background(height: float, hot: bool) -> None:
+    mask = sphere((2.0, 2.0, 2.0), 8.0)
+    [site] = lesion_sites(mask.astype(np.uint8), (2.0, 2.0, 2.0))
+    assert (mtv_threshold(np.where(mask, height, 1.0), site) is not None) == hot
+
+
+def test_a_lesions_volume_is_followed_for_a_centimetre_and_no_farther() -> None:
+    spacing = (1.0, 1.0, 1.0)
+    labels = np.zeros((45, 45, 45), np.uint8)
+    labels[22, 22, 22] = 1
+    [site] = lesion_sites(labels, spacing)
+    everywhere = measure_lesion(np.full(labels.shape, HOT_SUV), site, threshold_suv=4.5)
+    near = distances(labels.shape, spacing, (22.0, 22.0, 22.0)) <= 10.0
+    assert everywhere.mtv_ml == pytest.approx(near.sum() / 1000)
+
+
+@pytest.mark.parametrize(("voxels", "enough"), [(62, False), (63, True)])
+def test_less_than_half_a_millilitre_around_a_lesion_is_no_background(voxels, enough) -> None:
+    spacing = (2.0, 2.0, 2.0)
+    labels = sphere(spacing, 8.0).astype(np.uint8)
+    [wide] = lesion_sites(labels, spacing)
+    body = labels > 0
+    z, y, x = (places[:voxels] for places in np.nonzero(wide.shell))
+    body[wide.box][z, y, x] = True
+    [site] = lesion_sites(labels, spacing, body)
+    found = measure_lesion(np.where(labels, HOT_SUV, COLD_SUV), site, None)
+    assert found.background_suv == (COLD_SUV if enough else None)
+
+
 def test_a_lesion_that_fills_the_volume_has_no_background() -> None:
     alone = measured(np.full((6, 6, 6), 3.0), np.ones((6, 6, 6), bool), (2.0, 2.0, 2.0))
     assert (alone.background_suv, alone.tbr) == (None, None)

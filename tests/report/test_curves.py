@@ -68,7 +68,9 @@ def test_a_loss_over_decades_is_logarithmic(epoch_row: EpochRow) -> None:
 def test_every_point_lies_inside_the_drawing(values: list[float]) -> None:
     rows = [{"epoch": k, "test": {"ssim": v}} for k, v in enumerate(values, start=1)]
     panel = draw_curves(rows, chosen=1)[0]
-    for dot in panel.curves[0].dots:
+    dots = panel.curves[0].dots
+    assert len(dots) == len(values)
+    for dot in dots:
         assert 0 <= dot.x <= WIDTH
         assert 0 <= dot.y <= HEIGHT
 

@@ -169,3 +169,10 @@ def test_a_study_without_tables_or_of_a_newer_petcast_is_said(tmp_path: Path) ->
     (folder / "results.json").unlink()
     with pytest.raises(UsageError, match="--only-tables"):
         write_report(folder, tmp_path / "a.html")
+
+
+def test_a_study_has_no_card_and_nothing_is_written_where_one_is_asked_for(tmp_path: Path) -> None:
+    page = tmp_path / "a.html"
+    with pytest.raises(UsageError, match="give one of its runs"):
+        write_report(study(tmp_path / "s", results()), page, tmp_path / "CARD.md")
+    assert not page.exists()
