@@ -170,8 +170,8 @@ def test_a_series_stamped_between_its_beds_does_not_begin_there() -> None:
     """The first bed counts, wherever it stands among the files."""
     between = SCAN + timedelta(minutes=5)
     header = replace(HEADER, series_start=between, ge_scan_start=SCAN)
-    beds = [slice_at(SCAN + timedelta(minutes=10)), slice_at(None), slice_at(SCAN)]
-    for slices in (beds, beds[::-1]):
+    beds = [slice_at(SCAN + timedelta(minutes=10)), slice_at(SCAN)]
+    for slices in (beds, beds[::-1], [slice_at(None), *beds]):
         assert suv_scale(header, slices).time_rule is TimeRule.GE_SCAN_TIME
 
 
