@@ -180,3 +180,12 @@ def test_the_page_names_each_warning_and_each_tolerance() -> None:
         f"{100 * room.MOST_ASTRAY:.0f} %",
     ):  # fmt: skip
         assert tolerance in page
+
+
+@pytest.mark.parametrize(("dome_mm", "words"), [(21.4, "21 mm higher"), (-21.4, "21 mm lower")])
+def test_a_dome_lies_higher_or_lower(dome_mm: float, words: str) -> None:
+    alike = room.Shift((0.0, 0.0, 0.0), 0.9)
+    found = Registration(0.95, 0.95, 0.0, alike, dict.fromkeys(room.THIRDS, alike), dome_mm, 0)
+    [(code, detail)] = room._warnings(found)
+    assert code is Code.DOME
+    assert detail.startswith(f"The right dome lies {words} on PET")

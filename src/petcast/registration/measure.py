@@ -224,9 +224,10 @@ def _warnings(found: Registration) -> Iterator[Warned]:
         code = Code(f"LUNG-SHIFT-{third.upper()}")
         yield from _shift_warnings(code, f"{third} lung", found.lungs[third], LUNG_TOLERANCE_MM)
     if found.dome_mm is not None and abs(found.dome_mm) > DOME_TOLERANCE_MM:
+        where = "higher" if found.dome_mm > 0 else "lower"
         yield (
             Code.DOME,
-            f"The right dome lies {found.dome_mm:+.0f} mm higher on PET than on CT; up to "
+            f"The right dome lies {abs(found.dome_mm):.0f} mm {where} on PET than on CT; up to "
             f"{DOME_TOLERANCE_MM:.0f} mm are ordinary breathing.",
         )
 
