@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from petcast import align as room
 from petcast.align import Reading, align, ct_on_grid
 from petcast.errors import UnitError
 from petcast.grid import grid_for_ct
@@ -129,6 +130,14 @@ def test_a_lesion_mask_on_any_grid_keeps_its_place_and_size(ct: Volume) -> None:
     assert set(np.unique(found.arrays["lesions"])) == {0, 1}
     overlap = found.arrays["lesions"].astype(bool) & ball(x, y, z)
     assert 2 * overlap.sum() > 0.95 * (found.arrays["lesions"].sum() + ball(x, y, z).sum())
+
+
+@pytest.mark.parametrize(("share", "marked"), [(0.4, 0), (0.6, 1)])
+def test_a_voxel_counts_where_most_of_it_was_lesion(share: float, marked: int) -> None:
+    mask = on((2, 2, 2), (0, 0, 0), (3, 3, 8), lambda x, y, z: x >= 8, Unit.LABEL)
+    grid = on((2, 2, 2), (2 * share, 0, 0), (3, 3, 7), lambda x, y, z: 0 * x, Unit.HU).grid
+    edge = 3  # between the last voxel outside and the first inside
+    assert room._lesions(mask, grid)[1, 1].tolist() == [0] * edge + [marked] + [1] * 3
 
 
 @pytest.mark.slow

@@ -44,7 +44,10 @@ def test_studies_of_one_patient_in_two_parts_leak() -> None:
 
 
 def test_a_study_in_two_parts_leaks_its_series_and_the_slices_between() -> None:
-    leaks = find_leaks([content("s", "p", ["train", "test", "train", "train", "validation"])])
+    """Its slices as they came say no more than that."""
+    sources = {"ct": frozenset("abcde"), "pet": frozenset("vwxyz")}
+    parts = ["train", "test", "train", "train", "validation"]
+    leaks = find_leaks([content("s", "p", parts, sources=sources)])
     assert leaks == {
         LeakKind.PATIENT: 1,
         LeakKind.STUDY: 1,

@@ -78,6 +78,17 @@ def test_nobody_writes_into_the_arrays_by_mistake(pairs: Path) -> None:
         Pairs.open(pairs).studies()[0].ct[0, 0, 0] = 1
 
 
+def test_another_division_is_other_data(tmp_path: Path) -> None:
+    """A run knows by this hash whether it is resumed on the data that it began with."""
+    row = {"id": "s", "patient": "p", "hash": "0" * 64}
+    halves = {"train": [[0, 2]], "validation": [], "test": [[2, 4]]}
+    others = halves | {"train": [[0, 1]], "test": [[1, 4]]}
+    rows = [{"part": "train"}, {"part": "test"}]
+    rows += [{"part": "mixed", "ranges": ranges} for ranges in (halves, others)]
+    hashes = [write_index(tmp_path, {"studies": [row | more]})["hash"] for more in rows]
+    assert len(set(hashes)) == len(rows)
+
+
 def test_the_same_content_has_the_same_hash_and_another_another(tmp_path: Path) -> None:
     def written(name: str, seed: int, grid: Grid = GRID) -> str:
         return write_study(tmp_path / name, arrays(seed), grid, {"id": name})["hash"]

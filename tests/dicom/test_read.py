@@ -282,6 +282,18 @@ def test_water_is_no_padding_unless_it_stands_outside(export, outside: int) -> N
     assert (hu[:, 7, 7] == (0 if outside else -1024)).all()
 
 
+@pytest.mark.parametrize("value", [-1000, 3071])
+def test_a_padding_value_that_no_tissue_has_is_air_wherever_it_stands(export, value: int) -> None:
+    for slice_ in export.ct:
+        slice_.RescaleIntercept, slice_.PixelPaddingValue = 0, value
+        stored = np.full((16, 16), 40, np.int16)
+        stored[7, 7] = value
+        slice_.PixelData = stored.tobytes()
+    hu = load_ct(export.write()).voxels
+    assert (hu[:, 7, 7] == -1024).all()
+    assert (hu[:, 0, 0] == 40).all()
+
+
 def test_files_that_cannot_be_read_say_why_there_is_no_ct(export) -> None:
     for slice_ in export.all:
         del slice_.SeriesInstanceUID
