@@ -329,7 +329,9 @@ def test_a_patient_without_number_is_known_by_the_study(export) -> None:
     for slice_ in export.all:
         slice_.PatientID = ""
     found = scan([export.write()], salt=SALT)
-    assert found.studies[0].refusal is None
+    [study] = found.studies
+    assert study.refusal is None
+    assert study.patient_id == pseudonym("patient", export.ct[0].StudyInstanceUID, SALT)
     assert "no number" in found.series[0].notes[0]
 
 

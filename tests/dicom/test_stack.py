@@ -95,6 +95,51 @@ def test_two_spacings_in_one_series_are_uneven_though_no_step_is_odd() -> None:
     assert reason_of(headers_at(column(heights))) is Reason.UNEVEN
 
 
+def judged(headers: list[Header]) -> Reason | None:
+    try:
+        stack(headers)
+    except RefusedError as error:
+        return error.refusal.reason
+    return None
+
+
+@pytest.mark.parametrize(
+    ("odd_mm", "reason"),
+    [(5.4, None), (5.6, Reason.UNEVEN), (7.4, Reason.UNEVEN), (7.6, Reason.GAP)],
+)
+def test_one_step_may_be_a_tenth_longer_and_is_a_gap_from_a_half_on(odd_mm: float, reason) -> None:
+    heights = np.cumsum([5.0] * 6 + [odd_mm] + [5.0] * 5)
+    assert judged(headers_at(column(heights))) is reason
+
+
+@pytest.mark.parametrize(
+    ("steps_mm", "reason"),
+    [
+        ([5.0] * 10 + [5.2] * 10, None),  # a slice 1 mm from its place
+        ([5.0] * 14 + [5.2] * 14, Reason.UNEVEN),  # 1.4 mm
+        ([2.0] * 10 + [2.12] * 10, None),  # 0.6 mm
+        ([2.0] * 14 + [2.12] * 14, Reason.UNEVEN),  # 0.84 mm
+    ],
+)
+def test_a_slice_may_lie_off_by_a_quarter_of_the_step_and_always_by_so_much(
+    steps_mm: list[float], reason
+) -> None:
+    assert judged(headers_at(column(np.cumsum([0.0, *steps_mm])))) is reason
+
+
+@pytest.mark.parametrize(("degrees", "reason"), [(0.29, None), (0.31, Reason.TILT)])
+def test_a_third_of_a_degree_is_a_tilt(degrees: float, reason) -> None:
+    headers = headers_at(column(range(5)), shared(tilt_deg=-degrees))
+    assert judged(headers) is reason
+
+
+@pytest.mark.parametrize(("degrees", "reason"), [(0.1, None), (0.4, Reason.TILT)])
+def test_so_is_a_shear_of_it(degrees: float, reason) -> None:
+    heights = 5.0 * np.arange(41)
+    positions = [(-4.0, -6.0 + np.tan(np.radians(degrees)) * z, z) for z in heights]
+    assert judged(headers_at(positions)) is reason
+
+
 @pytest.mark.parametrize(
     "orientation",
     [

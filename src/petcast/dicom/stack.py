@@ -25,7 +25,8 @@ GAP_STEPS = 1.5
 UNEVEN_SHARE = 0.10
 """A step may differ from the usual one by this share of it …"""
 UNEVEN_MM = 0.75
-"""… and a slice may lie this far from where constant steps would put it."""
+"""… and a slice may lie this far, or a quarter of the step where that is more, from where constant
+steps would put it."""
 SIDEWAYS_MM = 0.5
 """Slices may shift this far within their plane."""
 TILT_DEG = 0.3
