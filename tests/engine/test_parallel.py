@@ -207,6 +207,28 @@ def test_processes_without_a_gpu_each_are_refused(monkeypatch, device: str, word
         pass
 
 
+@pytest.mark.parametrize(("device", "failed_too"), [("cuda", False), ("cpu", True)])
+def test_who_fails_among_gpus_does_not_wait_for_the_others_to_take_leave(
+    monkeypatch, device: str, failed_too: bool
+) -> None:
+    """They are in a step that lacks it, and nccl takes leave of all together: a hang, unsaid."""
+    told = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "MASTER_ADDR": "here"}
+    for name, value in (told | {"MASTER_PORT": "1"}).items():
+        monkeypatch.setenv(name, value)
+    left: list[str] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: left.append("left"))
+    with joined(device):
+        pass
+    assert left == ["left"]
+    with pytest.raises(ValueError, match="here"), joined(device):
+        raise ValueError("here")
+    assert left == (["left"] * 2 if failed_too else ["left"])
+
+
 def test_a_folder_is_waited_for_and_the_user_is_told(
     tmp_path: Path, monkeypatch, caplog: pytest.LogCaptureFixture
 ) -> None:

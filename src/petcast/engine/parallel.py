@@ -262,12 +262,28 @@ def joined(device: str, parts: int = 0) -> Iterator[World]:
     with _told_of_losses():
         dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
         _keep_until_exit(dist.group.WORLD)
-        try:
+        with _left(at_once=on_gpu):
             if on_gpu:
                 torch.cuda.set_device(local)
             yield World(dist.get_rank(), size, local, parts or size)
-        finally:
+
+
+@contextmanager
+def _left(*, at_once: bool) -> Iterator[None]:
+    """Leave the group when all is done, or something failed.
+
+    Args:
+        at_once: Where something failed. nccl takes leave of all processes together: one that
+            fails would wait there for the others, which wait for it in a step, and its error would
+            be heard by nobody. Its end is what has torchrun end the others.
+    """
+    try:
+        yield
+    except BaseException:
+        if not at_once:
             dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()
 
 
 def _require_places(device: str, on_gpu: bool, size: int, local: int) -> None:
