@@ -1,6 +1,7 @@
 """A batch in parts is the batch: the same sums, in an order that processes can keep."""
 
 import copy
+from typing import get_args
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from petcast.engine import Learner
 from petcast.engine.parallel import ALONE, World, added, joined, sizes
 from petcast.engine.parts import Copies, SharedBatchNorm, cut, divide, shares
 from petcast.errors import UsageError
+from petcast.models.upsample import Upsampling, upsample
 from petcast.recipe import EngineRecipe, LossRecipe, ModelRecipe, Recipe
 
 CPU = torch.device("cpu")
@@ -87,6 +89,25 @@ def test_parts_give_what_the_whole_gives(module: nn.Sequential, parts: int, coun
     torch.testing.assert_close(module.state_dict(), plain.state_dict())  # running statistics, names
     module.eval(), plain.eval()
     torch.testing.assert_close(module(x), plain(x))
+
+
+@pytest.mark.parametrize("side", [4, 32])
+@pytest.mark.parametrize("upsampling", get_args(Upsampling))
+def test_whatever_doubles_the_size_does_so_part_by_part(upsampling: Upsampling, side: int) -> None:
+    """To the bit as processes would, each with its half; below 16 voxels bilinear takes two steps."""
+    torch.manual_seed(0)
+    layer = nn.Sequential(upsample(8, 4, upsampling, bias=False))
+    [weight] = layer.parameters()
+    x, push = torch.randn(6, 8, side, side), torch.randn(6, 4, 2 * side, 2 * side)
+    halves = []
+    for of_x, of_push in zip(x.split(3), push.split(3), strict=True):
+        layer(of_x).backward(of_push)
+        halves.append(weight.grad)
+        weight.grad = None
+    for copies in divide(layer, World(parts=2)):
+        copies.renew()
+    layer(x).backward(push)
+    assert torch.equal(weight.grad, halves[0] + halves[1])
 
 
 def test_a_parts_uses_are_added_before_the_parts() -> None:

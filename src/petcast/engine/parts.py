@@ -16,6 +16,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from petcast.engine.parallel import World, added, sizes, sum_of_processes
+from petcast.models.upsample import BilinearConvolution
 
 
 class Share(NamedTuple):
@@ -59,7 +60,7 @@ def cut(x: Tensor, parts: Sequence[Share]) -> Sequence[Tensor]:
 
 
 class Copies:
-    """A module's own parameters, once for each part of a batch.
+    """A module's parameters, once for each part of a batch.
 
     They are made anew for each step, so that what a part gives to its copy is added up before
     parts are added to one another: of a process, a parameter's gradient is whole, too.
@@ -75,7 +76,7 @@ class Copies:
 
     def renew(self) -> None:
         """Make the copies of a step."""
-        own = list(self.module.named_parameters(recurse=False))
+        own = list(self.module.named_parameters())
         several = [_apart(parameter, self.parts) for _, parameter in own]
         names = [name for name, _ in own]
         self.of_step = [dict(zip(names, part, strict=True)) for part in zip(*several, strict=True)]
@@ -97,14 +98,22 @@ def divide(module: nn.Module, world: World) -> list[Copies]:
     if world.parts == 1:
         return made
     for owner in list(module.modules()):
+        if isinstance(owner, BilinearConvolution):
+            continue
         for name, child in list(owner.named_children()):
             if type(child) is nn.BatchNorm2d:
                 norm = SharedBatchNorm(child, world.own_parts)
                 setattr(owner, name, norm)
                 made.append(norm.copies)
-            elif world.own_parts > 1 and next(child.parameters(recurse=False), None) is not None:
+            elif world.own_parts > 1 and _computes(child):
                 made.append(_PartByPart(child, world.own_parts).copies)
     return made
+
+
+def _computes(module: nn.Module) -> bool:
+    """Whether a module's `forward` takes parameters: its own, or its convolution's."""
+    own = next(module.parameters(recurse=False), None)
+    return own is not None or isinstance(module, BilinearConvolution)
 
 
 class _PartByPart:
