@@ -7,7 +7,7 @@ import torch
 from typer.testing import CliRunner
 
 from petcast.cli import app
-from petcast.device import choose_device, imitates_bfloat16
+from petcast.device import choose_device, imitates_bfloat16, sent
 from petcast.errors import UsageError
 
 
@@ -20,6 +20,15 @@ def test_a_processor_is_always_there() -> None:
 def test_what_computes_nothing_is_no_device(name: str) -> None:
     with pytest.raises(UsageError, match="use auto, cpu or cuda"):
         choose_device(name)
+
+
+def test_what_is_sent_to_a_gpu_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, sent_as = torch.arange(3), []
+    assert sent(values, torch.device("cpu")) is values
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    monkeypatch.setattr(torch.Tensor, "to", lambda _, *place, **how: sent_as.append((place, how)))
+    sent(values, torch.device("cuda", 1))
+    assert sent_as == [((torch.device("cuda", 1),), {"non_blocking": True})]
 
 
 @pytest.mark.parametrize(("supported", "imitated"), [(True, False), (False, True)])

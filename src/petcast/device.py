@@ -5,6 +5,7 @@ import os
 import sys
 
 import torch
+from torch import Tensor
 
 from petcast.errors import UsageError
 
@@ -34,6 +35,24 @@ def choose_device(name: str) -> torch.device:
     if device.type not in KINDS:
         raise UsageError(absent)
     return device
+
+
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """Send numbers to where they are computed with, and wait for nobody.
+
+    A copy to a GPU from ordinary memory first waits until the GPU has done all that was begun, and
+    then finds nothing to do while the next step is begun.
+
+    Args:
+        values: In the processor's memory.
+        device: Where to.
+
+    Returns:
+        The same numbers there.
+    """
+    if device.type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
 
 
 def imitates_bfloat16(device: torch.device) -> bool:

@@ -152,7 +152,7 @@ def pinball(prediction: Float[Tensor, "b 3 y x"], target: Float[Tensor, "b 3 y x
     Reference:
         Koenker and Bassett, Regression quantiles, Econometrica 46(1), 1978, Eq. 3.1.
     """
-    levels = prediction.new_tensor(QUANTILES).view(1, -1, 1, 1)
+    levels = torch.cat([prediction.new_full((1, 1, 1, 1), level) for level in QUANTILES], dim=1)
     difference = target - prediction
     return torch.maximum(levels * difference, (levels - 1) * difference).mean()
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from petcast.checkpoint import Card, load_card, save_checkpoint
 from petcast.dataset import Batch
 from petcast.device import imitates_bfloat16
 from petcast.engine import Learner
-from petcast.engine.parallel import ALONE
+from petcast.engine.parallel import ALONE, World
 from petcast.engine.parts import shares
 from petcast.errors import UsageError
 from petcast.losses import discriminator_loss, generator_adversarial_loss, pinball
@@ -266,3 +267,27 @@ def test_lesions_count_more_where_they_are_marked(batch: Batch) -> None:
     [output] = copy.deepcopy(learner.synthesizer).train().stages(marked.hu)
     inside = output[:, :, :8].square().mean()
     assert float(learner.step(marked)["mse"]) == pytest.approx(inside.item(), rel=1e-3)
+
+
+class Numbers(TorchFunctionMode):
+    """Notes tensors that are made of numbers, each of which a GPU would be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[str] = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__name__", "") in ("tensor", "new_tensor", "scalar_tensor", "item"):
+            self.made.append(func.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.slow
+def test_a_step_makes_no_tensor_of_numbers_and_asks_for_none(batch: Batch) -> None:
+    """On a GPU each would wait for all that was begun before it, in every layer of every stage."""
+    knobs = Recipe(model=ModelRecipe(name="Stage01", upsampling="bilinear", output="quantiles"))
+    learner = Learner(knobs, CPU, world=World(parts=2))
+    learner.synthesizer.train()
+    with Numbers() as numbers:
+        learner.step(batch)
+    assert numbers.made == []

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from petcast.dataset import Batch
+from petcast.device import sent
 from petcast.recipe import AugmentationRecipe
 from petcast.volume import AIR_HU
 
@@ -108,12 +109,12 @@ def move(batch: Batch, motions: Motions) -> Batch:
 def _places(motions: Motions, images: Float[Tensor, "b c y x"]) -> Float[Tensor, "b y x 2"]:
     """From where in the input each voxel comes, in halves of the side."""
     places = functional.affine_grid(
-        motions.affine.to(images), list(images.shape), align_corners=False
+        _beside(images, motions.affine), list(images.shape), align_corners=False
     )
     if motions.bends is None:
         return places
     bends = functional.interpolate(
-        motions.bends.to(images), size=images.shape[2:], mode="bicubic", align_corners=False
+        _beside(images, motions.bends), size=images.shape[2:], mode="bicubic", align_corners=False
     )
     return places + bends.permute(0, 2, 3, 1)
 
@@ -178,11 +179,18 @@ def tint(hu: Float[Tensor, "b c y x"], tints: Tints) -> Float[Tensor, "b c y x"]
     Returns:
         The slices, changed.
     """
-    factor, shift_hu = (v.to(hu).view(-1, 1, 1, 1) for v in (tints.factor, tints.shift_hu))
+    factor, shift_hu = (
+        _beside(hu, of_each).view(-1, 1, 1, 1) for of_each in (tints.factor, tints.shift_hu)
+    )
     changed: Tensor = (hu - AIR_HU) * factor + AIR_HU + shift_hu
     if tints.noise_hu is not None and tints.seeds is not None:
-        changed = changed + tints.noise_hu.to(hu).view(-1, 1, 1, 1) * _noise(hu, tints.seeds)
+        noise_hu = _beside(hu, tints.noise_hu).view(-1, 1, 1, 1)
+        changed = changed + noise_hu * _noise(hu, tints.seeds)
     return changed
+
+
+def _beside(images: Tensor, values: Tensor) -> Tensor:
+    return sent(values.to(images.dtype), images.device)
 
 
 def _at(values: Tensor | None, places: Sequence[int]) -> Tensor | None:

@@ -13,6 +13,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from petcast.dataset import Batch, SliceDataset
+from petcast.device import sent
 from petcast.engine.parallel import ALONE, World
 
 SHARE = 4
@@ -72,7 +73,7 @@ class Feed:
         yield from map(self._gathered, parts) if self.resident else self._read_ahead(parts)
 
     def _gathered(self, places: Sequence[int]) -> Batch:
-        at = torch.tensor(places, device=self.device)
+        at = sent(torch.tensor(places), self.device)
         lesions = None if self._lesions is None else self._lesions[at]
         return Batch(self._ct[self._channels[at]].float(), self._pet[at], self._body[at], lesions)
 

@@ -211,7 +211,7 @@ class _Normalised(torch.autograd.Function):
         exact = [piece.to(weight.dtype) for piece in pieces]  # of bfloat16 they come as such
         found = [torch.batch_norm_update_stats(piece, None, None, 0.0) for piece in exact]
         sums = [
-            torch.cat([mean * n, mean.new_tensor([n])])
+            torch.cat([mean * n, mean.new_full((1,), n)])
             for (mean, _), n in zip(found, counts, strict=True)
         ]
         total = sum_of_processes(added(sums))

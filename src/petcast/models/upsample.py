@@ -45,6 +45,7 @@ class BilinearConvolution(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(inputs, outputs, 3, bias=bias)
+        self.register_buffer("reach", torch.tensor(REACH), persistent=False)
 
     def forward(self, x: Float[Tensor, "b c y x"]) -> Float[Tensor, "b d _ _"]:
         """Double the size.
@@ -57,7 +58,7 @@ class BilinearConvolution(nn.Module):
         """
         if min(x.shape[-2:]) < LARGE:
             return self.in_two_steps(x)
-        weight, bias = _composed(self.convolution.weight), self.convolution.bias
+        weight, bias = self._composed(), self.convolution.bias
         bias = None if bias is None else bias.repeat_interleave(4)
         return functional.pixel_shuffle(functional.conv2d(x, weight, bias, padding=1), 2)
 
@@ -73,6 +74,14 @@ class BilinearConvolution(nn.Module):
         padded = functional.pad(x, (1, 1, 1, 1))
         larger = functional.interpolate(padded, scale_factor=2, mode="bilinear")
         return torch.as_tensor(self.convolution(larger[..., 1:-1, 1:-1]))
+
+    def _composed(self) -> Float[Tensor, "_ c 3 3"]:
+        """The kernels that interpolate and convolve at once, four phases to each output."""
+        weight = self.convolution.weight
+        outputs, inputs = weight.shape[:2]
+        reach = torch.as_tensor(self.reach)  # a buffer: made here, each would halt a GPU
+        kernels = torch.einsum("pis,qjt,dcst->dpqcij", reach, reach, weight)
+        return kernels.reshape(4 * outputs, inputs, 3, 3)
 
 
 class PixelShuffle(nn.Module):
@@ -132,11 +141,3 @@ def upsample(inputs: int, outputs: int, form: Upsampling, *, bias: bool = True) 
         return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)
     layer = BilinearConvolution if form == "bilinear" else PixelShuffle
     return layer(inputs, outputs, bias=bias)
-
-
-def _composed(weight: Float[Tensor, "d c 3 3"]) -> Float[Tensor, "_ c 3 3"]:
-    """The kernels that interpolate and convolve at once, four phases to each output."""
-    outputs, inputs = weight.shape[:2]
-    reach = torch.tensor(REACH, dtype=weight.dtype, device=weight.device)
-    kernels = torch.einsum("pis,qjt,dcst->dpqcij", reach, reach, weight)
-    return kernels.reshape(4 * outputs, inputs, 3, 3)
