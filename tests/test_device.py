@@ -7,8 +7,8 @@ import torch
 from typer.testing import CliRunner
 
 from petcast.cli import app
-from petcast.device import choose_device, imitates_bfloat16, sent
-from petcast.errors import UsageError
+from petcast.device import choose_device, imitates_bfloat16, passed_over, sent, within_memory
+from petcast.errors import MemoryShortError, UsageError
 
 
 def test_a_processor_is_always_there() -> None:
@@ -16,10 +16,81 @@ def test_a_processor_is_always_there() -> None:
     assert choose_device("auto").type in ("cpu", "cuda")
 
 
-@pytest.mark.parametrize("name", ["meta", "cuda:99", "tpu", "", "cpu:x"])
+@pytest.mark.parametrize("name", ["meta", "tpu", "", "cpu:x"])
 def test_what_computes_nothing_is_no_device(name: str) -> None:
     with pytest.raises(UsageError, match="use auto, cpu or cuda"):
         choose_device(name)
+
+
+OLD_DRIVER = "The NVIDIA driver on your system is too old (found version 11040). Please update it."
+ORDINAL = "CUDA error: invalid device ordinal\nCUDA kernel errors might be reported later."
+BUSY = "CUDA error: out of memory\nCUDA kernel errors might be reported later."
+
+
+@pytest.mark.parametrize(
+    ("name", "built", "said", "word"),
+    [
+        ("cuda", None, "Torch not compiled with CUDA enabled", "built without CUDA; install one"),
+        ("cuda:1", "12.8", OLD_DRIVER, "is too old .found version 11040.*or use auto or cpu"),
+        ("cuda:8", "12.8", ORDINAL, "no device 'cuda:8' here: this machine shows 8, from cuda:0"),
+        ("cuda", "12.8", BUSY, r"'cuda' cannot be used here \(CUDA error: out of memory\);"),
+    ],
+)
+def test_a_gpu_that_cannot_be_had_is_said_with_the_reason(
+    name: str, built: str | None, said: str, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(torch, "empty", refused)
+    monkeypatch.setattr(torch.version, "cuda", built)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    with pytest.raises(UsageError, match=word):
+        choose_device(name)
+
+
+def test_who_has_a_gpu_that_torch_passes_over_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr("petcast.device.GPUS", tmp_path / "gpus")
+    assert passed_over() == ""
+    (tmp_path / "gpus/0000:17:00.0").mkdir(parents=True)
+    assert "was built without CUDA; training runs on the processor" in passed_over()
+
+
+ON_GPU = (
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 3 has a total capacity of 79.15 GiB of "
+    "which 1.02 GiB is free. Process 17 has 78.1 GiB memory in use. If reserved memory is large, …"
+)
+ON_PROCESSOR = (
+    "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you "
+    "tried to allocate 17592186044416 bytes. Error code 12 (Cannot allocate memory)"
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError(ON_GPU), "GPU 3 has a total .* of which 1.02 GiB is free"),
+        (RuntimeError(ON_PROCESSOR), "can't allocate memory: you tried to allocate 17592"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), "ALLOC_FAILED"),
+        (MemoryError(), "out of memory"),
+    ],
+)
+def test_too_little_memory_is_said_in_a_line_with_a_remedy(error: Exception, said: str) -> None:
+    whole = rf"^training on it needs more memory than there is \(.*{said}.*\): take less$"
+    with (
+        pytest.raises(MemoryShortError, match=whole),
+        within_memory("training on it", lambda: "take less"),
+    ):
+        raise error
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError, match="shapes"), within_memory("this", lambda: "that"):
+        raise RuntimeError("shapes do not fit")
 
 
 def test_what_is_sent_to_a_gpu_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,9 @@ from petcast.recipe import Recipe, load_recipe
 RECIPE_FILE = "recipe.toml"
 DATA_FILE = "data.json"
 
-HARMLESS = {"training.epochs", "training.device", "engine.pairs", "engine.tensorboard"}
+HARMLESS = {
+    "training.epochs", "training.device", "engine.pairs", "engine.recompute", "engine.tensorboard",
+}  # fmt: skip
 """Knobs that may be other ones when a run is taken up again."""
 
 

@@ -3,13 +3,24 @@
 import ctypes
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from petcast.errors import UsageError
+from petcast.errors import MemoryShortError, UsageError
 
 KINDS = ("cpu", "cuda")
+
+GPUS = Path("/proc/driver/nvidia/gpus")
+"""What the driver's kernel module shows, a folder each."""
+
+OUT_OF_MEMORY = (
+    "out of memory", "t allocate memory", "not enough memory", "STATUS_ALLOC_FAILED",
+)  # fmt: skip
+"""How libraries say it below torch: CUDA and its drivers, glibc, Windows, cuBLAS and cuDNN."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -31,10 +42,25 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(absent) from error
+        if name.partition(":")[0] != "cuda":
+            raise UsageError(absent) from error
+        raise UsageError(_without_gpu(name, error)) from error
     if device.type not in KINDS:
         raise UsageError(absent)
     return device
+
+
+def _without_gpu(name: str, error: Exception) -> str:
+    """Why a GPU cannot be had, and what helps: torch's own first line says it of a driver."""
+    if torch.version.cuda is None:
+        return (
+            f"there is no device {name!r} here: this torch ({torch.__version__}) was built without "
+            "CUDA; install one with it (https://pytorch.org/get-started), or use auto or cpu"
+        )
+    there, wanted = torch.cuda.device_count(), name.partition(":")[2]
+    if there and wanted.isdecimal() and int(wanted) >= there:
+        return f"there is no device {name!r} here: this machine shows {there}, from cuda:0 on"
+    return f"{name!r} cannot be used here ({_said(error)}); mend that, or use auto or cpu"
 
 
 def sent(values: Tensor, device: torch.device) -> Tensor:
@@ -55,6 +81,21 @@ def sent(values: Tensor, device: torch.device) -> Tensor:
     return values.pin_memory().to(device, non_blocking=True)
 
 
+def passed_over() -> str:
+    """Say of a machine with GPUs of NVIDIA's why "auto" takes none of them.
+
+    Returns:
+        A sentence; nothing where there is none, or torch can use it.
+    """
+    if torch.cuda.is_available() or not GPUS.is_dir() or not any(GPUS.iterdir()):
+        return ""
+    if torch.version.cuda is None:
+        why = f"this torch ({torch.__version__}) was built without CUDA"
+    else:
+        why = "torch cannot use them: the driver may be too old, or CUDA_VISIBLE_DEVICES hides them"
+    return f"this machine has NVIDIA GPUs, but {why}; training runs on the processor"
+
+
 def imitates_bfloat16(device: torch.device) -> bool:
     """Say whether a device computes bfloat16 by way of float32, for want of such instructions.
 
@@ -70,6 +111,54 @@ def imitates_bfloat16(device: torch.device) -> bool:
         return not torch.cuda.is_bf16_supported(including_emulation=False)
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     return supported is not None and not supported()
+
+
+@contextmanager
+def within_memory(what: str, remedy: Callable[[], str]) -> Iterator[None]:
+    """Say in a line that memory did not suffice.
+
+    Args:
+        what: The work inside the block, and where it is done.
+        remedy: Gives what to do; asked only then.
+
+    Raises:
+        MemoryShortError: It did not.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _of_memory(error):
+            raise
+        raise MemoryShortError(
+            f"{what} needs more memory than there is ({_said(error)}): {remedy()}"
+        ) from error
+
+
+def casting_within_memory(device: torch.device | str) -> AbstractContextManager[None]:
+    """Say in a line that memory did not suffice to cast PETs.
+
+    Args:
+        device: Where they are cast.
+
+    Returns:
+        A context manager around the work.
+    """
+    elsewhere = "" if torch.device(device).type == "cpu" else (
+        ", or compute on the processor: --device cpu, or CUDA_VISIBLE_DEVICES= before the command"
+    )  # fmt: skip
+    return within_memory(f"casting on {device}", lambda: f"free what others take of it{elsewhere}")
+
+
+def _of_memory(error: Exception) -> bool:
+    named = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return named or any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+def _said(error: Exception) -> str:
+    """What torch or numpy says, without its advice and where in its source it was found."""
+    told = str(error).strip().rpartition("DefaultCPUAllocator: ")[2].partition("\n")[0]
+    until_free, free, _ = told.partition(" is free.")
+    return (until_free + " is free" if free else told).rstrip(".") or "out of memory"
 
 
 def fix_threads() -> None:

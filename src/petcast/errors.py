@@ -5,7 +5,8 @@ The tree, with the exit status of the command line beside each branch::
     PetcastError
     ├── UsageError            2  the call itself is wrong: options, paths, a recipe, a split file
     │   ├── RecipeError       2  an unknown, missing or contradictory knob in a recipe
-    │   └── BusyError         2  another process works in the folder
+    │   ├── BusyError         2  another process works in the folder
+    │   └── MemoryShortError  2  a processor or a GPU has less memory than the work needs
     ├── DataError             3  the data cannot be used, and why
     │   ├── RefusedError      3  … for one of the reasons of petcast.refusal, with its code
     │   ├── UnitError         3  HU where SUV was needed, and the like
@@ -38,6 +39,10 @@ class RecipeError(UsageError):
 
 class BusyError(UsageError):
     """Another process works in the folder."""
+
+
+class MemoryShortError(UsageError):
+    """A processor or a GPU has less memory than the work needs."""
 
 
 class DataError(PetcastError):

@@ -17,7 +17,7 @@ from petcast.align import ct_on_grid
 from petcast.anatomy import lung_mask
 from petcast.checkpoint import MODEL_FILE, Card, Which, load_synthesizer
 from petcast.dataset import ct_slices
-from petcast.device import choose_device
+from petcast.device import casting_within_memory, choose_device
 from petcast.dicom.derived import SYNTHETIC_PET, Casting, Kind
 from petcast.dicom.read import load_ct_and_source
 from petcast.dicom.source import Source, choice_of
@@ -88,9 +88,9 @@ def predict_slices(
     Raises:
         UsageError: The model has fewer stages.
     """
-    synthesizer = synthesizer.to(device).eval()
     batches = []
-    with first_stages(synthesizer, stages):
+    with casting_within_memory(device), first_stages(synthesizer, stages):
+        synthesizer = synthesizer.to(device).eval()
         for hu in hu_batches(ct_hu, synthesizer.slices, batch_size):
             outputs = synthesizer(hu.to(device))
             kept = outputs[-1:] if last_only else outputs

@@ -9,7 +9,8 @@ import logging
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,14 @@ from petcast.audit import require_clean
 from petcast.checkpoint import Card, Tensors, load_card, save_checkpoint
 from petcast.claim import claim, epochs_in, require_same
 from petcast.dataset import SliceDataset
-from petcast.device import choose_device, fix_threads, keep_freed_memory
+from petcast.device import choose_device, fix_threads, keep_freed_memory, within_memory
 from petcast.durable import settle, write_text
 from petcast.engine import Learner, augment
 from petcast.engine.curves import Curves
 from petcast.engine.feed import Feed
 from petcast.engine.parallel import World, held, joined, totals
-from petcast.errors import DataError, TrainingError, UsageError
+from petcast.engine.possible import lighter, require_possible, require_side, require_slices
+from petcast.errors import DataError, TrainingError
 from petcast.metrics import score_slices
 from petcast.pairs import Pairs
 from petcast.pretraining import (
@@ -69,18 +71,7 @@ class Training:
             )
             for part in PARTS
         }
-        if len(self.parts["train"]) < max(2, world.parts):
-            raise DataError(
-                f"training needs at least two slices, and {world.parts} to divide a batch into as "
-                "many parts; see the split in pairs.json"
-                if world.parts > 2
-                else "training needs at least two slices; see the split in pairs.json"
-            )
-        if recipe.training.batch_size < world.parts:
-            raise UsageError(
-                f"training.batch_size = {recipe.training.batch_size} has no slice for each of "
-                f"{world.parts} parts: enlarge it, or use fewer processes or engine.parts"
-            )
+        require_slices(len(self.parts["train"]), world)
         self._pairs = pairs
         self._grid = pairs.index["preparation"]
         self.learner = Learner(recipe, self.device, self._grid["size"], world)
@@ -253,10 +244,11 @@ def train(
 
     Raises:
         UsageError: `run` belongs to another recipe or to other data, `pretraining` to another
-            recipe or is `run` itself, `settings` ask for other pairs, or several processes have
-            not the same recipe, pairs or run before them.
-        DataError: There is too little to train on or to choose an epoch by, or the pairs leak and
-            are not marked to.
+            recipe or is `run` itself, `settings` ask for other pairs, knobs exclude each other, or
+            several processes have not the same recipe, pairs or run before them.
+        DataError: There is too little to train on or to choose an epoch by, the generator cannot
+            halve the slices, or the pairs leak and are not marked to.
+        MemoryShortError: The device has not memory enough.
         TrainingError: The loss became infinite or NaN.
         PartnerError: Another process of this training failed.
     """
@@ -266,10 +258,10 @@ def train(
         pairs = Pairs.open(data)  # joined: on one machine it may be missing, and others would wait
         require_clean(pairs)
         recipe = recipe.prepared_as(pairs.index["preparation"], settings)
-        _require_bodies(recipe, pairs)
+        _require_all(recipe, pairs, world)
         if pretraining is not None:
             require_place(pretraining, recipe, run)
-        with held(run, world):
+        with held(run, world), _within_memory(recipe, run):
             _begin(recipe, pairs, run, world)
             start = None
             if recipe.pretraining.phantoms and not (run / "last").is_dir():
@@ -279,6 +271,13 @@ def train(
             training.resume(start)
             training.finish()
     return read_metrics(run)
+
+
+@contextmanager
+def _within_memory(recipe: Recipe, run: Path) -> Iterator[None]:
+    what = f"training {recipe.model.name} on {choose_device(recipe.training.device)}"
+    with within_memory(what, lambda: lighter(recipe, begun=(run / "last").is_dir())):
+        yield
 
 
 def _begin(recipe: Recipe, pairs: Pairs, run: Path, world: World) -> None:
@@ -345,6 +344,14 @@ def read_metrics(run: Path) -> list[Row]:
             except json.JSONDecodeError:
                 break
     return rows
+
+
+def _require_all(recipe: Recipe, pairs: Pairs, world: World) -> None:
+    """Refuse what could not be trained, before phantoms are made or a folder is claimed."""
+    require_slices(sum(study.slices for study in pairs.studies("train")), world)
+    require_possible(recipe, world)
+    require_side(recipe, pairs.index["preparation"]["size"])
+    _require_bodies(recipe, pairs)
 
 
 def _require_bodies(recipe: Recipe, pairs: Pairs) -> None:

@@ -94,7 +94,7 @@ def test_parts_give_what_the_whole_gives(module: nn.Sequential, parts: int, coun
 @pytest.mark.parametrize("side", [4, 32])
 @pytest.mark.parametrize("upsampling", get_args(Upsampling))
 def test_whatever_doubles_the_size_does_so_part_by_part(upsampling: Upsampling, side: int) -> None:
-    """To the bit as processes would, each with its half; below 16 voxels bilinear takes two steps."""
+    """To the bit as processes would, each with its half; bilinear goes two ways, by size."""
     torch.manual_seed(0)
     layer = nn.Sequential(upsample(8, 4, upsampling, bias=False))
     [weight] = layer.parameters()

@@ -96,6 +96,9 @@ def main() -> None:
         remedy = "; make room and give the command again" if error.errno in NO_ROOM else ""
         where = error.filename or "while writing"
         _fail(f"{error.strerror}: {where}; nothing was damaged{remedy}", 3)
+    except MemoryError as error:
+        _fail(f"this needs more memory than there is ({error or 'no more is said'}); nothing was "
+              "damaged: free what others take of it, and give the command again", 2)  # fmt: skip
     except RuntimeError as error:
         if not str(error).startswith(LOOP):
             raise

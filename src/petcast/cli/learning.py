@@ -79,7 +79,7 @@ def train(
 
     overrides = settings or ()
     knobs = load_recipe(recipe, overrides)
-    _mind_precision(knobs)
+    _mind_device(knobs)
     rows = train_recipe(knobs, data, out, pretraining, overrides)
     if not speaks():
         return
@@ -291,7 +291,7 @@ def study(
         overrides = [*(settings or ()), *([f"training.epochs={epochs}"] if epochs else [])]
         knobs, names, kept = load_recipe(recipe, overrides), choose(models), keep_of(keep)
         [data] = existing([data])
-        _mind_precision(knobs)
+        _mind_device(knobs)
         done = run_study(
             knobs, data, out, generators=names, keep=kept, settings=overrides, tell=say
         )
@@ -304,10 +304,12 @@ def study(
     typer.echo(f"The study: {page}")
 
 
-def _mind_precision(recipe: "Recipe") -> None:
-    from petcast.device import choose_device, imitates_bfloat16
+def _mind_device(recipe: "Recipe") -> None:
+    from petcast.device import choose_device, imitates_bfloat16, passed_over
 
     device = choose_device(recipe.training.device)
+    if recipe.training.device == "auto" and (told := passed_over()) and speaks():
+        say(f"warning: {told}")
     if recipe.engine.precision == "bfloat16" and imitates_bfloat16(device) and speaks():
         say(
             "warning: this machine has no instructions for bfloat16 and imitates it, which takes "

@@ -8,6 +8,7 @@
     feed       slices on their way to the device: resident, or read ahead
     parallel   several processes under torchrun: their parts of a batch, their gradients
     parts      a batch in parts, in one process or several: the same sums, batch statistics
+    possible   what cannot be done, said before any work
     processor  what a processor does faster in another layout or precision
     opponent   the discriminator's convolutions with fewer operations
 

@@ -9,6 +9,25 @@ from petcast.errors import UsageError
 FOLDER = "tensorboard"
 
 
+def require_curves(wanted: bool) -> None:
+    """Refuse curves that cannot be written.
+
+    Args:
+        wanted: Whether a recipe wants them.
+
+    Raises:
+        UsageError: TensorBoard is not installed.
+    """
+    if not wanted:
+        return
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError:
+        raise UsageError(
+            "engine.tensorboard needs TensorBoard: pip install 'petcast[tensorboard]'"
+        ) from None
+
+
 class Curves:
     """Writes the numbers of each epoch into RUN/tensorboard.
 
@@ -24,12 +43,9 @@ class Curves:
         self._writer: Any = None
         if not wanted:
             return
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise UsageError(
-                "engine.tensorboard needs TensorBoard: pip install 'petcast[tensorboard]'"
-            ) from None
+        require_curves(wanted)
+        from torch.utils.tensorboard import SummaryWriter
+
         self._writer = SummaryWriter(str(run / FOLDER))
 
     def add(self, row: Mapping[str, Any]) -> None:

@@ -23,14 +23,13 @@ from petcast.dataset import Batch
 from petcast.engine.opponent import rewrite_discriminator
 from petcast.engine.parallel import ALONE, World, spread
 from petcast.engine.parts import Copies, Share, cut, divide, shares
+from petcast.engine.possible import require_possible
 from petcast.engine.processor import suit_processor
 from petcast.engine.recompute import recomputed
 from petcast.engine.rewrites import rewrite
 from petcast.engine.schedule import MovingAverage, rate_factor, stage_span
-from petcast.errors import UsageError
 from petcast.models import Discriminator, Synthesizer
 from petcast.models.describe import count_parameters
-from petcast.models.dsggan import DSGGAN
 from petcast.models.initialise import initialise
 from petcast.recipe import Recipe
 
@@ -60,15 +59,12 @@ class Learner:
     def __init__(
         self, recipe: Recipe, device: torch.device, side: int = 256, world: World = ALONE
     ) -> None:
+        require_possible(recipe, world)
         self.recipe, self.device, self._world = recipe, device, world
         self.dtype = torch.float64 if recipe.engine.precision == "float64" else torch.float32
         torch.manual_seed(recipe.training.seed)
         self.synthesizer = Synthesizer(recipe.model)
         self.parameters = count_parameters(self.synthesizer)
-        if recipe.training.order == "greedy" and world.size > 1:
-            raise UsageError('training.order = "greedy" trains in one process; leave torchrun off')
-        if recipe.engine.compile and world.own_parts > 1:
-            raise UsageError("engine.compile fuses whole batches: leave engine.parts at 0 with it")
         self._copies: list[Copies] = []
         adversarial = recipe.loss.adversarial > 0
         channels = recipe.model.channels + 3
@@ -92,11 +88,6 @@ class Learner:
     def _prepared_generator(self, side: int) -> nn.Module:
         knobs, generator = self.recipe.engine, self.synthesizer.generator
         if knobs.recompute:
-            if isinstance(generator, DSGGAN):
-                raise UsageError(
-                    f"engine.recompute runs the stages of a cascade again; {self.recipe.model.name}"
-                    " is none: leave it off"
-                )
             generator.run_stage = recomputed
         if knobs.rewrites:
             rewrite(generator, side, self.recipe.model.channels)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from petcast.claim import HARMLESS
 from petcast.durable import LOCK_FILE, exclusive, read_json, write_json, write_text
 from petcast.errors import UsageError
 from petcast.pairs import Pairs
@@ -25,7 +26,7 @@ PAPER_ORDER: tuple[GeneratorName, ...] = (*GENERATOR_NAMES[10:], *GENERATOR_NAME
 PRINTED = ("table-4", "protocol-worth")
 """Tables that the command line prints."""
 
-FREE = {"training.epochs", "training.device", "model.name"}
+FREE = HARMLESS | {"model.name"}
 """Knobs in which the recipe of a study that goes on may differ from the one that began it."""
 
 

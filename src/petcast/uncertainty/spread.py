@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int16
 from torch import Tensor, nn
 
+from petcast.device import casting_within_memory
 from petcast.errors import UsageError
 from petcast.models import Synthesizer
 from petcast.predict import BATCH_SIZE, hu_batches
@@ -138,9 +139,9 @@ def cast_with_spread(
         UsageError: The models cannot go this way.
     """
     require_possible(models, method)
-    models = [model.to(device).eval() for model in models]
     pets, spreads = [], []
-    with _drawing_from(method.seed, torch.device(device)):
+    with casting_within_memory(device), _drawing_from(method.seed, torch.device(device)):
+        models = [model.to(device).eval() for model in models]
         for hu in hu_batches(ct_hu, models[0].slices, batch_size):
             pet, spread = _CAST[method.way](models, hu.to(device), method)
             pets.append(pet.cpu().numpy())
