@@ -65,6 +65,16 @@ def test_a_jobs_own_limit_counts_as_well_as_the_machines_free_memory(
     monkeypatch.setattr(room, "OWN_GROUPS", own)
     monkeypatch.setattr(room, "GROUPS", groups)
     assert room._free_bytes(CPU) == 4096
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    assert room._free_bytes(CPU) == 512
+
+
+def test_what_torch_keeps_of_a_gpus_memory_for_later_is_free(monkeypatch) -> None:
+    """After a pretraining the driver calls it taken, and pairs would be read ahead for nothing."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (100, 1000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 800)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 300)
+    assert room._free_bytes(torch.device("cuda", 0)) == 600
 
 
 def test_an_abandoned_feed_ends_its_thread(dataset: SliceDataset) -> None:

@@ -93,11 +93,13 @@ class Feed:
 
 
 def _free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "cuda":  # what torch keeps for later, of a pretraining say, is free as well
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return min([free, *_limits(OWN_GROUPS, GROUPS)])
+        beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's here, each with a copy
+        return min([free, *_limits(OWN_GROUPS, GROUPS)]) // beside
     return 0
 
 
