@@ -79,6 +79,19 @@ def test_truncated_and_missing_weights_are_refused(tmp_path: Path, card: Card, w
         load_tensors(tmp_path / "best", MODEL_FILE, loaded)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("epoch", None), ("epoch", "3"), ("grid", []), ("sha256", "x")]
+)
+def test_a_card_with_a_field_of_another_kind_is_refused(
+    tmp_path: Path, card: Card, weights, key: str, value: object
+) -> None:
+    save_checkpoint(tmp_path / "best", card, weights, None)
+    path = tmp_path / "best" / CARD_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(FormatError, match=f"no card of a checkpoint.*{key} = "):
+        load_card(tmp_path / "best")
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1}'])
 def test_a_damaged_card_is_refused(tmp_path: Path, card: Card, weights, content: str) -> None:
     save_checkpoint(tmp_path / "best", card, weights, None)

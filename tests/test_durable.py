@@ -89,6 +89,13 @@ def test_damaged_and_missing_json_are_named(tmp_path: Path) -> None:
         durable.read_json(tmp_path / "a.json")
 
 
+@pytest.mark.parametrize("content", ["{}", "[]", "null", "5", '"hash"', "[" * 100_000])
+def test_json_that_is_not_what_it_should_be_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(FormatError, match=r"a\.json is (not whole|damaged.* has no 'hash')"):
+        durable.read_json(tmp_path / "a.json", "hash")
+
+
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     with (
         durable.exclusive(tmp_path / ".lock"),

@@ -214,6 +214,13 @@ def test_a_torn_row_of_metrics_is_dropped(tiny_pairs: Path, tmp_path: Path) -> N
     assert all(json.loads(line) for line in text.splitlines())
 
 
+@pytest.mark.parametrize("line", [b"\xff\xfe\0", b"{}", b"[]", b"null", b"5", b"[" * 100_000])
+def test_a_damaged_row_of_metrics_costs_itself_alone(tmp_path: Path, line: bytes) -> None:
+    rows = [json.dumps({"epoch": epoch, "train": {}}).encode() for epoch in (1, 2)]
+    (tmp_path / "metrics.jsonl").write_bytes(b"\n".join([rows[0], line, rows[1], b""]))
+    assert [row["epoch"] for row in read_metrics(tmp_path)] == [1, 2]
+
+
 @pytest.mark.slow
 def test_another_recipe_does_not_take_over_a_run(tiny_pairs: Path, trained: Path) -> None:
     with pytest.raises(UsageError, match=r"training\.seed"):

@@ -108,6 +108,9 @@ class Card:
                     f"{source} has format {document['format']}, this petcast knows {FORMAT}; "
                     "update petcast"
                 )
+            for name, kind in (("epoch", int), ("grid", dict), ("sha256", dict)):
+                if not isinstance(document[name], kind):
+                    raise TypeError(f"{name} = {document[name]!r}")  # noqa: TRY301
             return cls(
                 recipe=Recipe.from_mapping(document["recipe"], str(source)),
                 epoch=document["epoch"],

@@ -38,7 +38,7 @@ def claim(run: Path, recipe: Recipe, pairs: Pairs) -> None:
         write_json(run / DATA_FILE, pairs.index)
         write_text(path, recipe.to_toml())
         return
-    if read_json(run / DATA_FILE)["hash"] != pairs.index["hash"]:
+    if read_json(run / DATA_FILE, "hash")["hash"] != pairs.index["hash"]:
         raise UsageError(f"{run} was trained on other pairs; give another --out")
     # Equal pairs were prepared alike; older runs kept what the recipe's file said of it
     if differing := load_recipe(path).differences(recipe, preparation=False) - HARMLESS:
@@ -97,4 +97,4 @@ def trained_on(run: Path) -> set[str]:
         Their pseudonyms; none where the folder does not say.
     """
     path = run / DATA_FILE
-    return set(read_json(path)["parts"]["train"]) if path.is_file() else set()
+    return set(read_json(path, "parts")["parts"]["train"]) if path.is_file() else set()

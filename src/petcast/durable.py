@@ -117,24 +117,30 @@ def write_json(path: Path, document: Any) -> None:
     write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *keys: str) -> Any:
     """Read a JSON document, with a clear word where it is missing or damaged.
 
     Args:
         path: The file.
+        keys: Of an object that has at least these.
 
     Returns:
         What the file holds.
 
     Raises:
-        FormatError: The file is missing or is not JSON.
+        FormatError: The file is missing, is not JSON, or is no object with these keys.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FormatError(f"{path} is missing") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not whole JSON ({error}); make it again") from error
+    if lost := [key for key in keys if not (isinstance(document, dict) and key in document)]:
+        raise FormatError(
+            f"{path} is damaged or another file: it has no {lost[0]!r}; make it again"
+        )
+    return document
 
 
 def write_directory(target: Path, fill: Callable[[Path], None], *, hidden: bool = False) -> None:

@@ -333,16 +333,17 @@ def read_metrics(run: Path) -> list[Row]:
         run: The run's folder.
 
     Returns:
-        One row an epoch; a last line that was cut off is left out.
+        One row an epoch; lines that were cut off or damaged are left out.
     """
     path = run / METRICS_FILE
     rows: list[Row] = []
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict) and isinstance(row.get("epoch"), int):
+            rows.append(row)
     return rows
 
 

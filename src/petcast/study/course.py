@@ -76,7 +76,7 @@ def read_course(run: Path) -> Course | None:
     path = run / COURSE_FILE
     if not path.exists():
         return None
-    document = read_json(path)
+    document = read_json(path, "status", "epochs", "detail")
     return Course(document["status"], document["epochs"], document["detail"])
 
 

@@ -188,7 +188,7 @@ def _claim(out: Path, recipe: Recipe, pairs: Pairs) -> None:
     """Make the folder this recipe's and these pairs', or refuse another's."""
     path = out / STUDY_FILE
     if path.exists():
-        _require_same(out, recipe, read_json(path), pairs)
+        _require_same(out, recipe, read_json(path, "data"), pairs)
     write_text(out / RECIPE_FILE, recipe.to_toml())
     write_json(path, {"format": FORMAT, "data": pairs.index["hash"]})
 
