@@ -161,6 +161,23 @@ def test_only_pairs(whole_pairs: Path, tmp_path_factory: pytest.TempPathFactory)
     return _few_slices(whole_pairs, tmp_path_factory.mktemp("one"), ("test",))
 
 
+@contextlib.contextmanager
+def _files_up_to(size: int) -> Iterator[None]:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.fixture
+def files_up_to() -> Callable[[int], contextlib.AbstractContextManager[None]]:
+    """Within it no file of this process can grow larger, as on a disk that is full."""
+    return _files_up_to
+
+
 # Processes of their own, which may be killed
 
 PRELOADED = (

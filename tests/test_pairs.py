@@ -1,5 +1,7 @@
 """Pairs on disk: what is whole comes back, and each way of being damaged is said."""
 
+import errno
+import io
 import json
 from pathlib import Path
 
@@ -7,7 +9,15 @@ import numpy as np
 import pytest
 
 from petcast.errors import FormatError, UsageError
-from petcast.pairs import FORMAT, Pairs, study_folder, verify_study, write_index, write_study
+from petcast.pairs import (
+    ARRAYS,
+    FORMAT,
+    Pairs,
+    study_folder,
+    verify_study,
+    write_index,
+    write_study,
+)
 from petcast.volume import Grid
 
 GRID = Grid((4, 6, 8), np.diag([2.0, 2.0, 3.0, 1.0]))
@@ -64,6 +74,19 @@ def test_what_was_written_comes_back(pairs: Path) -> None:
         assert study.slices == 4
     assert studies[0].lesions is None
     assert np.array_equal(studies[2].lesions, arrays(2, lesions=True)["lesions"])
+
+
+def test_arrays_are_numpys_own_and_a_full_disk_is_said_as_such(tmp_path: Path, files_up_to) -> None:
+    """numpy itself counts what was requested and written, and the command ended in a traceback."""
+    whole = arrays(0)
+    write_study(tmp_path / "a", whole, GRID, {"id": "a"})
+    for name, array in whole.items():
+        np.save(expected := io.BytesIO(), array.astype(ARRAYS[name]))
+        assert (tmp_path / f"a/{name}.npy").read_bytes() == expected.getvalue()
+    with files_up_to(200), pytest.raises(OSError, match="large") as full:
+        write_study(tmp_path / "b", whole, GRID, {"id": "b"})
+    assert (full.value.errno, full.value.filename) == (errno.EFBIG, str(tmp_path / "b"))
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_parts_are_told_apart(pairs: Path) -> None:

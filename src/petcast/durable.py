@@ -80,10 +80,17 @@ def _renamed(partial: Path, path: Path) -> Iterator[None]:
     try:
         yield
         partial.replace(path)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        _say_where(error, path)
         raise
     sync_directory(path.parent)
+
+
+def _say_where(error: BaseException, path: Path) -> None:
+    """Name the file where the system did not: a stream that it was written to knows no name."""
+    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+        error.filename = str(path)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -158,8 +165,9 @@ def write_directory(target: Path, fill: Callable[[Path], None], *, hidden: bool 
     try:
         fill(partial)
         _sync_tree(partial)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
+        _say_where(error, target)
         raise
     partial.rename(following)
     sync_directory(target.parent)

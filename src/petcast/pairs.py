@@ -27,7 +27,7 @@ from petcast.errors import FormatError, UsageError
 from petcast.grid import part_of
 from petcast.split import MIXED, PARTS, Range
 from petcast.volume import Grid
-from petcast.voxels import voxels_of
+from petcast.voxels import save_array, voxels_of
 
 FORMAT = 1
 """Version of the layout; a reader refuses a newer one."""
@@ -223,7 +223,7 @@ def write_study(
         hashes = {}
         for name in sorted(arrays):
             path = partial / f"{name}.npy"
-            np.save(path, np.ascontiguousarray(arrays[name], ARRAYS[name]), allow_pickle=False)
+            save_array(path, np.ascontiguousarray(arrays[name], ARRAYS[name]))
             hashes[name] = _sha256_of(path)
         place = {"shape": list(grid.shape), "affine": grid.affine.tolist()}
         card.update({"format": FORMAT, **facts, "grid": place, "arrays": hashes})

@@ -1,4 +1,4 @@
-"""Pairs divided anew without copying a voxel: a folder that holds an index and a pointer.
+"""Voxels as they are written, and pairs divided anew without copying one: an index and a pointer.
 
     DIVISION/pairs.json     an index of its own: who trains, validates, tests
     DIVISION/voxels.json    where the studies that it names lie
@@ -8,11 +8,32 @@ The pointer is a file of its own, so that the index, which runs copy, holds no p
 
 import os
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from petcast.durable import read_json, write_json
 from petcast.errors import FormatError
 
 VOXELS_FILE = "voxels.json"
+
+
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    """Write the same bytes as `np.save`, which of a full disk tells neither reason nor file.
+
+    Args:
+        path: An `.npy` file.
+        array: In C's order.
+
+    Raises:
+        OSError: The disk is full, or cannot be written to; with the system's own number.
+    """
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(
+            stream, np.lib.format.header_data_from_array_1_0(array)
+        )
+        stream.write(array.data)
 
 
 def point_to(folder: Path, pairs: Path) -> None:

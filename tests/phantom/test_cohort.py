@@ -1,5 +1,6 @@
 """The cohort on disk: same seed, same bytes; whole patients only."""
 
+import errno
 import os
 import shutil
 import threading
@@ -96,6 +97,15 @@ def test_failure_in_the_middle_leaves_no_patient(
     assert [p for p in tmp_path.rglob("*") if p.suffix == ".dcm"] == []
     [truth] = write_cohort(tmp_path, 1, workers=1, **TINY)
     assert len(list((truth.dicom / "PT").iterdir())) > 10
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_said_as_such_and_leaves_no_patient(tmp_path: Path, files_up_to) -> None:
+    """pydicom takes the cause from an error of the disk, and the command ended in a traceback."""
+    with files_up_to(2000), pytest.raises(OSError, match="too large") as full:
+        write_cohort(tmp_path, 1, workers=1, **TINY)
+    assert full.value.errno == errno.EFBIG
+    assert list((tmp_path / "dicom").glob("*")) == []
 
 
 @pytest.mark.slow

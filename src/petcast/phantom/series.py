@@ -1,5 +1,6 @@
 """A phantom's CT and PET written as DICOM, a file a slice."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -107,4 +108,6 @@ def _save(path: Path, image: Dataset, visit: Visit, stored: NDArray[np.int16]) -
     image.PixelData = stored.tobytes()
     image["PixelData"].VR = "OW"
     image.file_meta = file_meta(image.SOPClassUID, image.SOPInstanceUID, syntax, WRITER)
-    dcmwrite(path, image, enforce_file_format=True)
+    whole = io.BytesIO()  # first: pydicom takes the cause from an error of the disk
+    dcmwrite(whole, image, enforce_file_format=True)
+    path.write_bytes(whole.getvalue())
