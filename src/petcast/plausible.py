@@ -24,6 +24,9 @@ LEAST_TISSUE_SHARE = 0.02
 HIGHEST_HU = 40_000.0
 """Extended CT scales reach 30,710 at metal."""
 
+PART_HU = (0.0, 10.0)
+"""Any piece of a body goes beyond both: fat, air and noise below, soft tissue above."""
+
 LOWEST_SUV = -5.0
 """Some reconstructions and interpolations undershoot zero, but not by so much."""
 
@@ -100,6 +103,27 @@ def require_hu(ct: Volume) -> None:
             f"The CT's values run from {low:g} to {high:g}; {air:.1%} look like air in HU and "
             f"{tissue:.1%} like soft tissue.",
         )
+
+
+def require_hu_of_part(ct: Volume) -> None:
+    """Refuse a CT whose values cannot be HU; a box cut out of a body need not hold air.
+
+    Args:
+        ct: Meant to be in HU, of whole cross-sections or of less.
+
+    Raises:
+        RefusedError: NOT-HU.
+    """
+    try:
+        require_field_of_view(ct)
+    except RefusedError:
+        low, high = float(ct.voxels.min()), float(ct.voxels.max())
+        if low >= PART_HU[0] or high <= PART_HU[1]:
+            raise RefusedError(
+                Reason.NOT_HU, f"The CT's values run from {low:g} to {high:g}."
+            ) from None
+        return
+    require_hu(ct)
 
 
 def require_suv(pet: Volume, ct: Volume) -> None:

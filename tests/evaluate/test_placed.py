@@ -110,3 +110,41 @@ def test_a_mask_that_belongs_to_no_case_is_named_where_one_lacks_it(
     assert said.endswith("left out: mask ax, mask bx.")
     save(masks / "b.nii.gz", suv == 6, Unit.LABEL)  # now everyone has one: the rest is no matter
     assert "UNMATCHED" not in codes(evaluate_files(*paths, lesions=masks))
+
+
+@pytest.mark.parametrize(
+    ("spacing_mm", "scale", "shift"),
+    [
+        (6.0, 1.0, 1024.0),  # stored values without their rescale
+        (6.0, 1 / 2000, 0.5),  # a network's input
+        (6.0, 1 / 1000, 0.0),
+        (4.0, 1.0, 1024.0),  # narrower than a chest
+        (4.0, 1 / 1000, 0.0),
+    ],
+)
+def test_a_ct_in_no_hu_is_refused_and_not_taken_for_a_body_everywhere(
+    tmp_path: Path, suv: np.ndarray, spacing_mm: float, scale: float, shift: float
+) -> None:
+    place = {"spacing_mm": spacing_mm}
+    truth = save(tmp_path / "t.nii.gz", suv, **place)
+    prediction = save(tmp_path / "p.nii.gz", suv / 2, **place)
+    hu = np.where(body(), 40, -1000)
+    ct = save(tmp_path / "c.nii.gz", hu * scale + shift, Unit.HU, **place)
+    with pytest.raises(DataError, match=r"case t: The CT's values run from .* in HU, or leave"):
+        evaluate_files(truth, prediction, ct=ct, named=True)
+
+
+@pytest.mark.slow
+def test_a_ct_cut_out_of_a_body_needs_no_air(tmp_path: Path, suv: np.ndarray) -> None:
+    truth, prediction = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv / 2)
+    ct = save(tmp_path / "c.nii.gz", np.where(suv > 2, 40, -90), Unit.HU)
+    found = evaluate_files(truth, prediction, ct=ct)
+    assert found.value("zero", "body", "suv_mae") == pytest.approx(suv.mean())
+
+
+@pytest.mark.parametrize("lowest", [0.3, -1.0])
+def test_probabilities_are_no_lesion_mask(tmp_path: Path, suv: np.ndarray, lowest: float) -> None:
+    truth, prediction = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv / 2)
+    mask = save(tmp_path / "l.nii.gz", np.where(suv > 2, 1, lowest), Unit.LABEL)
+    with pytest.raises(DataError, match=r"case t: NOT-A-MASK: .*Give a mask with 0 outside"):
+        evaluate_files(truth, prediction, lesions=mask, named=True)

@@ -10,6 +10,8 @@ from petcast.evaluate.cases import Case
 from petcast.evaluate.hotspots import connected
 from petcast.evaluate.measure import refuse_not_finite
 from petcast.evaluate.notes import Notes
+from petcast.plausible import require_hu_of_part, require_mask
+from petcast.refusal import RefusedError
 from petcast.volume import AIR_HU, Grid, Unit, Volume
 
 
@@ -116,11 +118,18 @@ def place_ct(case: Case | None, grid: Grid, name: str, notes: Notes) -> Volume |
         HU there, air where the CT does not reach; None without a CT.
 
     Raises:
-        DataError: The CT reaches nowhere, or cannot be used.
+        DataError: The CT reaches nowhere, holds no HU, or cannot be used.
     """
     if case is None:
         return None
     ct = load_on(case, grid, name).require(Unit.HU)
+    try:
+        require_hu_of_part(ct)  # else all of the image would be taken for body
+    except RefusedError as error:
+        raise DataError(
+            f"case {name}: {error.refusal.detail} Give the CT in HU, or leave it out: the body is "
+            "then found on the real PET"
+        ) from None
     if ct.grid.matches(grid):
         return ct
     placed = ct.resampled(grid, outside=AIR_HU)
@@ -146,8 +155,15 @@ def place_lesions(case: Case, grid: Grid, name: str, notes: Notes) -> Bool[np.nd
 
     Returns:
         True in lesions there.
+
+    Raises:
+        DataError: It holds something else than labels.
     """
     volume = load_on(case, grid, name)
+    try:
+        require_mask(volume)
+    except RefusedError as error:
+        raise DataError(f"case {name}: {error}") from None
     if volume.grid.matches(grid):
         return np.asarray(volume.voxels != 0)
     labels = connected(volume.voxels != 0)
