@@ -263,9 +263,44 @@ def test_only_slices_that_both_cover_are_compared(tmp_path: Path, suv: np.ndarra
 
 def test_a_prediction_of_another_place_is_refused(tmp_path: Path, suv: np.ndarray) -> None:
     truth = save(tmp_path / "t.nii.gz", suv)
-    elsewhere = save(tmp_path / "p.nii.gz", suv, origin_mm=900.0)
+    elsewhere = save(tmp_path / "p.nii.gz", suv[1:], origin_mm=900.0)
     with pytest.raises(DataError, match="covers no slice"):
         evaluate_files(truth, elsewhere)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"origin_mm": 900.0},
+        {"origin_mm": 60.0},  # half of the body lies in the prediction's air
+        {"origin_mm": 20.0},
+        {"spacing_mm": 1.0, "z_mm": 1.0},  # as of an array without any header
+    ],
+)
+def test_a_position_that_was_lost_is_named_and_not_averaged_in(
+    tmp_path: Path, suv: np.ndarray, place: dict[str, float]
+) -> None:
+    suv = np.concatenate([suv] * 4) * np.linspace(1, 3, 24)[:, None, None]
+    truth, lost = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv * 0.9, **place)
+    found = evaluate_files(truth, lost, named=True)
+    assert codes(found)[0] == "LOST-PLACE"
+    assert "ZERO-PREDICTION" not in codes(found)
+    assert found.about["left_out"] == [{"case": "t", "mistakes": ["LOST-PLACE"]}]
+    assert found.value("prediction", "whole", "ssim") is None
+
+
+@pytest.mark.slow
+def test_the_same_shape_in_another_place_may_be_honest(tmp_path: Path, suv: np.ndarray) -> None:
+    longer = np.concatenate([suv] * 4) * np.linspace(1, 3, 24)[:, None, None]
+    truth = save(tmp_path / "t.nii.gz", longer[:20])
+    part = Volume((longer[4:] * 0.9).astype(np.float32), affine(), Unit.SUV)
+    part.affine[2, 3] = 12.0
+    part.save(tmp_path / "p.nii.gz")
+    found = evaluate_files(truth, tmp_path / "p.nii.gz", named=True)
+    assert "LOST-PLACE" not in codes(found)
+    expected = 0.1 * longer[4:20].mean()
+    assert found.value("prediction", "whole", "suv_mae") == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_mistaken_case_is_named_and_not_averaged_in(tmp_path: Path, suv: np.ndarray) -> None:

@@ -28,7 +28,7 @@ from petcast.evaluate.measure import (
     measure_images,
     region_masks,
 )
-from petcast.evaluate.mistakes import Subject, describe_mistakes, examine
+from petcast.evaluate.mistakes import Subject, describe_mistakes, examine, misplaced
 from petcast.evaluate.montage import FILES_RULE, FileMontage
 from petcast.evaluate.notes import Notes, describe
 from petcast.evaluate.perceptual import Perceptual, Weights
@@ -318,11 +318,14 @@ def _examine(
 ) -> bool:
     """Note flaws and mistakes; say whether there is a mistake that keeps the case out."""
     inside = body & placed.covered
+    subject = Subject(truth.voxels, placed.suv, body, placed.covered, placed.stored)
     flaw = flaw_of(placed.suv, inside) if inside.any() else None
+    if flaw is not None and misplaced(subject):
+        flaw = None  # what lies in the body is the prediction's air
     notes.flaws.append((name, flaw))
     if flaw is not None:
         return False
-    facts = examine(Subject(truth.voxels, placed.suv, body, placed.covered, placed.stored))
+    facts = examine(subject)
     if facts.mistakes:
         notes.mistakes[name] = facts.mistakes
     else:

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Shaped
 from numpy.typing import NDArray
 
 from petcast.evaluate.findings import some
-from petcast.evaluate.orientation import comparable, find_shift, find_swap, find_turn
+from petcast.evaluate.orientation import comparable, find_place, find_shift, find_swap, find_turn
 from petcast.evaluate.result import Finding
 
 
@@ -31,6 +31,7 @@ class Mistake(StrEnum):
     RESCALED_VOLUMES = "RESCALED-VOLUMES"
     FLIPPED = "FLIPPED"
     SWAPPED_AXES = "SWAPPED-AXES"
+    LOST_PLACE = "LOST-PLACE"
     SHIFTED_SLICES = "SHIFTED-SLICES"
 
 
@@ -52,6 +53,8 @@ REMEDIES = {
     "order of slices, rows or columns where it is saved",
     Mistake.SWAPPED_AXES: "agrees clearly better with the real PET when its axes are exchanged; "
     "mind the order of axes (NumPy: z, y, x; NIfTI: x, y, z) where it is saved",
+    Mistake.LOST_PLACE: "agrees with the real PET voxel by voxel, and not where its header puts "
+    "it: its position was lost; save it with the real PET's spacing, origin and directions",
     Mistake.SHIFTED_SLICES: "lies a whole number of slices off along z; look for a slice that was "
     "dropped, or counted from 1, where it is saved",
 }
@@ -158,8 +161,8 @@ def examine(subject: Subject) -> Facts:
     Returns:
         At most one mistake of its values, and at most one of its geometry.
     """
-    if swap := _swap(subject):
-        return Facts(swap)
+    if elsewhere := misplaced(subject):
+        return Facts(elsewhere)
     body = subject.body & subject.covered
     if body.sum() < LEAST_VOXELS:
         return Facts()
@@ -171,6 +174,31 @@ def examine(subject: Subject) -> Facts:
     scaled = {} if geometry else scaling.result()
     values = _values(subject, body, air or 0.0, scaled)
     return Facts(values | geometry, _scale(subject, body), float(np.log(subject.truth.max())))
+
+
+def misplaced(subject: Subject) -> dict[Mistake, str]:
+    """Look whether a prediction that was resampled fits better as its file has it.
+
+    Args:
+        subject: Prediction and truth; the prediction may be anything.
+
+    Returns:
+        Exchanged axes, where the stored shape is the truth's in another order, or a lost place,
+        where it is the truth's; nothing for a prediction that lay on the truth's grid.
+    """
+    shape, stored = subject.truth.shape, subject.stored
+    if stored is subject.prediction or sorted(stored.shape) != sorted(shape):
+        return {}
+    images = [
+        np.clip(image / max(float(np.quantile(image, 0.995)), 1e-9), 0, 1).astype(np.float32)
+        for image in (stored, subject.prediction, subject.truth)
+    ]
+    if stored.shape == shape:
+        agreement = find_place(*images)
+        return {Mistake.LOST_PLACE: f"correlation {agreement:.2f}"} if agreement else {}
+    if found := find_swap(*images):
+        return {Mistake.SWAPPED_AXES: f"{found[0]}, correlation {found[1]:.2f}"}
+    return {}
 
 
 def rescaled_volumes(facts: Sequence[Facts]) -> bool:
@@ -252,20 +280,6 @@ def _geometry(subject: Subject, body: Bool[np.ndarray, "z y x"], air: float) -> 
         return {kind: f"{turn}, evidence {evidence:.2f}"}
     if shifted := find_shift(prediction, truth):
         return {Mistake.SHIFTED_SLICES: f"by {shifted[0]:+.1f} slices"}
-    return {}
-
-
-def _swap(subject: Subject) -> dict[Mistake, str]:
-    """Exchanged axes of different length: the stored shape is the truth's in another order."""
-    shape = subject.truth.shape
-    if subject.stored.shape == shape or sorted(subject.stored.shape) != sorted(shape):
-        return {}
-    images = [
-        np.clip(image / max(float(np.quantile(image, 0.995)), 1e-9), 0, 1).astype(np.float32)
-        for image in (subject.stored, subject.prediction, subject.truth)
-    ]
-    if found := find_swap(*images):
-        return {Mistake.SWAPPED_AXES: f"{found[0]}, correlation {found[1]:.2f}"}
     return {}
 
 

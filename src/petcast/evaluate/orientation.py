@@ -27,7 +27,10 @@ LEAST_ASYMMETRY = 0.002
 """Share of the truth's energy that the turn must change: below it both ways look alike."""
 
 AGREES = 0.6
-"""Correlation that says that two images show the same patient, where shapes do not fit."""
+"""Correlation that says that two images show the same patient, where grids do not fit."""
+
+CLEARLY = 0.2
+"""By so much the correlation has to be higher than where the header puts the prediction."""
 
 FOLLOWS, IN_BODY = 0.3, 0.25
 """A turned prediction has to follow the truth's uptake at least so far where that exceeds this
@@ -161,8 +164,29 @@ def find_swap(
         return None
     found = {turn: _correlation(turn.undo(stored), truth) for turn in turns}
     best = max(found, key=lambda turn: found[turn])
-    clear = found[best] > AGREES and found[best] > _correlation(given, truth) + 0.2
+    clear = found[best] > AGREES and found[best] > _correlation(given, truth) + CLEARLY
     return (best, found[best]) if clear else None
+
+
+def find_place(
+    stored: Float[np.ndarray, "z y x"],
+    given: Float[np.ndarray, "z y x"],
+    truth: Float[np.ndarray, "z y x"],
+) -> float | None:
+    """Find a lost place, where the stored shape is the truth's.
+
+    Args:
+        stored: As the file has it; from 0 to 1, not averaged down.
+        given: The same where its header puts it on the truth's grid.
+        truth: From 0 to 1, not averaged down.
+
+    Returns:
+        The correlation with the truth voxel by voxel, where that is high and the given one's is
+        not; else None.
+    """
+    found = _correlation(stored, truth)
+    clear = found > AGREES and found > _correlation(given, truth) + CLEARLY
+    return found if clear else None
 
 
 def find_shift(
