@@ -42,7 +42,7 @@ def test_other_tracers(name: str, word: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Piflufolastat F18", "18F-DCFPyL", "Pylarify", "18F-rhPSMA-7.3", "Flotufolastat F-18", "FACBC",
+    ["Piflufolastat F18", "18F-DCFPyL", "Pylarify", "18F-rhPSMA-7.3", "Flotufolastat F-18", "FAMT",
      "Posluma", "Axumin", "[18F]FDGal", "SKI-249380", "Cerianna", "Ga68"],
 )  # fmt: skip
 def test_a_name_that_nobody_lists_is_another_tracer(name: str) -> None:
@@ -69,6 +69,20 @@ def test_a_silent_header_is_searched_for_the_word_of_another_tracer() -> None:
     assert tracer_of(header, injection()) == "FLT"
     header.AttenuationCorrectionMethod = "measured"
     assert tracer_of(header, injection()) == ""
+
+
+@pytest.mark.parametrize(
+    ("description", "word"),
+    [("WB 18FPSMA1007 AC", "PSMA"), ("PET rhPSMA-7.3", "PSMA"), ("68GaDOTATOC", "DOTATOC"),
+     ("F18 DCFPyL", "DCFPYL"), ("PET/CT PYLARIFY", "PYLARIFY"), ("PET Axumin", "AXUMIN"),
+     ("18FFET brain", "FET"), ("WB_18FNaF", "NAF"), ("Brain Vizamyl", "VIZAMYL")],
+)  # fmt: skip
+def test_descriptions_name_tracers_glued_to_their_nuclide_and_by_their_brands(
+    description: str, word: str
+) -> None:
+    header = Dataset()
+    header.SeriesDescription = description
+    assert tracer_of(header, injection("Solution")) == word
 
 
 def test_the_formal_name_outweighs_descriptions() -> None:

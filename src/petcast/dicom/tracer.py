@@ -23,13 +23,17 @@ FDG_WORDS = re.compile(
 )
 """FDG, (fluoro)deoxyglucose in several languages, and brands of it; FDGal is galactose."""
 OTHER_WORDS = re.compile(
-    r"(?<![A-Z])(FLT|PSMA|DOTA(?:TATE|TOC|NOC)?|FMISO|FAZA|NAF|FET|F?DOPA|FES|FAPI|FLUCICLOVINE|"
+    r"(PSMA|DOTA(?:TATE|TOC|NOC)|DCFPYL|PIFLUFOLASTAT|FLOTUFOLASTAT|PYLARIFY|POSLUMA|ILLUCCIX|"
+    r"LOCAMETZ|GOZELLIX|NETSPOT|DETECTNET|AXUMIN|CERIANNA|VIZAMYL|NEURACEQ|TAUVID|FACBC|"
+    r"(?:(?<![A-Z])|(?<=18F))"
+    r"(?:FLT|DOTA|FMISO|FAZA|NAF|FET|F?DOPA|FES|FAPI|FLUCICLOVINE|"
     r"CHOLINE|FCH|METHIONINE|ACETATE|AMYVID|FLORBETA\w*|FLUTEMETAMOL|FLORTAUCIPIR|RUBIDIUM|"
     r"AMMONIA|FLURPIRIDAZ|EXENDIN|PENTIXAFOR|THYMIDINE|TYROSINE|MISONIDAZOLE|FLUORIDE|"
-    r"FLUORO(?:CHOLINE|THYMIDINE|MISONIDAZOLE|ESTRADIOL|DOPA|ETHYL\w*))(?![A-Z])",
+    r"FLUORO(?:CHOLINE|THYMIDINE|MISONIDAZOLE|ESTRADIOL|DOPA|ETHYL\w*))(?![A-Z]))",
     re.IGNORECASE,
 )
-"""Tracers that are not FDG; only such a word is ever quoted in a message."""
+"""Tracers that are not FDG, and brands of them; only such a word is ever quoted in a message. Those
+that no other word holds are found inside one, too: 18FPSMA1007, rhPSMA."""
 
 NEUTRAL_WORDS = frozenset(
     ("F", "FLUOR", "FLUORINE", "FLUORIN", "FLUORO", "SOLUTION", "INJECTION", "LIQUID", "TRACER",
