@@ -213,7 +213,7 @@ class Reason(StrEnum):
     )
     DECAY_RULE = (
         "DECAY-RULE",
-        "To which time the decay is corrected is missing or unknown.",
+        "To which time the decay is corrected is missing, unknown or contradictory.",
         "Export again with DecayCorrection START, ADMIN or NONE.",
     )
     UNITS = (

@@ -199,6 +199,11 @@ def test_uncorrected_slices_are_corrected_each_at_its_own_time() -> None:
     assert scale.factors[1] / scale.factors[0] == pytest.approx(2 ** (600 / HALF_LIFE_S))
 
 
+def test_a_pet_that_is_corrected_for_decay_and_is_not_is_refused() -> None:
+    """Corrected once more, its later beds would read too much."""
+    assert refusal(replace(HEADER, decay_correction="NONE")) is Reason.DECAY_RULE
+
+
 def test_uncorrected_slices_past_midnight_without_a_date_of_their_own_are_refused() -> None:
     """All on one date, the last beds of the evening lie a day behind the first after midnight."""
     header = replace(HEADER, decay_correction="NONE", corrected=("ATTN",), injected=None)
@@ -229,6 +234,23 @@ def test_a_date_that_was_not_shifted_along_gives_way_to_the_time() -> None:
     _, [span] = decay_times_s(header, [slice_at()], HALF_LIFE_S, notes)
     assert span == 3600.0
     assert "date" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("scan_hour", "injection_hour"), [(0, 0), (11, 0), (0, 9)], ids=["both", "injection", "scan"]
+)
+def test_times_that_were_set_to_midnight_are_missing(scan_hour: int, injection_hour: int) -> None:
+    scan = SCAN.replace(hour=scan_hour)
+    header = replace(
+        HEADER, series_start=scan, injected=None, injected_time=timedelta(hours=injection_hour)
+    )
+    assert refusal(header, slice_at(scan)) is Reason.NO_TIME
+
+
+def test_midnight_is_believed_where_the_uptake_is_usual() -> None:
+    scan = SCAN.replace(hour=1)
+    header = replace(HEADER, series_start=scan, injected=scan.replace(hour=0), injected_time=None)
+    assert suv_scale(header, [slice_at(scan)]).uptake_minutes == 60
 
 
 def test_two_times_of_the_injection_that_contradict_each_other_are_said() -> None:

@@ -5,7 +5,7 @@ QIBA, IBSI and PS3.3 are the references of petcast.dicom.scale.
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 
 from petcast.dicom.facts import Slice
@@ -25,6 +25,8 @@ Whole days count for nothing: dates may have been shifted each by itself."""
 USUAL_UPTAKE_MINUTES = (30, 150)
 """Beyond this the times deserve a look: clocks an hour or two apart are not rare."""
 ONE_MINUTE = timedelta(minutes=1)
+MIDNIGHT = time()
+"""What many de-identifications leave of a time that they removed."""
 
 
 class TimeRule(StrEnum):
@@ -206,6 +208,20 @@ def _average_moment(place: Slice, half_life_s: float) -> datetime:
 
 
 def _injected(pet: PetHeader, scan: datetime, half_life_s: float, notes: list[str]) -> datetime:
+    """When it was; midnight, here or of the scan, is believed with a usual uptake alone."""
+    injected = _stated_injection(pet, scan, half_life_s, notes)
+    if MIDNIGHT in (injected.time(), scan.time()) and doubt((scan - injected) / ONE_MINUTE):
+        raise RefusedError(
+            Reason.NO_TIME,
+            "The injection or the scan is stamped midnight, as times are that were removed, and "
+            f"they lie {(scan - injected) / ONE_MINUTE:.0f} minutes apart.",
+        )
+    return injected
+
+
+def _stated_injection(
+    pet: PetHeader, scan: datetime, half_life_s: float, notes: list[str]
+) -> datetime:
     """Take StartDateTime where it is plausible, else StartTime (QIBA)."""
     if pet.injected is not None and _plausible(scan - pet.injected, half_life_s):
         notes += _contradicted(pet.injected, pet.injected_time)

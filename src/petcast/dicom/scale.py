@@ -148,14 +148,19 @@ def _require_attenuation_correction(pet: PetHeader) -> None:
 
 
 def _require_decay_correction(pet: PetHeader) -> None:
-    """QIBA: CorrectedImage must contain DECY, except where DecayCorrection is NONE (IBSI 3.4)."""
+    """QIBA: CorrectedImage must contain DECY; where DecayCorrection is NONE, not (IBSI 3.4)."""
+    corrected = {"DECY", "DECAY"} & set(pet.corrected)
     if pet.decay_correction == "NONE":
+        if corrected:
+            raise RefusedError(
+                Reason.DECAY_RULE, "DecayCorrection is NONE, but CorrectedImage contains DECY."
+            )
         return
     if pet.decay_correction not in ("START", "ADMIN"):
         raise RefusedError(
             Reason.DECAY_RULE, "Expected DecayCorrection START, ADMIN or NONE, found another."
         )
-    if not {"DECY", "DECAY"} & set(pet.corrected):
+    if not corrected:
         raise RefusedError(
             Reason.NOT_DECAY_CORRECTED,
             f"DecayCorrection is {pet.decay_correction}, but CorrectedImage does not contain DECY.",
