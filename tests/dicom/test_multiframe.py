@@ -58,7 +58,14 @@ def test_a_legacy_converted_pet_keeps_each_slope(export, plain, frames) -> None:
 
 
 @pytest.mark.slow
-def test_an_enhanced_pet_speaks_in_real_world_values(export, plain, frames) -> None:
+@pytest.mark.parametrize(
+    ("injected", "corrected_to"),
+    [("20200102100000", "20200102110000"), ("20200102100000+0000", "20200102120000+0100")],
+    ids=["one clock", "two zones"],
+)
+def test_an_enhanced_pet_speaks_in_real_world_values(
+    export, plain, frames, injected: str, corrected_to: str
+) -> None:
     def groups(one: FileDataset) -> dict[str, list[Dataset]]:
         unit = frames.item(CodeValue="Bq/ml", CodingSchemeDesignator="UCUM", CodeMeaning="Bq/ml")
         mapping = frames.item(
@@ -72,7 +79,10 @@ def test_an_enhanced_pet_speaks_in_real_world_values(export, plain, frames) -> N
     for keyword in ("Units", "DecayCorrection", "CorrectedImage", "SeriesType", "SeriesTime"):
         delattr(whole, keyword)
     whole.AttenuationCorrected = whole.DecayCorrected = "YES"
-    whole.DecayCorrectionDateTime = "20200102110000"
+    whole.DecayCorrectionDateTime = corrected_to
+    [injection] = whole.RadiopharmaceuticalInformationSequence
+    injection.RadiopharmaceuticalStartDateTime = injected
+    del injection.RadiopharmaceuticalStartTime
     export.pet = [whole]
     [study] = scan([export.write()], salt=SALT).studies
     assert study.pet is not None

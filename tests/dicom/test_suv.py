@@ -95,6 +95,18 @@ def test_an_injection_in_another_time_zone(export, clock: str, minutes: int) -> 
     assert row["uptake_minutes"] == minutes
 
 
+@pytest.mark.parametrize(("zone", "said"), [("+0000", True), ("", False)])
+def test_an_injection_in_a_zone_that_nothing_relates_to_the_scanner_s_is_said(
+    export, zone: str, said: bool
+) -> None:
+    for injection in export.injections:
+        injection.RadiopharmaceuticalStartDateTime = f"20200102100000{zone}"
+        del injection.RadiopharmaceuticalStartTime
+    [row] = measure_suv(export.write())["series"]
+    assert row["uptake_minutes"] == 60
+    assert any("time zone" in note for note in row["notes"]) is said
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dose", [350e3, 350e12])
 def test_a_maximum_that_is_hardly_suv_is_said(export, dose: float) -> None:

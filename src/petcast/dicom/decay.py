@@ -25,6 +25,10 @@ Whole days count for nothing: dates may have been shifted each by itself."""
 USUAL_UPTAKE_MINUTES = (30, 150)
 """Beyond this the times deserve a look: clocks an hour or two apart are not rare."""
 ONE_MINUTE = timedelta(minutes=1)
+ZONE_UNKNOWN = (
+    "The injection's time names a time zone and the scanner's is unknown: it was taken for the "
+    "scanner's own; each hour between them is a third of the SUV."
+)
 MIDNIGHT = time()
 """What many de-identifications leave of a time that they removed."""
 
@@ -225,6 +229,8 @@ def _stated_injection(
     """Take StartDateTime where it is plausible, else StartTime (QIBA)."""
     if pet.injected is not None and _plausible(scan - pet.injected, half_life_s):
         notes += _contradicted(pet.injected, pet.injected_time)
+        if pet.zone_unknown:
+            notes.append(ZONE_UNKNOWN)
         return pet.injected
     injected = _last_before(scan, pet.injected_time) if pet.injected_time is not None else None
     if injected is not None and _plausible(scan - injected, half_life_s):

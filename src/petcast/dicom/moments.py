@@ -85,20 +85,20 @@ def parse_datetime(value: str, clock: str = "") -> datetime | None:
     return _shifted(moment, own - zone)
 
 
-def names_zone(value: str) -> bool:
-    """Say whether a DT names its time zone.
+def zone_in(value: str) -> str:
+    """Find the time zone that a DT names.
 
     Args:
         value: Such as "20010629143626+0100".
 
     Returns:
-        True where it does.
+        The zone; empty where it names none.
 
     Example:
-        >>> names_zone("20010629143626+0100"), names_zone("20010629143626")
-        (True, False)
+        >>> zone_in("20010629143626+0100"), zone_in("20010629143626")
+        ('+0100', '')
     """
-    return _zone(value[-5:]) is not None
+    return value[-5:] if _zone(value[-5:]) is not None else ""
 
 
 def _without_zone(time: str) -> str:

@@ -54,6 +54,7 @@ class PetHeader:
         several_injections: Its injections differ in dose, time or nuclide.
         half_width: It is synthetic, and calls its values half-widths of intervals.
         coded_nuclide: The radionuclide's name, where a code of it is known; else empty.
+        zone_unknown: The injection's time names a time zone, and nothing names the scanner's.
     """
 
     units: str
@@ -80,6 +81,7 @@ class PetHeader:
     several_injections: bool = False
     half_width: bool = False
     coded_nuclide: str = ""
+    zone_unknown: bool = False
 
 
 class PrivateTexts(NamedTuple):
@@ -128,7 +130,9 @@ def read_pet_header(header: tags.Elements | Dataset, private: PrivateTexts) -> P
     found = tags.items(header, "RadiopharmaceuticalInformationSequence")
     injection = found[0] if found else None
     half_life_s = tags.number(injection, "RadionuclideHalfLife") if injection else None
-    clock = tags.text(header, "TimezoneOffsetFromUTC")
+    corrected_to = tags.text(header, "DecayCorrectionDateTime")
+    clock = moments.zone_in(tags.text(header, "TimezoneOffsetFromUTC") or corrected_to)
+    injected = _injected(injection, clock)
     description = tags.text(header, "SeriesDescription").upper()
     synthetic = description.startswith(SYNTHETIC_MARK)
     return PetHeader(
@@ -144,10 +148,10 @@ def read_pet_header(header: tags.Elements | Dataset, private: PrivateTexts) -> P
         half_life_s=half_life_s,
         tracer=tracer_of(header, injection),
         nuclide=nuclide_of(injection, half_life_s),
-        injected=_injected(injection, clock),
+        injected=injected,
         injected_time=_injected_time(injection),
         series_start=_series_start(header),
-        corrected_to=moments.parse_datetime(tags.text(header, "DecayCorrectionDateTime"), clock),
+        corrected_to=moments.parse_datetime(corrected_to, clock),
         ge_scan_start=moments.parse_datetime(private.ge_scan_start),
         siemens_scan_start=moments.parse_datetime(private.siemens_scan_start),
         philips_suv_factor=_factor(private.philips_suv_factor),
@@ -156,6 +160,7 @@ def read_pet_header(header: tags.Elements | Dataset, private: PrivateTexts) -> P
         several_injections=_differ(found),
         half_width=synthetic and HALF_WIDTH_MARK in description,
         coded_nuclide=coded_nuclide(injection),
+        zone_unknown=injected is not None and _foreign(injection, clock),
     )
 
 
@@ -180,8 +185,14 @@ def _injected(injection: Dataset | None, clock: str) -> datetime | None:
     moment = moments.parse_datetime(written, clock)
     if not _injected_time(injection):
         return moment
-    foreign = moments.names_zone(written) and not clock
-    return None if foreign or (moment and moment.time() == MIDNIGHT) else moment
+    dropped = moment is not None and moment.time() == MIDNIGHT
+    return None if dropped or _foreign(injection, clock) else moment
+
+
+def _foreign(injection: Dataset | None, clock: str) -> bool:
+    """Whether the injection's date and time name a time zone, and nothing names the scanner's."""
+    written = tags.text(injection, "RadiopharmaceuticalStartDateTime") if injection else ""
+    return not clock and bool(moments.zone_in(written))
 
 
 def _injected_time(injection: Dataset | None) -> timedelta | None:
