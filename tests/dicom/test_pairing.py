@@ -65,6 +65,12 @@ def test_the_thinner_slices() -> None:
     assert chosen(series("a", "CT", step_mm=5.0), series("b", "CT", step_mm=2.0)) == "b"
 
 
+def test_an_original_before_its_equal_that_was_derived() -> None:
+    """A grey fusion on the CT's slices would show the PET to the network."""
+    derived = series("a", "CT", original=False, begun_s=1.0)
+    assert chosen(derived, series("b", "CT", begun_s=2.0)) == "b"
+
+
 def test_what_is_left_equal_is_decided_by_the_pseudonym() -> None:
     assert chosen(series("b", "CT"), series("a", "CT")) == "a"
 
@@ -72,6 +78,15 @@ def test_what_is_left_equal_is_decided_by_the_pseudonym() -> None:
 def test_the_choice_is_said() -> None:
     [study] = pair([PET, series("a", "CT"), series("b", "CT")])
     assert study.notes == ("Series a was taken of 2 CT series.",)
+
+
+def test_beds_that_were_saved_as_series_of_their_own_are_said() -> None:
+    beds = [series("a", "PT", (0, 150)), series("b", "PT", (135, 280)), series("c", "PT", (0, 150))]
+    [study] = pair([series("ct", "CT"), *beds])
+    assert study.notes[0] == "Series a was taken of 3 PET series."
+    assert study.notes[1].endswith("saved one by one: 1. Series are not joined.")
+    [study] = pair([series("ct", "CT"), beds[0], beds[2]])
+    assert len(study.notes) == 1
 
 
 def test_the_longer_and_the_original_pet() -> None:

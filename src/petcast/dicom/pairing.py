@@ -7,7 +7,8 @@ Where several would do, the rules below decide, in this order; the study's notes
   two time points the first is the usual hour after the injection.
 - CT: the one that covers more of the PET's length (to 5 %); the wider field of view (to 50 mm,
   up to 500 mm), because a narrow one cuts the body off; soft kernel before unknown before sharp;
-  thinner slices, down to 1 mm; the earlier one.
+  thinner slices, down to 1 mm; original before derived, which may be a grey fusion or a map of
+  iodine; the earlier one.
 
 What is left equal is decided by a hash of the series' UID, so that the choice depends neither on
 the order of files nor on the user's key: everyone who has the study takes the same.
@@ -25,6 +26,8 @@ from petcast.refusal import Reason, Refusal, RefusedError
 SHARED_MM = 100.0
 """CT and PET must share this length of the body, or nine tenths of the PET where it is shorter."""
 SHARED_OF_PET = 0.9
+BESIDE = 0.5
+"""Of a PET less than this share of which another covers, the most lies beyond that one."""
 WIDEST_MM = 500.0
 """A field of view beyond this is no better: it covers any body."""
 THINNEST_MM = 1.0
@@ -110,7 +113,7 @@ def _choose(
     cts = _usable(members, "CT", Reason.NO_CT, "The study has no CT series.")
     pet = min(measured, key=_pet_rank)
     ct = min(_matching(cts, pet), key=lambda one: _ct_rank(one, _share(_lying(one), _lying(pet))))
-    return ct, pet, tuple(_remarks(ct, pet, len(cts), len(measured)))
+    return ct, pet, tuple(_remarks(ct, pet, len(cts), measured))
 
 
 def _usable(members: Sequence[Series], modality: str, absent: Reason, text: str) -> list[Series]:
@@ -169,6 +172,7 @@ def _ct_rank(ct: Series, share: float) -> tuple[object, ...]:
         -round(width / 50),
         KERNEL_ORDER[ct.kernel],
         max(THINNEST_MM, round(lying.spacing_mm[2], 1)),
+        not ct.original,
         *_order(ct),
     )
 
@@ -178,10 +182,16 @@ def _order(series: Series) -> tuple[object, ...]:
     return series.begun_s, series.lot, series.id
 
 
-def _remarks(ct: Series, pet: Series, cts: int, pets: int) -> list[str]:
+def _remarks(ct: Series, pet: Series, cts: int, pets: Sequence[Series]) -> list[str]:
     remarks = []
-    if pets > 1:
-        remarks.append(f"Series {pet.id} was taken of {pets} PET series.")
+    if len(pets) > 1:
+        remarks.append(f"Series {pet.id} was taken of {len(pets)} PET series.")
+    beyond = sum(_share(_lying(pet), _lying(other)) < BESIDE for other in pets)
+    if beyond:
+        remarks.append(
+            "PET series mostly above or below it, as beds are that were saved one by one: "
+            f"{beyond}. Series are not joined."
+        )
     if cts > 1:
         remarks.append(f"Series {ct.id} was taken of {cts} CT series.")
     share = _share(_lying(ct), _lying(pet))
