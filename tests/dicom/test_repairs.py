@@ -75,7 +75,7 @@ def _no_tracer_named(export, frames) -> None:
 
 REPAIRS: dict[str, Callable[..., None]] = {
     "of 2 in one series": _two_acquisitions,
-    "hold slices that others hold too": _a_slice_twice,
+    "slices that others hold too": _a_slice_twice,
     "Big-endian": _big_endian,
     "Compressed pixels": _run_lengths,
     "multi-frame file": _an_enhanced_ct,

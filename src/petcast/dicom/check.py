@@ -24,6 +24,7 @@ from petcast.dicom.series import HALF_WIDTHS, SYNTHETIC, Geometry, Series, Span
 from petcast.dicom.stack import ClashError, Stack, stack
 from petcast.dicom.tracer import F18_HALF_LIFE_S, FDG, FDG_NUCLIDE, doubt_half_life
 from petcast.refusal import Reason, Refusal, RefusedError
+from petcast.words import count
 
 MINIMUM_SLICES = 10
 """Fewer slices are no volume to learn from or to predict on."""
@@ -65,7 +66,10 @@ def _unplaced(header: Header) -> bool:
 def _judge(headers: Sequence[Header], unplaced: Sequence[Header], salt: str) -> list[Series]:
     try:
         sound, copies = _without_damaged(headers)
-        notes = [f"{len(copies)} damaged copies of whole files were left out."] if copies else []
+        notes = []
+        if copies:
+            damaged = count(len(copies), "damaged copy", "damaged copies")
+            notes.append(f"Left out: {damaged} of whole files.")
         if unplaced:
             notes.append(
                 f"Left out, as they have no position and no slice is missing: {len(unplaced)} of "
@@ -123,8 +127,8 @@ def _without_damaged(headers: Sequence[Header]) -> tuple[list[Header], list[Head
     copies = [h for h in headers if h.refusal is not None and h.sop_uid in whole]
     lost = [h.refusal for h in headers if h.refusal is not None and h.sop_uid not in whole]
     if lost:
-        [(first, count)] = Counter(lost).most_common(1)
-        where = "" if count == len(headers) else f"In {count} of {len(headers)} files: "
+        [(first, times)] = Counter(lost).most_common(1)
+        where = "" if times == len(headers) else f"In {times} of {len(headers)} files: "
         raise RefusedError(first.reason, where + first.detail)
     return sound, copies
 

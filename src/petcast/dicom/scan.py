@@ -23,6 +23,7 @@ from petcast.dicom.series import RefusedFile, Scan, Series, Study
 from petcast.dicom.unpack import Unpacked, is_archive
 from petcast.progress import track
 from petcast.refusal import Reason, Refusal, RefusedError
+from petcast.words import count
 from petcast.workers import cores, in_chunks, work_through
 
 __all__ = ["RefusedFile", "Scan", "Series", "Study", "scan"]
@@ -254,8 +255,9 @@ def _look(series: Series) -> str:
 
 
 def _noted(series: Series, damaged: Counter[Path]) -> Series:
-    count = sum(damaged[folder] for folder in {path.parent for path in series.files})
-    if not count or series.refusal is not None:
+    found = sum(damaged[folder] for folder in {path.parent for path in series.files})
+    if not found or series.refusal is not None:
         return series
-    remark = f"{count} damaged files lie beside its files; slices may be missing at its ends."
+    beside = count(found, "damaged file")
+    remark = f"{beside} in the folder of its files; slices may be missing at its ends."
     return replace(series, notes=(*series.notes, remark))

@@ -17,6 +17,7 @@ from petcast.dicom.header import Header
 from petcast.dicom.pixels import same_pixels
 from petcast.refusal import Reason, RefusedError
 from petcast.volume import COARSEST_MM, FINEST_MM
+from petcast.words import count
 
 SAME_PLACE_MM = 0.05
 """Slices nearer than this along their normal claim the same place."""
@@ -107,7 +108,7 @@ def stack(headers: Sequence[Header]) -> Stack:
     affine = _affine(kept, shared, normal)
     notes = []
     if left_out:
-        notes.append(f"{len(left_out)} files hold slices that others hold too; they were left out.")
+        notes.append(f"Left out: {count(len(left_out), 'file')} with slices that others hold too.")
     return Stack(tuple(kept), shared, affine, tuple(left_out), tuple(notes))
 
 
