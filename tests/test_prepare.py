@@ -23,11 +23,12 @@ from typer.testing import CliRunner
 from petcast import cli, durable
 from petcast import prepare as room
 from petcast.align import Reading
-from petcast.cohort import Found
+from petcast.cohort import Found, nothing_usable, refused_row
 from petcast.errors import DataError, FormatError, GeometryError, UsageError
 from petcast.pairs import Pairs, read_card
 from petcast.prepare import prepare
 from petcast.recipe import PreparationRecipe
+from petcast.refusal import Reason, Refusal
 from petcast.volume import Unit, Volume
 
 SALT = "tests"
@@ -417,6 +418,15 @@ def test_nothing_usable_says_each_reason_with_its_remedy(dicom: Path, tmp_path: 
         prepared(dicom, tmp_path / "pairs")
     with pytest.raises(UsageError, match="no folder of pairs"):
         Pairs.open(tmp_path / "pairs")
+
+
+def test_nothing_usable_says_what_was_found_where_all_say_the_same() -> None:
+    high, higher = (Refusal(Reason.NOT_SUV, f"The mean is {mean}.") for mean in (37, 52))
+    rows = [refused_row("study", "a", high), refused_row("study", "b", high)]
+    assert "NOT-SUV, study × 2" in nothing_usable([Path("x")], rows)
+    assert "The mean is 37." in nothing_usable([Path("x")], rows)
+    rows.append(refused_row("study", "c", higher))
+    assert "The mean is" not in nothing_usable([Path("x")], rows)
 
 
 # Interruptions

@@ -248,6 +248,8 @@ def refused_row(level: str, id_: str, refusal: Refusal, files: int = 0) -> Docum
 def nothing_usable(folders: Sequence[Path], refused: Sequence[Document]) -> str:
     """Say why there is nothing to prepare: each reason once, with its remedy.
 
+    What was found is said where all that share a reason say the same, as one study does.
+
     Args:
         folders: What was searched.
         refused: Rows of refusals.
@@ -259,11 +261,15 @@ def nothing_usable(folders: Sequence[Path], refused: Sequence[Document]) -> str:
     if not refused:
         return f"{where}: {NOTHING_FOUND}"
     counted: Counter[tuple[str, str]] = Counter()
+    details: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row in refused:
         files = row["files"] if row["level"] == "file" else 1
         counted[row["reason"], row["level"]] += max(1, files)
+        details[row["reason"], row["level"]].add(row["detail"])
     lines = [f"{where}: nothing can be used"]
     for (reason, level), count in sorted(counted.items()):
         known = {str(one): one for one in Reason}[reason]
-        lines.append(f"  {reason}, {level} × {count}: {known.meaning} {known.remedy}")
+        found = details[reason, level] if len(details[reason, level]) == 1 else ()
+        words = " ".join([known.meaning, *found, known.remedy])
+        lines.append(f"  {reason}, {level} × {count}: {words}")
     return "\n".join(lines)

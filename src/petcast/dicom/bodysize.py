@@ -97,9 +97,9 @@ def describe(keyword: str, value: float | None) -> str:
 
     Example:
         >>> describe("PatientWeight", None)
-        'PatientWeight is missing; expected a number above zero.'
+        'PatientWeight is missing or no number; expected a number above zero.'
     """
-    shown = "missing" if value is None else f"{value:g}"
+    shown = "missing or no number" if value is None else f"{value:g}"
     return f"{keyword} is {shown}; expected a number above zero."
 
 
