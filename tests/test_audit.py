@@ -90,6 +90,17 @@ def test_exports_that_overlap_each_a_little_differently_are_named_as_one_group()
     assert "likely one: a and b and c and d; x and y." in said
 
 
+def test_one_scan_under_two_numbers_in_one_part_leaks_nothing_and_is_said() -> None:
+    """Metrics of that part would count one person twice."""
+    studies = [content(name, name, ["test"] * 4) for name in "ab"]
+    assert find_leaks(studies) == {}
+    found = room.Audit(
+        "patient", False, 2, 8, {}, room.Published(4, 4, {}, None), room._alike(studies)
+    )
+    assert found.to_json()["same_images"] == [["a", "b"]]
+    assert "likely one: a and b. Each counts" in " ".join(found.sentences())
+
+
 parts = st.lists(st.sampled_from(["train", "validation", "test", ""]), min_size=1, max_size=12)
 
 
@@ -229,6 +240,7 @@ def test_one_scan_under_two_numbers_is_found_and_named(twice: Path, tmp_path: Pa
         require_clean(pairs)
     assert all(study.patient in str(caught.value) for study in pairs.studies())
     assert leak_of(pairs) == str(caught.value)
+    assert room.audit(pairs).alike == [sorted(study.patient for study in pairs.studies())]
 
 
 @pytest.mark.slow

@@ -105,6 +105,7 @@ class Audit:
         slices: How many there are.
         leaks: How many of each kind; only kinds that occur.
         published: What the published split of the same data leaks.
+        alike: Groups of patients that share images: each is likely one person.
     """
 
     kind: str
@@ -113,6 +114,7 @@ class Audit:
     slices: int
     leaks: Leaks
     published: Published
+    alike: Sequence[Sequence[str]] = ()
 
     @property
     def clean(self) -> bool:
@@ -133,6 +135,7 @@ class Audit:
             "patients": self.patients,
             "slices": self.slices,
             "published": self.published.to_json(),
+            "same_images": [list(patients) for patients in self.alike],
         }
 
     def table(self) -> list[list[str]]:
@@ -164,6 +167,11 @@ class Audit:
             verdict += " Their split is marked as leaking."
         held = f"{count(self.patients, 'patient')}, {count(self.slices, 'slice')}"
         said = [f"{held}, {SPLITS.get(self.kind, 'split')}. {verdict}"]
+        if self.alike:
+            said.append(
+                f"{_named(self.alike)} Each counts as a patient of its own, in metrics' intervals "
+                "too: take all exports but one away, and prepare again."
+            )
         copying = self.published.copying
         if copying is not None:
             said.append(
@@ -202,6 +210,7 @@ def audit(pairs: Pairs) -> Audit:
         sum(len(content.parts) for content in contents),
         find_leaks(contents),
         published,
+        _alike(contents),
     )
 
 
@@ -280,20 +289,29 @@ def _shuffled(contents: Sequence[Content], pairs: Pairs) -> list[Content]:
 
 def _remedy(contents: Sequence[Content]) -> str:
     """What to do; where several patients share images, which."""
+    shared = _alike(contents)
+    if not shared:
+        return "Prepare again, divided by patient."
+    return (
+        f"{_named(shared)} Put them into one part with a split file, or take one export away, and "
+        "prepare again."
+    )
+
+
+def _named(shared: Sequence[Sequence[str]]) -> str:
+    named = "; ".join(" and ".join(names) for names in shared[:NAMED])
+    more = " …" if len(shared) > NAMED else ""
+    return f"Patients that share images, so that they are likely one: {named}{more}."
+
+
+def _alike(contents: Sequence[Content]) -> list[list[str]]:
+    """Groups of patients that share images."""
     patients: dict[str, set[str]] = defaultdict(set)
     for one in contents:
         for hashes in (*one.slices.values(), *one.sources.values()):
             for content in filter(None, hashes):
                 patients[content].add(one.patient)
-    shared = _joined({frozenset(names) for names in patients.values() if len(names) > 1})
-    if not shared:
-        return "Prepare again, divided by patient."
-    named = "; ".join(" and ".join(names) for names in shared[:NAMED])
-    return (
-        f"Patients that share images, so that they are likely one: {named}"
-        f"{' …' if len(shared) > NAMED else ''}. Put them into one part with a split file, or take "
-        "one export away, and prepare again."
-    )
+    return _joined({frozenset(names) for names in patients.values() if len(names) > 1})
 
 
 def _joined(groups: Iterable[frozenset[str]]) -> list[list[str]]:
