@@ -18,6 +18,7 @@ from petcast.grid import chest_slices, grid_for_pair, part_of, standing, thinned
 from petcast.recipe import PreparationRecipe
 from petcast.refusal import Reason, RefusedError
 from petcast.volume import AIR_HU, HIGHEST_HU, Grid, Unit, Volume
+from petcast.words import count
 
 BODY_SUV = (0.1, 3.0)
 """By its definition, SUV averages about 1 over a body; kBq/mL, Bq/mL and a dose in kBq lie above,
@@ -199,8 +200,8 @@ def _lost_lesions(mask: Volume, grid: Grid, placed: NDArray[np.bool_]) -> tuple[
     if not lost:
         return ()
     return (
-        f"{lost} of {within} lesions of the mask are too small for a voxel of the model grid, of "
-        "which most would have to be lesion: they are left out.",
+        f"Left out, as too small for a voxel of the model grid, of which most would have to be "
+        f"lesion: {lost} of {count(within, 'lesion')} of the mask.",
     )
 
 

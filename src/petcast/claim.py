@@ -8,6 +8,7 @@ from petcast.errors import UsageError
 from petcast.pairs import Pairs
 from petcast.pretraining import FOLDER
 from petcast.recipe import Recipe, load_recipe
+from petcast.words import count
 
 RECIPE_FILE = "recipe.toml"
 DATA_FILE = "data.json"
@@ -49,8 +50,8 @@ def claim(run: Path, recipe: Recipe, pairs: Pairs) -> None:
     # `best` may be ahead: `last` is not kept after every epoch
     if (done := max(epochs_in(run), epochs_in(run, "best"))) > recipe.training.epochs:
         raise UsageError(  # the recipe that is kept would name fewer than the weights have seen
-            f"{run} holds {done} epochs, more than training.epochs = {recipe.training.epochs}; "
-            "give as many to go on, or another --out"
+            f"{run} holds {count(done, 'epoch')}, more than training.epochs = "
+            f"{recipe.training.epochs}; give as many to go on, or another --out"
         )
     write_text(path, recipe.to_toml())
 

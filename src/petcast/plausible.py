@@ -13,6 +13,7 @@ from petcast.anatomy import BODY, body_mask
 from petcast.grid import thinned
 from petcast.refusal import Reason, RefusedError
 from petcast.volume import Grid, Volume
+from petcast.words import count
 
 LEAST_FIELD_MM = 150.0
 """No adult's chest is narrower; images that are do not show whole cross-sections."""
@@ -100,8 +101,8 @@ def require_hu(ct: Volume) -> None:
     if air < LEAST_AIR_SHARE or tissue < LEAST_TISSUE_SHARE or high > HIGHEST_HU:
         raise RefusedError(
             Reason.NOT_HU,
-            f"The CT's values run from {low:g} to {high:g}; {air:.1%} look like air in HU and "
-            f"{tissue:.1%} like soft tissue.",
+            f"The CT's values run from {low:g} to {high:g}; {100 * air:.1f} % look like air in HU "
+            f"and {100 * tissue:.1f} % like soft tissue.",
         )
 
 
@@ -183,7 +184,7 @@ def require_on_pet(mask: Volume, pet: Volume) -> None:
     if not ((places > -0.5) & (places < size - 0.5)).all(axis=0).any():
         raise RefusedError(
             Reason.NIFTI_PLACE,
-            f"The lesion mask marks {z.size} voxels, and none of them lies inside the PET; its "
+            f"The lesion mask marks {count(z.size, 'voxel')}, none of them inside the PET; its "
             "origin was lost.",
         )
     if _moved(mask.canonical().grid, pet.canonical().grid):

@@ -16,6 +16,7 @@ from typing import Any
 
 from petcast.errors import UsageError
 from petcast.recipe import PreparationRecipe
+from petcast.words import count
 
 PARTS = ("train", "validation", "test")
 MIXED = "mixed"
@@ -213,8 +214,9 @@ def split_by_file(
     missing = sorted(set(patients) - set(part_of))
     if missing:
         raise UsageError(
-            f"{file.name} gives no part to {len(missing)} of {len(set(patients))} patients: "
-            f"{', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}; add a line for each"
+            f"{file.name} gives no part to {len(missing)} of "
+            f"{count(len(set(patients)), 'patient')}: {', '.join(missing[:5])}"
+            f"{' …' if len(missing) > 5 else ''}; add a line for each"
         )
     used = {patient: part_of[patient] for patient in sorted(set(patients))}
     return Split("file", None, used, _note(used))

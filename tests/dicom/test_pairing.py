@@ -121,7 +121,7 @@ def test_of_two_time_points_the_earlier_and_of_equals_the_same_for_everyone() ->
 def test_a_chest_ct_under_a_whole_body_pet_is_used_where_both_are() -> None:
     [study] = pair([series("pet", "PT", (0, 1000)), series("ct", "CT", (600, 900))])
     assert study.refusal is None
-    assert "30%" in study.notes[0]
+    assert "30 %" in study.notes[0]
 
 
 @pytest.mark.parametrize("z_mm", [(250.0, 550.0), (400.0, 700.0)])

@@ -57,7 +57,7 @@ def test_a_folder_a_case_is_searched_through(tmp_path: Path) -> None:
 
 def test_two_files_of_one_case_are_refused(tmp_path: Path) -> None:
     folder = touch(tmp_path, "a_pet.nii.gz", "a_suv.nii.gz")
-    with pytest.raises(UsageError, match="several files of 1 cases"):
+    with pytest.raises(UsageError, match="several files of 1 case,"):
         names(folder, "truth")
 
 

@@ -105,7 +105,7 @@ def test_a_lesion_without_background_is_measured_but_neither_found_nor_missed() 
     assert (row.truth_suv_max, row.prediction_suv_max) == (8.0, 5.0)
     assert uptake.detection()[0].lesions == 0
     warned = next(f for f in uptake.findings() if f.code == "LESIONS-ALONE")
-    assert warned.detail.startswith("1 of 1 lesions have no background")
+    assert warned.detail.startswith("1 of 1 lesion without background")
 
 
 def test_a_hot_spot_that_is_not_real_is_counted_by_its_size() -> None:
@@ -141,7 +141,7 @@ def test_without_mask_hot_spots_stand_for_lesions_and_it_is_said() -> None:
     assert (found.code, clipped.code) == ("LESIONS-FOUND", "LESIONS-CLIPPED")
     assert "2 hot spots" in found.detail
     assert "bladder" in found.detail
-    assert "1 of 2 lesions (50%) exceeds SUV 10" in clipped.detail
+    assert "1 of 2 lesions (50 %) exceeds SUV 10" in clipped.detail
     assert "cannot" not in clipped.detail  # outputs have no upper end (models/synthesizer.py)
 
 

@@ -93,7 +93,7 @@ def test_a_run_is_calibrated_on_its_validation_patients(made: Runs, tiny_pairs: 
     assert found.coverage == pytest.approx((0.9,), abs=1e-3)
     assert load_calibration(run) == found
     [told] = found.warnings
-    assert "1 patient(s)" in told
+    assert "on 1 patient:" in told
     document = json.loads((run / "uncertainty.json").read_text())
     assert str(made.folder) not in json.dumps(document)
     assert not set(of_part(tiny_pairs, "validation")) & set(json.dumps(document).split('"'))

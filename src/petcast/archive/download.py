@@ -25,6 +25,7 @@ from petcast.archive.index import IndexedSeries
 from petcast.durable import LOCK_FILE, exclusive, write_json
 from petcast.errors import DataError, FormatError, PetcastError, UsageError
 from petcast.progress import track
+from petcast.words import count
 
 FORMAT = 1
 """Version of collection.json."""
@@ -267,7 +268,7 @@ def _list_series(bucket: Bucket, series: IndexedSeries) -> list[RemoteObject]:
     objects = bucket.list_folder(series.uuid)
     if len({remote.name for remote in objects}) != series.instances:
         raise FormatError(
-            f"the bucket {bucket.name} lists {len(objects)} files for a series that has "
+            f"the bucket {bucket.name} lists {count(len(objects), 'file')} for a series that has "
             f"{series.instances} in the index; install the newest idc-index-data"
         )
     return objects

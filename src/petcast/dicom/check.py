@@ -66,14 +66,12 @@ def _unplaced(header: Header) -> bool:
 def _judge(headers: Sequence[Header], unplaced: Sequence[Header], salt: str) -> list[Series]:
     try:
         sound, copies = _without_damaged(headers)
-        notes = []
-        if copies:
-            damaged = count(len(copies), "damaged copy", "damaged copies")
-            notes.append(f"Left out: {damaged} of whole files.")
+        damaged = count(len(copies), "damaged copy", "damaged copies")
+        notes = [f"Left out: {damaged} of whole files."] if copies else []
         if unplaced:
             notes.append(
                 f"Left out, as they have no position and no slice is missing: {len(unplaced)} of "
-                f"{len(headers) + len(unplaced)} images."
+                f"{count(len(headers) + len(unplaced), 'image')}."
             )
         return _judge_sound(sound, [*copies, *unplaced], notes, salt)
     except RefusedError as error:
@@ -127,8 +125,8 @@ def _without_damaged(headers: Sequence[Header]) -> tuple[list[Header], list[Head
     copies = [h for h in headers if h.refusal is not None and h.sop_uid in whole]
     lost = [h.refusal for h in headers if h.refusal is not None and h.sop_uid not in whole]
     if lost:
-        [(first, times)] = Counter(lost).most_common(1)
-        where = "" if times == len(headers) else f"In {times} of {len(headers)} files: "
+        [(first, most)] = Counter(lost).most_common(1)
+        where = "" if most == len(headers) else f"In {most} of {count(len(headers), 'file')}: "
         raise RefusedError(first.reason, where + first.detail)
     return sound, copies
 
@@ -147,7 +145,9 @@ def _require_one_visit(headers: Sequence[Header]) -> None:
 def _require_content(headers: Sequence[Header]) -> None:
     shared = _shared(headers)
     if shared.role == "scout":
-        raise RefusedError(Reason.SCOUT, f"ImageType says LOCALIZER ({len(headers)} images).")
+        raise RefusedError(
+            Reason.SCOUT, f"ImageType says LOCALIZER ({count(len(headers), 'image')})."
+        )
     if shared.role == "projection":
         raise RefusedError(Reason.PROJECTION, "ImageType names a projection or a rendering.")
     if shared.kind == "CT":
@@ -238,7 +238,7 @@ def _usable(
     if len(lying.places) < MINIMUM_SLICES:
         raise RefusedError(
             Reason.TOO_FEW_SLICES,
-            f"{len(lying.places)} slices found, at least {MINIMUM_SLICES} expected.",
+            f"{count(len(lying.places), 'slice')} found, at least {MINIMUM_SLICES} expected.",
         )
     unneeded = {id(header) for header in lying.left_out}
     files = [header for header in headers if id(header) not in unneeded]

@@ -12,6 +12,7 @@ from typing import BinaryIO, NamedTuple
 from pydicom import uid
 
 from petcast.refusal import Reason, Refusal, RefusedError
+from petcast.words import count
 
 EMPTY = Refusal(Reason.NOT_DICOM, "The file is empty.")
 MAGIC_OFFSET = 128
@@ -240,7 +241,8 @@ def _require_fragments(stream: BinaryIO, size: int, frames: int) -> None:
         if (group, element) == SEQUENCE_END:
             if found < frames:
                 raise RefusedError(
-                    Reason.PIXEL_LENGTH, f"{frames} images are declared, {found} fragments found."
+                    Reason.PIXEL_LENGTH,
+                    f"Declared: {count(frames, 'image')}; found: {count(found, 'fragment')}.",
                 )
             return
         if (group, element) != ITEM or length == UNDEFINED_LENGTH:

@@ -21,6 +21,7 @@ from petcast.dicom.facts import Shared, SharedReader, Slice, is_image, is_multi_
 from petcast.dicom.multiframe import frames_of
 from petcast.refusal import Reason, Refusal, RefusedError
 from petcast.volume import COARSEST_MM, FINEST_MM
+from petcast.words import count
 
 DEFER_BYTES = 32 << 20
 """Longer elements are stepped over unread: no header value of ours is so long (the groups of an
@@ -184,7 +185,7 @@ def _require_frames(shared: Shared, described: list[tags.Elements]) -> None:
     if shared.layout.frames != len(described):
         raise RefusedError(
             Reason.MULTI_FRAME,
-            f"The file holds {shared.layout.frames} frames, but its class means one slice.",
+            f"The file holds {count(shared.layout.frames, 'frame')}, its class means one slice.",
         )
 
 

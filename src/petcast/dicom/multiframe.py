@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from petcast.dicom import tags
 from petcast.refusal import Reason, RefusedError
+from petcast.words import count
 
 GROUPS = (
     "PixelMeasuresSequence",
@@ -69,7 +70,7 @@ def frames_of(header: tags.Elements) -> list[tags.Elements]:
     declared = tags.whole(header, "NumberOfFrames") or 1
     if len(per_frame) != declared:
         raise RefusedError(
-            Reason.MULTI_FRAME, f"{declared} frames are declared, {len(per_frame)} described."
+            Reason.MULTI_FRAME, f"{count(declared, 'frame')} declared, {len(per_frame)} described."
         )
     shared = dict(header)
     for group in tags.items(header, "SharedFunctionalGroupsSequence"):

@@ -196,7 +196,9 @@ def _remarks(ct: Series, pet: Series, cts: int, pets: Sequence[Series]) -> list[
         remarks.append(f"Series {ct.id} was taken of {cts} CT series.")
     share = _share(_lying(ct), _lying(pet))
     if share < 0.95:
-        remarks.append(f"The CT covers {share:.0%} of the PET's length; only that can be used.")
+        remarks.append(
+            f"The CT covers {100 * share:.0f} % of the PET's length; only that can be used."
+        )
     return remarks
 
 

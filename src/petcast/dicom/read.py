@@ -26,6 +26,7 @@ from petcast.dicom.unpack import open_folder
 from petcast.errors import UsageError
 from petcast.refusal import Reason, RefusedError
 from petcast.volume import AIR_HU, HIGHEST_HU, Unit, Volume
+from petcast.words import count
 
 BODY_HU = (-900, HIGHEST_HU)
 """Between them lies what a body is made of. A CT that was rescaled may keep a padding value that
@@ -186,7 +187,7 @@ def _several(path: Path, usable: Sequence[Series]) -> str:
 
 def _looks(ct: Series) -> str:
     assert ct.geometry is not None  # noqa: S101  every usable series has one
-    return f"{ct.geometry.slices} slices {ct.geometry.spacing_mm[2]:.2f} mm apart"
+    return f"{count(ct.geometry.slices, 'slice')} {ct.geometry.spacing_mm[2]:.2f} mm apart"
 
 
 def _choice(ct: Series, among: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from petcast.dicom.files import Files
 from petcast.dicom.privacy import Person
 from petcast.refusal import Reason, Refusal, RefusedError
+from petcast.words import count
 
 Span = tuple[float, float]
 
@@ -201,8 +202,9 @@ class Scan:
         lost = [file.refusal for file in self.files if file.refusal.reason not in NO_IMAGES]
         if not lost:
             return RefusedError(otherwise, text)
-        [(first, count)] = Counter(lost).most_common(1)
-        return RefusedError(first.reason, f"{text} In {count} of {len(lost)} files: {first.detail}")
+        [(first, most)] = Counter(lost).most_common(1)
+        where = f"In {most} of {count(len(lost), 'file')}"
+        return RefusedError(first.reason, f"{text} {where}: {first.detail}")
 
     def refusals(self) -> list[dict[str, Any]]:
         """List every refusal as pairs.json does.

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from petcast.refusal import Reason, RefusedError
+from petcast.words import count
 
 CHUNK_BYTES = 1 << 20
 ENCRYPTED = 0x1
@@ -207,7 +208,7 @@ class _Bounded(io.FileIO):
 
 def _require_sane(members: list[zipfile.ZipInfo], caps: Caps, free_bytes: int) -> None:
     if len(members) > caps.members:
-        raise _unsafe(f"It holds {len(members)} files, more than {caps.members}.")
+        raise _unsafe(f"It holds {count(len(members), 'file')}, more than {caps.members:,}.")
     for member in members:
         _require_safe(member)
     total = sum(member.file_size for member in members)

@@ -131,9 +131,9 @@ class Artefacts:
         where = "along both axes" if strongest.axis == "both" else f"along {strongest.axis}"
         detail = (
             f"{name} bears a checkerboard that the real PET does not: a lattice of "
-            f"{strongest.period_px} voxels {where}, {strongest.strength:.1%} of the uptake, in "
-            f"{len(spoilt)} of {len(own)} ({some([case for case, _ in spoilt])}). Transposed "
-            "convolutions of stride 2 leave such; bilinear upsampling does not."
+            f"{strongest.period_px} voxels {where}, {100 * strongest.strength:.1f} % of the "
+            f"uptake, in {len(spoilt)} of {len(own)} ({some([case for case, _ in spoilt])}). "
+            "Transposed convolutions of stride 2 leave such; bilinear upsampling does not."
         )
         return Finding("LATTICE", detail)
 

@@ -21,6 +21,7 @@ import numpy as np
 from petcast.errors import DataError, UsageError
 from petcast.evaluate.flat import Declared, Stack, read_stack, stacks_of
 from petcast.volume import Unit, Volume
+from petcast.words import count
 
 if TYPE_CHECKING:
     from petcast.dicom.scan import Scan, Series
@@ -155,8 +156,8 @@ def match(
         _pair_up(free, [other for other in others if id(other) not in taken], level, partners)
     if not partners:
         raise UsageError(
-            f"no names match: {len(truths)} cases on one side, {len(others)} on the other; give "
-            "both of a case the same name before _pet, _pred, _ct …"
+            f"no names match: {count(len(truths), 'case')} on one side, {len(others)} on the "
+            "other; give both of a case the same name before _pet, _pred, _ct …"
         )
     pairs = [(truth, partners[id(truth)]) for truth in truths if id(truth) in partners]
     met = {id(case) for pair in pairs for case in pair}
@@ -264,8 +265,8 @@ def _without_doubles(cases: list[Case], folder: Path) -> list[Case]:
     doubles = sorted({name for name in names if names.count(name) > 1})
     if doubles:
         raise UsageError(
-            f"{folder} holds several files of {len(doubles)} cases, such as PET and SUV; leave one "
-            "of each"
+            f"{folder} holds several files of {count(len(doubles), 'case')}, such as PET and SUV; "
+            "leave one of each"
         )
     return cases
 

@@ -35,6 +35,7 @@ from petcast.metrics.lesion import (
     mtv_threshold,
 )
 from petcast.volume import Grid
+from petcast.words import count
 
 FOUND_CONTRAST = 0.5
 """Share of a lesion's real contrast from which the prediction has found it."""
@@ -172,13 +173,14 @@ class Uptake:
         return [*self._of_threshold(), *self._of_window(), *self._of_background()]
 
     def _of_threshold(self) -> Iterator[Finding]:
-        found = [count for source, count in self.sources if source == "threshold"]
+        found = [spots for source, spots in self.sources if source == "threshold"]
         if any(found):
+            studies = count(len(self.sources), "study", "studies")
             yield Finding(
                 "LESIONS-FOUND",
-                f"{len(found)} of {len(self.sources)} studies came without lesions: {sum(found)} "
-                f"hot spots of their real PET (connected, SUV {FOUND_SUV:g} and more, at least "
-                f"{LEAST_ML:g} mL) stand for them. Heart, brain, kidneys, bladder, bowel and "
+                f"{len(found)} of {studies} came without lesions. For them stand what is hot on "
+                f"the real PET (connected, SUV {FOUND_SUV:g} and more, at least {LEAST_ML:g} mL)"
+                f": {count(sum(found), 'hot spot')}. Heart, brain, kidneys, bladder, bowel and "
                 "inflammation are among them.",
             )
 
@@ -188,7 +190,7 @@ class Uptake:
         if clipped:
             yield Finding(
                 "LESIONS-CLIPPED",
-                f"{clipped} of {len(own)} lesions ({clipped / len(own):.0%}) "
+                f"{clipped} of {count(len(own), 'lesion')} ({100 * clipped / len(own):.0f} %) "
                 f"{'exceeds' if clipped == 1 else 'exceed'} SUV {self.suv_window[1]:g}, the "
                 "window's end: image metrics do not see what lies above, and a model trained in "
                 "this window learned nothing of it.",
@@ -199,9 +201,9 @@ class Uptake:
         if any(alone.values()):
             yield Finding(
                 "LESIONS-ALONE",
-                f"{sum(alone.values())} of {len(alone)} lesions have no background: too little of "
-                "the body lies 5 to 15 mm from them. Whether they are hot, and whether they were "
-                "found, cannot be said; their uptake is measured.",
+                f"{sum(alone.values())} of {count(len(alone), 'lesion')} without background: too "
+                "little of the body lies 5 to 15 mm away. Whether such a lesion is hot, and "
+                "whether it was found, cannot be said; its uptake is measured.",
             )
 
     def _add_means(

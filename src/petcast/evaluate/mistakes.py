@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from petcast.evaluate.findings import some
 from petcast.evaluate.orientation import comparable, find_place, find_shift, find_swap, find_turn
 from petcast.evaluate.result import Finding
+from petcast.words import count
 
 
 class Mistake(StrEnum):
@@ -235,7 +236,7 @@ def describe_mistakes(found: dict[str, dict[Mistake, str]], cases: int) -> list[
                 Finding(
                     mistake.value,
                     f"The prediction {REMEDIES[mistake]}. Left out of the means: {len(names)} of "
-                    f"{cases} cases ({which}).",
+                    f"{count(cases, 'case')} ({which}).",
                 )
             )
     return findings
@@ -319,7 +320,7 @@ def _slice_scales(subject: Subject, body: Bool[np.ndarray, "z y x"]) -> dict[Mis
         return {}
     jump = float(np.median(np.abs(np.diff(scales))))
     if jump > SLICE_JUMP:
-        return {Mistake.RESCALED_SLICES: f"the scale jumps by {np.expm1(jump):.0%} a slice"}
+        return {Mistake.RESCALED_SLICES: f"the scale jumps by {100 * np.expm1(jump):.0f} % a slice"}
     if _inverse(scales, np.log(np.maximum(subject.truth[known].max(axis=(1, 2)), 1e-6))):
         return {Mistake.RESCALED_SLICES: "the scale falls as the real maximum rises"}
     return {}

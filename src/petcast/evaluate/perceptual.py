@@ -194,7 +194,7 @@ class Perceptual:
         if self._backbone is None or not 0 < slices <= self._features:
             return []
         detail = (
-            f"{slices} slices are no more than the {self._features} features: their covariances "
+            f"Slices are no more than features ({slices} and {self._features}): their covariances "
             "are singular and the Fréchet distances too large, for a perfect model of other "
             "patients as well. Compare them with the other rows here alone."
         )

@@ -206,6 +206,7 @@ def covered_slices(
     cut = int((body[kept] & ~covered[kept]).sum()) / max(int(area[kept].sum()), 1)
     if left_out or cut > 0.001:
         notes.uncovered.append(
-            f"{name}: {left_out} of {len(area)} slices left out, {cut:.1%} of the body in the rest"
+            f"{name}: {left_out} of {len(area)} slices left out, "
+            f"{100 * cut:.1f} % of the body in the rest"
         )
     return kept

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from petcast.words import count
+
 
 @dataclass(frozen=True)
 class LesionRow:
@@ -208,17 +210,15 @@ def describe_lesions(
     every = next((row for row in detection if row.name == name), None)  # all sizes come first
     if not own or every is None:
         invented = every.false_positives if every else 0
-        spots = "hot spot" if invented == 1 else "hot spots"
-        return f"Lesions: none; {invented} {spots} invented" if invented else ""
+        return f"Lesions: none; {count(invented, 'hot spot')} invented" if invented else ""
     real, shown = (
         sum(values) / len(own)
         for values in zip(*((r.truth_suv_max, r.prediction_suv_max) for r in own), strict=True)
     )
     patients, clipped = len({row.patient for row in own}), sum(row.clipped for row in own)
     sources = " and ".join(sorted({_SOURCES[row.source] for row in own}))
-    whose = "one patient" if patients == 1 else f"{patients} patients"
     return (
-        f"Lesions ({sources}): {len(own)} in {whose}, mean SUVmax {real:.1f}, "
+        f"Lesions ({sources}): {len(own)} in {count(patients, 'patient')}, mean SUVmax {real:.1f}, "
         f"predicted {shown:.1f}; {every.found} of {every.lesions} hot ones found, "
         f"{every.false_positives} invented; {clipped} beyond the SUV window"
     )

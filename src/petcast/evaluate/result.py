@@ -13,6 +13,7 @@ from petcast.evaluate.records import (
     Record,
     describe_lesions,
 )
+from petcast.words import count
 
 FORMAT = 1
 
@@ -201,7 +202,7 @@ class Evaluation:
         )
         return (
             f"Fréchet distance of {found['architecture']} features (no FID: that is of Inception), "
-            f"{found['frechet'][0]['slices']} slices: {distances or 'too few'}"
+            f"{count(found['frechet'][0]['slices'], 'slice')}: {distances or 'too few'}"
         )
 
     def _row(self, name: str, region: str, metric: str) -> Row | None:

@@ -24,6 +24,7 @@ from petcast.phantom.streams import Streams
 from petcast.phantom.styles import Protocol, draw_protocol
 from petcast.progress import track
 from petcast.volume import Unit, Volume
+from petcast.words import count
 from petcast.workers import cores, work_through
 
 FORMAT = 1
@@ -216,7 +217,8 @@ def _lesion(document: dict[str, Any]) -> LesionTruth:
 def _check(out: Path, patients: int, knobs: Knobs) -> None:
     """Refuse what makes no cohort."""
     if patients < 1 or knobs.seed < 0:
-        raise UsageError(f"{patients} patients, seed {knobs.seed}: give at least 1, and 0 or more")
+        many = count(patients, "patient")
+        raise UsageError(f"{many}, seed {knobs.seed}: give at least 1, and a seed from 0 on")
     sizes = [size for size in (knobs.ct_size, knobs.pet_size) if size is not None]
     if not all(16 <= size <= 1024 for size in sizes):
         raise UsageError(f"slices of {sizes} pixels across: give 16 to 1024")

@@ -7,6 +7,7 @@ from petcast.report.catalogue import MISSING, interval, number, region_label, re
 from petcast.report.inputs import Document, Evaluation, finite, records, table
 from petcast.report.montage import Montage, draw_uncertainty
 from petcast.report.plot import Chart, Plane, Spot, Stroke
+from petcast.words import count
 
 WANTED = (0.85, 0.95)
 """Coverage in which 90 % intervals count as calibrated."""
@@ -169,7 +170,7 @@ def _coverage_chart(held: list[Document], found: Document) -> Chart | None:
         key="uncertainty-coverage",
         title="Coverage of each patient",
         summary=(
-            f"Share of body voxels inside the intervals, {len(values)} patients: from "
+            f"Share of body voxels inside the intervals, {count(len(values), 'patient')}: from "
             f"{_percent(values[0][0])} to {_percent(values[-1][0])}; {_percent(level, 0)} is meant."
         ),
         plane=plane,

@@ -21,6 +21,7 @@ from petcast.framing import (
 from petcast.study.figures import Theme
 from petcast.study.protocol import run_folder
 from petcast.study.tables import number
+from petcast.words import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -134,7 +135,7 @@ def describe_pictures(pictures: Pictures) -> str:
         for name, image in [*pictures.predicted.items(), ("real PET", pictures.truth)]
     )
     return (
-        f"{len(pictures.labels)} slices of test patients of the sound protocol. CT from "
+        f"{count(len(pictures.labels), 'slice')} of test patients of the sound protocol. CT from "
         f"{low} to {high} HU; PET white at SUV 0 to black at SUV {top:g}. Even rows magnify the "
         f"framed region around the hottest voxel of the real PET {MAGNIFICATION} times. Largest "
         f"SUV shown: {hottest}."

@@ -15,6 +15,7 @@ from petcast.study.course import Course, Keep, follow
 from petcast.study.protocol import PROTOCOLS, divide, pairs_folder, run_folder
 from petcast.study.results import write_results
 from petcast.study.tables import table_of
+from petcast.words import count
 
 STUDY_FILE = "study.json"
 RECIPE_FILE = "recipe.toml"
@@ -174,7 +175,8 @@ def _train_all(
     for place, name in enumerate(generators, start=1):
         own = recipe.model_copy(update={"model": recipe.model.model_copy(update={"name": name})})
         for protocol in PROTOCOLS:
-            tell(f"{place}/{len(generators)} {name}, {protocol}: {own.training.epochs} epochs")
+            epochs = count(own.training.epochs, "epoch")
+            tell(f"{place}/{len(generators)} {name}, {protocol}: {epochs}")
             tell(_ending(follow(out, protocol, own, keep)))
 
 
@@ -205,6 +207,6 @@ def _require_same(out: Path, recipe: Recipe, study: dict[str, Any], pairs: Pairs
         )
     if recipe.training.epochs < begun.training.epochs:
         raise UsageError(
-            f"{out} holds {begun.training.epochs} epochs, more than {recipe.training.epochs}; give "
-            "as many to go on, or another --out"
+            f"{out} holds {count(begun.training.epochs, 'epoch')}, more than "
+            f"{recipe.training.epochs}; give as many to go on, or another --out"
         )

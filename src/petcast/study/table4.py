@@ -18,6 +18,7 @@ from petcast.study.tables import (
     mark_best,
     number,
 )
+from petcast.words import count
 
 NOT_OURS: list[float | None] = [None] * len(PAPER_METRICS)
 """The paper's numbers compete with nobody here."""
@@ -137,7 +138,7 @@ def _sound_cells(scores: Scores, name: str) -> list[Cell]:
 def _state(outcome: Outcome, epochs: int) -> str:
     return {
         "diverged": f"diverged at epoch {outcome.epochs}",
-        "running": f"{outcome.epochs} of {epochs} epochs",
+        "running": f"{outcome.epochs} of {count(epochs, 'epoch')}",
         "missing": "not trained",
     }[outcome.state]
 

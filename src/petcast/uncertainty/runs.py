@@ -16,6 +16,7 @@ from petcast.progress import track
 from petcast.uncertainty.calibrate import Voxels, calibrate, coverage
 from petcast.uncertainty.spread import WAYS, Method, Way, cast_with_spread, require_possible
 from petcast.uncertainty.store import Calibration, member_of, save_calibration, weights_of
+from petcast.words import count
 
 BEST: Way = "uptake"
 BEST_WITH_QUANTILES: Way = "quantiles"
@@ -177,7 +178,7 @@ def _warnings(part: str, patients: set[str], run: Path, others: Sequence[Path]) 
         )
     if len(patients) < ENOUGH_PATIENTS:
         warnings.append(
-            f"Calibrated on {len(patients)} patient(s): 90 % is an estimate; a bound for the next "
-            f"patient takes {ENOUGH_PATIENTS} and more."
+            f"Calibrated on {count(len(patients), 'patient')}: 90 % is an estimate; a bound for "
+            f"the next patient takes {ENOUGH_PATIENTS} and more."
         )
     return warnings

@@ -11,6 +11,7 @@ from petcast.durable import read_json, write_json
 from petcast.errors import FormatError, UsageError
 from petcast.uncertainty.calibrate import LEVEL, Scale
 from petcast.uncertainty.spread import Method, Way
+from petcast.words import count
 
 FORMAT = 1
 UNCERTAINTY_FILE = "uncertainty.json"
@@ -96,7 +97,7 @@ class Calibration:
                 self.method.way,
                 f"{self.scale.factor:.3g}",
                 f"{self.scale.floor_suv:.3g}",
-                f"{self.patients} {self.part} patient(s)",
+                f"{count(self.patients, f'{self.part} patient')}",
                 f"{100 * least:.0f}–{100 * most:.0f} %",
                 f"{self.half_width_suv:.2f}",
             ],
