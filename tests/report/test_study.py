@@ -156,6 +156,14 @@ def test_the_page_loads_nothing_and_is_the_same_twice(tmp_path: Path) -> None:
         assert title in page
 
 
+def test_the_widest_table_is_laid_out_for_paper(tmp_path: Path) -> None:
+    """Paper has no scroll bar: the sound protocol's columns of Table 4 were cut off."""
+    page = write_report(study(tmp_path / "s", results()), tmp_path / "a.html").read_text()
+    printed = "".join(page.split("@media print")[1:])
+    assert re.search(r"table\.grid \{ font-size: \dpt", printed)
+    assert "table.grid thead th { white-space: normal; }" in printed
+
+
 def test_spans_and_intervals_are_laid_out(tmp_path: Path) -> None:
     page = write_report(study(tmp_path / "s", results()), tmp_path / "a.html").read_text()
     assert 'colspan="2">diverged at epoch 3' in page
