@@ -214,6 +214,18 @@ def test_bias_and_limits_are_drawn_at_their_height(read: Read, full: dict[str, A
     assert "SUV" in chart.y_label
 
 
+@pytest.mark.slow
+def test_no_word_lies_over_a_patient_and_none_reads_as_a_sum(
+    make_run: MakeRun, full: dict[str, Any]
+) -> None:
+    """A label's halo hid lesions, and "+1.96 SD −0.37" read as a subtraction."""
+    run = make_run(evaluation=full)
+    page = write_report(run, run.parent / "report.html").read_text("utf-8")
+    [drawing] = re.findall(r"<svg [^>]*chart-limits-lesion.*?</svg>", page, re.DOTALL)
+    assert re.search(r">\+1\.96 SD: \S+</text>", drawing)
+    assert drawing.rindex("</text>") < drawing.index('class="spot')
+
+
 def test_one_patient_gives_a_bias_and_no_limits(read: Read, full: dict[str, Any]) -> None:
     one = agreement("region", "body", "suv_mean", [("p1", 1.0, 0.8), ("p2", 1, 1)])
     one |= {"n": 1, "patients": 1, "points": one["points"][:1], "bias": -0.2}

@@ -151,7 +151,7 @@ def _guides(one: Document, plane: Plane) -> Guides:
             bands.append(plane.belt(low, high, "belt", title))
         style = "bias" if key == "bias" else "limit"
         strokes.append(Stroke(style, plane.level(value), f"{word}: {number(value, DIGITS)}"))
-        text = f"{word} {number(value, DIGITS)}"
+        text = f"{word}: {number(value, DIGITS)}"
         # At the other end, so that close limits leave room for the bias.
         x, anchor = (LEFT + 4, "start") if key == "lower" else (plane.right - 3, "end")
         notes.append(Note(x, plane.y(value) - 4, text, anchor))
