@@ -259,6 +259,18 @@ def test_a_lattice_hides_blur_and_is_named(verdict_of: VerdictOf, good: dict[str
     assert verdict.headline.endswith("but it bears a lattice")
 
 
+def test_an_image_that_is_blurred_beneath_a_lattice_is_said_to_be(
+    verdict_of: VerdictOf, good: dict[str, Any]
+) -> None:
+    """The headline called it blurred, and the sentence below said that its blur cannot be read."""
+    document = _look(good, 34.0, 9.4, 1.02)
+    document["warnings"] += [{"code": "BLURRED", "detail": "Stage02 is as blunt …"}]
+    verdict = verdict_of(document)
+    assert verdict.headline.endswith("but it bears a lattice and it is blurred")
+    assert "cannot be read" not in verdict.sentences[1]
+    assert "more blur may hide and is 9.4 mm (FWHM) blunter than" in verdict.sentences[1]
+
+
 def test_a_lattice_in_one_of_five_patients_is_not_averaged_away(
     verdict_of: VerdictOf, good: dict[str, Any]
 ) -> None:

@@ -88,13 +88,13 @@ def bears_lattice(evaluation: Evaluation, name: str) -> bool:
 def _images(
     evaluation: Evaluation, model: str, lattice: float | None, blur: float | None, *, spoilt: bool
 ) -> Iterator[str]:
-    if spoilt:
-        share = _strongest(evaluation, model)
-        yield f"bears a lattice{share}, under which its blur cannot be read"
-        return
-    if lattice is not None:
+    blurred = _warned(evaluation, "BLURRED")
+    if spoilt:  # it only makes an image look sharper than it is
+        hidden = "more blur may hide" if blurred else "its blur cannot be read"
+        yield f"bears a lattice{_strongest(evaluation, model)}, under which {hidden}"
+    elif lattice is not None:
         yield f"bears no lattice{_earlier_lattices(evaluation, model)}"
-    if blur is not None:
+    if blur is not None and (blurred or not spoilt):
         resampled = _warned(evaluation, "RESAMPLED")
         included = ", interpolation to its grid included" if resampled else ""
         yield f"is {_sharpness(blur)} the real PET{included}"
