@@ -24,6 +24,7 @@ from petcast.metrics.artefact import (
     find_lattice,
     measure_blur,
 )
+from petcast.words import count
 
 BLURRED_MM = 4.0
 """FWHM from which on blur is warned of: a scanner of 6 mm would be one of 7.2 mm."""
@@ -132,7 +133,8 @@ class Artefacts:
         detail = (
             f"{name} bears a checkerboard that the real PET does not: a lattice of "
             f"{strongest.period_px} voxels {where}, {100 * strongest.strength:.1f} % of the "
-            f"uptake, in {len(spoilt)} of {len(own)} ({some([case for case, _ in spoilt])}). "
+            f"uptake, in {len(spoilt)} of {count(len(own), 'case')} "
+            f"({some([case for case, _ in spoilt])}). "
             "Transposed convolutions of stride 2 leave such; bilinear upsampling does not."
         )
         return Finding("LATTICE", detail)
