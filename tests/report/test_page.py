@@ -165,6 +165,28 @@ def test_without_evaluation_the_page_says_which_command_to_run(
 
 
 @pytest.mark.slow
+def test_commands_in_warnings_are_set_as_code_and_nothing_else_is_markup(
+    make_run: MakeRun, good: dict[str, Any], page_of: PageOf
+) -> None:
+    detail = "`zero` is <b>no</b> `<i>` PET."
+    good["warnings"] = [{"code": "HOSTILE", "detail": detail}]
+    page = page_of(make_run(evaluation=good))
+    assert "`" not in page.text
+    assert "zero is <b>no</b> <i> PET." in page.text
+    assert not [tag for tag, _ in page.tags if tag in ("b", "i")]
+
+
+@pytest.mark.slow
+def test_paper_has_room_for_every_metric(make_run: MakeRun, good: dict[str, Any]) -> None:
+    """Paper has no scroll bar: tables of nine metrics with intervals were cut off."""
+    run = make_run(evaluation=good)
+    page = write_report(run, run.parent / "report.html").read_text("utf-8")
+    printed = page.split("@media print")[1]
+    assert re.search(r"table\.scores \{ font-size: 7", printed)
+    assert "td .ends, .change, th small, thead tr.groups th { font-size: 6pt; }" in printed
+
+
+@pytest.mark.slow
 def test_a_model_of_one_stage_has_no_table_of_stages(
     make_run: MakeRun, evaluated: Callable[..., dict[str, Any]], page_of: PageOf
 ) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,11 @@ def fill(template: str, content: Mapping[str, Any], styles: Sequence[str] = (STY
         HTML.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup, escape
+
+    def coded(text: str) -> Markup:
+        """Set what stands between backticks, such as a command, as code."""
+        return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
 
     loader = PackageLoader("petcast.report")
     environment = Environment(
@@ -33,6 +39,7 @@ def fill(template: str, content: Mapping[str, Any], styles: Sequence[str] = (STY
     )  # fmt: skip
     environment.filters["number"] = number
     environment.filters["count"] = count
+    environment.filters["coded"] = coded
     style = "".join(loader.get_source(environment, name)[0] for name in styles)
     page = environment.get_template(template)
     known = {"version": petcast.__version__, "style": style, "style_hash": _hash(style)}
