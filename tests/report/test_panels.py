@@ -214,6 +214,22 @@ def test_bias_and_limits_are_drawn_at_their_height(read: Read, full: dict[str, A
     assert "SUV" in chart.y_label
 
 
+def test_labels_of_few_patients_do_not_lie_over_each_other(
+    read: Read, full: dict[str, Any]
+) -> None:
+    """With two patients the bands are wide, and bias and limits a few pixels apart."""
+    full["agreement"] = [agreement("region", "body", "suv_mean", [("p1", 1, 0.9), ("p2", 2, 1.88)])]
+    full["agreement"][0] |= {"lower_low": -3.0, "upper_high": 3.0}
+    panel = bland_altman(read(full), MODEL)
+    assert panel is not None
+    notes = sorted(panel.charts[0].notes, key=lambda note: note.x)
+    assert max(note.y for note in notes) - min(note.y for note in notes) < 25
+    widths = [7 * len(note.text) for note in notes]  # px, of the larger letters of a phone
+    assert [note.anchor for note in notes] == ["start", "middle", "end"]
+    assert notes[0].x + widths[0] < notes[1].x - widths[1] / 2
+    assert notes[1].x + widths[1] / 2 < notes[2].x - widths[2]
+
+
 @pytest.mark.slow
 def test_no_word_lies_over_a_patient_and_none_reads_as_a_sum(
     make_run: MakeRun, full: dict[str, Any]

@@ -11,6 +11,8 @@ from petcast.words import count
 METRICS = {"suv_mean": "SUVmean", "suv_peak": "SUVpeak", "suv_max": "SUVmax"}
 DRAWN_OF_LESIONS = "suv_max"
 DIGITS = 2
+ABOVE, BENEATH = 4, 13
+"""From a line to the base line of its label."""
 
 
 @dataclass(frozen=True)
@@ -152,10 +154,18 @@ def _guides(one: Document, plane: Plane) -> Guides:
         style = "bias" if key == "bias" else "limit"
         strokes.append(Stroke(style, plane.level(value), f"{word}: {number(value, DIGITS)}"))
         text = f"{word}: {number(value, DIGITS)}"
-        # At the other end, so that close limits leave room for the bias.
-        x, anchor = (LEFT + 4, "start") if key == "lower" else (plane.right - 3, "end")
-        notes.append(Note(x, plane.y(value) - 4, text, anchor))
+        notes.append(_label(key, plane, plane.y(value), text))
     return tuple(bands), tuple(strokes), tuple(notes)
+
+
+def _label(key: str, plane: Plane, y: float, text: str) -> Note:
+    """Beside each other, never above: of few patients, bias and limits lie as close as lines."""
+    if key == "bias":
+        return Note((LEFT + plane.right) / 2, y - ABOVE, text, "middle")
+    if key == "upper":
+        return Note(plane.right - 3, y - ABOVE, text, "end")
+    beneath = y + BENEATH if y + BENEATH < plane.bottom else y - ABOVE
+    return Note(LEFT + 4, beneath, text, "start")
 
 
 def _summary(one: Document) -> str:
