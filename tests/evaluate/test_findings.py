@@ -14,5 +14,5 @@ def test_a_trivial_image_that_wins_is_told_in_the_words_of_the_report() -> None:
     [finding] = beaten_by_trivial(rows, "Stage01")
     assert finding.detail == (
         "Inside the body, Stage01 is no better than: body-constant (PSNR in dB: 26.4 against "
-        "23.2); body-constant (SUV error: 0.35 against 0.534)."
+        "23.2); body-constant (SUV error: 0.350 against 0.534)."
     )

@@ -96,7 +96,7 @@ def beaten_by_trivial(rows: Iterable[Row], model: str) -> list[Finding]:
         for name in TRIVIAL:
             theirs = values.get((name, "body", metric))
             if mine is not None and theirs is not None and sign * (mine - theirs) <= 0:
-                lost.append(f"{name} ({said}: {theirs:.3g} against {mine:.3g})")
+                lost.append(f"{name} ({said}: {theirs:#.3g} against {mine:#.3g})")
     if not lost:
         return []
     detail = f"Inside the body, {model} is no better than: {'; '.join(lost)}."
