@@ -331,7 +331,7 @@ def test_both_words_for_the_decay_are_known() -> None:
 
 @pytest.mark.parametrize("duration_s", [None, -1.0])
 def test_a_frame_without_a_duration_has_no_average_time(duration_s: float | None) -> None:
-    header = replace(HEADER, decay_correction="NONE")
+    header = replace(HEADER, decay_correction="NONE", corrected=("ATTN",))
     assert refusal(header, slice_at(duration_s=duration_s)) is Reason.NO_TIME
 
 

@@ -491,4 +491,4 @@ def test_a_hot_spot_beside_an_empty_mask_is_counted_as_invented(
 def test_lesions_of_one_patient_are_his(tmp_path: Path, suv: np.ndarray) -> None:
     truth = save(tmp_path / "t.nii.gz", suv)
     found = evaluate_files(truth, save(tmp_path / "p.nii.gz", suv / 2))
-    assert " in one patient, mean SUVmax 6.0, predicted 3.0; " in found.lesion_line("prediction")
+    assert " in 1 patient, mean SUVmax 6.0, predicted 3.0; " in found.lesion_line("prediction")

@@ -131,7 +131,7 @@ def test_truth_stands_beside_and_is_read_back(cohort: list[PhantomTruth]) -> Non
     ("patients", "knobs", "word"),
     [
         (0, {}, "at least 1"),
-        (1, {"seed": -1}, "0 or more"),
+        (1, {"seed": -1}, "a seed from 0 on"),
         (1, {"ct_size": 4}, "16 to 1024"),
         (1, {"pet_size": 5000}, "16 to 1024"),
         (1, {"slice_step_mm": 0.1}, "1 to 20 mm"),
