@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from petcast.checkpoint import MODEL_FILE, TRAINING_FILE, load_card, sha256_of
+from petcast.engine.parallel import World
 from petcast.errors import DataError, TrainingError, UsageError
 from petcast.models.synthesizer import Synthesizer
 from petcast.pairs import PairedStudy, Pairs
@@ -373,6 +374,16 @@ def test_fewer_slices_than_parts_are_refused(tiny_pairs: Path, tmp_path: Path) -
     many = knobs.model_copy(update={"engine": knobs.engine.model_copy(update={"parts": 16})})
     with pytest.raises(DataError, match="16 to divide a batch"):
         train(many, tiny_pairs, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_processes_that_score_nothing_hold_no_slices_to_score(
+    tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("petcast.train.Learner", lambda *_: None)
+    pairs, two = Pairs.open(tiny_pairs), {"size": 2, "parts": 2}
+    held = [set(Training(recipe(), pairs, tmp_path, World(rank, **two)).parts) for rank in (0, 1)]
+    assert held == [{"train", "validation", "test"}, {"train"}]
 
 
 @pytest.mark.slow

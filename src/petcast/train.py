@@ -69,7 +69,7 @@ class Training:
                 self.device,
                 recipe.engine.pairs,
             )
-            for part in PARTS
+            for part in (PARTS if world.first else ("train",))  # the first process scores alone
         }
         require_slices(len(self.parts["train"]), world)
         self._pairs = pairs
