@@ -205,18 +205,17 @@ def load_tensors(checkpoint: Path, name: str, card: Card) -> Tensors:
         FormatError: The file is missing, damaged or another one.
     """
     path = whole(checkpoint) / name
+    # What is damaged would stop the same training, too: that it is given again does not help
+    anew = f"copy the whole run again, or remove {checkpoint.parent} and train anew"
     try:
         tensors, damage = _tensors_in(path)
         found = sha256_of(path)  # after reading, so that it shows a file that came in between
     except FileNotFoundError:
-        raise FormatError(f"{path} is missing; train again, or copy the whole run") from None
+        raise FormatError(f"{path} is missing; {anew}") from None
     if found != (card.sha256 or {}).get(name):
-        raise FormatError(
-            f"{path} is not the file that {CARD_FILE} beside it describes; train again, or copy "
-            "the whole run"
-        )
+        raise FormatError(f"{path} is not the file that {CARD_FILE} beside it describes; {anew}")
     if damage:
-        raise FormatError(f"{path} is damaged: {damage}")
+        raise FormatError(f"{path} is damaged: {damage}; {anew}")
     return tensors
 
 
