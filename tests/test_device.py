@@ -55,9 +55,12 @@ def test_who_has_a_gpu_that_torch_passes_over_is_told(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", None)
     monkeypatch.setattr("petcast.device.GPUS", tmp_path / "gpus")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert passed_over() == ""
     (tmp_path / "gpus/0000:17:00.0").mkdir(parents=True)
     assert "was built without CUDA; training runs on the processor" in passed_over()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert passed_over() == ""
 
 
 ON_GPU = (

@@ -85,14 +85,15 @@ def passed_over() -> str:
     """Say of a machine with GPUs of NVIDIA's why "auto" takes none of them.
 
     Returns:
-        A sentence; nothing where there is none, or torch can use it.
+        A sentence; nothing where there is none, torch can use it, or the user hides it.
     """
-    if torch.cuda.is_available() or not GPUS.is_dir() or not any(GPUS.iterdir()):
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if hidden or torch.cuda.is_available() or not GPUS.is_dir() or not any(GPUS.iterdir()):
         return ""
     if torch.version.cuda is None:
         why = f"this torch ({torch.__version__}) was built without CUDA"
     else:
-        why = "torch cannot use them: the driver may be too old, or CUDA_VISIBLE_DEVICES hides them"
+        why = "torch cannot use them; their driver may be too old for it"
     return f"this machine has NVIDIA GPUs, but {why}; training runs on the processor"
 
 
