@@ -133,6 +133,18 @@ def test_an_error_without_a_file_is_a_mistake_of_our_own(monkeypatch) -> None:
         cli.main()
 
 
+def test_too_little_memory_is_said_in_a_line(monkeypatch, capsys) -> None:
+    def full() -> None:
+        raise MemoryError("Unable to allocate 4.00 TiB for an array")
+
+    monkeypatch.setattr(cli, "app", full)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("petcast: this needs more memory than there is (Unable to allocate 4.00")
+
+
 def test_a_link_that_leads_to_itself_is_wrong_use(tmp_path, monkeypatch, capsys) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     monkeypatch.setattr(cli, "app", lambda: (tmp_path / "loop").resolve(strict=True))

@@ -97,8 +97,9 @@ def main() -> None:
         where = error.filename or "while writing"
         _fail(f"{error.strerror}: {where}; nothing was damaged{remedy}", 3)
     except MemoryError as error:
-        _fail(f"this needs more memory than there is ({error or 'no more is said'}); nothing was "
-              "damaged: free what others take of it, and give the command again", 2)  # fmt: skip
+        said = str(error) or "no more is said"
+        remedy = "free what others take of it, and give the command again"
+        _fail(f"this needs more memory than there is ({said}); nothing was damaged: {remedy}", 2)
     except RuntimeError as error:
         if not str(error).startswith(LOOP):
             raise
