@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
+from typer.testing import CliRunner
 
+from petcast.cli import app
 from petcast.dicom.scan import scan
 from petcast.dicom.suv import measure_suv
 from petcast.errors import GeometryError, UsageError
@@ -116,6 +118,21 @@ def test_a_maximum_that_is_hardly_suv_is_said(export, dose: float) -> None:
     assert row["max"] == pytest.approx(PEAK * 350e6 / dose, rel=1e-6)
     assert any("hardly SUV" in note for note in row["notes"])
     assert any("MBq, which is unusual" in note for note in row["notes"])
+
+
+@pytest.mark.slow
+def test_the_table_names_what_the_notes_speak_of_and_the_time_to_the_scan(export) -> None:
+    for injection in export.injections:
+        injection.RadiopharmaceuticalStartTime = "091000"
+        injection.RadiopharmaceuticalStartDateTime = "20200102080000"
+    folder = export.write()
+    [row] = measure_suv(folder)["series"]
+    done = CliRunner().invoke(app, ["suv", str(folder)])
+    assert done.exit_code == 0, done.output
+    assert row["id"] in done.stdout
+    assert "180" in done.stdout
+    assert f"{row['id']}: The injection's two times lie 70 minutes apart" in done.stderr
+    assert f"{row['id']}: The scan began 180 minutes after" in done.stderr
 
 
 def test_suv_beyond_all_numbers_is_a_row_with_a_reason(export) -> None:

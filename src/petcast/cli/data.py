@@ -53,7 +53,8 @@ def suv(
     if as_json:
         print_json(document)
         return
-    columns = ["path", "max", "min", "median", "factor_rule", "time_rule", "detail"]
+    columns = ["id", "path", "max", "min", "median", "factor_rule", "time_rule"]
+    columns += ["uptake_minutes", "detail"]
     tables.print_rows("SUV in g/mL", columns, document["series"])
     for row in document["series"]:
         for note in row.get("notes", ()):
