@@ -150,6 +150,19 @@ def test_a_ct_in_the_same_frame_is_preferred_to_a_finer_one_elsewhere() -> None:
     assert chosen(series("a", "CT", step_mm=1.0, frame_id="other"), series("b", "CT")) == "b"
 
 
+def test_the_pet_s_own_ct_says_why_it_was_refused_where_the_others_lie_elsewhere() -> None:
+    elsewhere = series("a", "CT", frame_id="other")
+    own = series("b", "CT", refusal=Refusal(Reason.GAP, "A slice is missing."))
+    scout = series("c", "CT", refusal=Refusal(Reason.SCOUT, "It is one."))
+    [study] = pair([PET, elsewhere, own, scout])
+    assert study.refusal is not None
+    assert study.refusal.reason is Reason.GAP
+    assert "A slice is missing." in study.refusal.detail
+    [study] = pair([PET, elsewhere, scout])
+    assert study.refusal is not None
+    assert study.refusal.reason is Reason.OTHER_FRAME
+
+
 def test_a_refused_series_gives_its_reason_to_the_study() -> None:
     refused = replace(PET, refusal=Refusal(Reason.NO_WEIGHT, "PatientWeight is missing."))
     [study] = pair([refused, series("ct", "CT")])

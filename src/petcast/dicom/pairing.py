@@ -28,6 +28,8 @@ SHARED_MM = 100.0
 SHARED_OF_PET = 0.9
 BESIDE = 0.5
 """Of a PET less than this share of which another covers, the most lies beyond that one."""
+NEVER_MEANT = {Reason.SCOUT, Reason.PROJECTION, Reason.RGB_CAPTURE, Reason.SOP_CLASS}
+"""What no CT is refused for that a PET could have been laid on."""
 WIDEST_MM = 500.0
 """A field of view beyond this is no better: it covers any body."""
 THINNEST_MM = 1.0
@@ -112,7 +114,10 @@ def _choose(
         )
     cts = _usable(members, "CT", Reason.NO_CT, "The study has no CT series.")
     pet = min(measured, key=_pet_rank)
-    ct = min(_matching(cts, pet), key=lambda one: _ct_rank(one, _share(_lying(one), _lying(pet))))
+    ct = min(
+        _matching(members, cts, pet),
+        key=lambda one: _ct_rank(one, _share(_lying(one), _lying(pet))),
+    )
     return ct, pet, tuple(_remarks(ct, pet, len(cts), measured))
 
 
@@ -130,12 +135,13 @@ def _usable(members: Sequence[Series], modality: str, absent: Reason, text: str)
     raise RefusedError(refusal.reason, f"The study's {name}: {refusal.detail}")
 
 
-def _matching(cts: Sequence[Series], pet: Series) -> list[Series]:
+def _matching(members: Sequence[Series], cts: Sequence[Series], pet: Series) -> list[Series]:
     """CTs in the PET's own frame of reference that cover enough of it."""
     if not pet.frame_id or not any(ct.frame_id for ct in cts):
         raise RefusedError(Reason.NO_FRAME, "FrameOfReferenceUID is missing in the CT or the PET.")
     framed = [ct for ct in cts if ct.frame_id == pet.frame_id]
     if not framed:
+        _require_sound_own(members, pet)
         raise RefusedError(
             Reason.OTHER_FRAME, f"None of {len(cts)} CT series has the PET's FrameOfReferenceUID."
         )
@@ -148,6 +154,18 @@ def _matching(cts: Sequence[Series], pet: Series) -> list[Series]:
             f"at least {_needed_mm(_lying(pet)):.0f} mm are needed.",
         )
     return covering
+
+
+def _require_sound_own(members: Sequence[Series], pet: Series) -> None:
+    """Where the PET's own CT was refused, say why, not that others lie elsewhere."""
+    own = [one for one in members if one.modality == "CT" and one.frame_id == pet.frame_id]
+    lost = [(len(one.files), one.id, one.refusal) for one in own if one.refusal is not None]
+    lost = [one for one in lost if one[2].reason not in NEVER_MEANT]
+    if lost:
+        _, _, refusal = max(lost)
+        raise RefusedError(
+            refusal.reason, f"The CT in the PET's frame of reference: {refusal.detail}"
+        )
 
 
 def _covers(ct: Geometry, pet: Geometry) -> bool:
