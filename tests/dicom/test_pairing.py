@@ -163,6 +163,17 @@ def test_the_pet_s_own_ct_says_why_it_was_refused_where_the_others_lie_elsewhere
     assert study.refusal.reason is Reason.OTHER_FRAME
 
 
+@pytest.mark.parametrize(("id_", "files"), [("a", 1), ("z", 1), ("a", 9)])
+def test_of_refused_pet_the_one_that_was_meant_gives_its_reason(id_: str, files: int) -> None:
+    """Both reconstructions are exported; that the other is uncorrected is no news."""
+    meant = series("m", "PT", refusal=Refusal(Reason.NO_WEIGHT, "It is 0."))
+    uncorrected = Refusal(Reason.NOT_ATTENUATION_CORRECTED, "It is not.")
+    beside = series(id_, "PT", refusal=uncorrected, files=(Path(id_),) * files)
+    [study] = pair([series("ct", "CT"), meant, beside])
+    assert study.refusal is not None
+    assert study.refusal.reason is Reason.NO_WEIGHT
+
+
 def test_a_refused_series_gives_its_reason_to_the_study() -> None:
     refused = replace(PET, refusal=Refusal(Reason.NO_WEIGHT, "PatientWeight is missing."))
     [study] = pair([refused, series("ct", "CT")])

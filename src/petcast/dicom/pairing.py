@@ -28,8 +28,11 @@ SHARED_MM = 100.0
 SHARED_OF_PET = 0.9
 BESIDE = 0.5
 """Of a PET less than this share of which another covers, the most lies beyond that one."""
-NEVER_MEANT = {Reason.SCOUT, Reason.PROJECTION, Reason.RGB_CAPTURE, Reason.SOP_CLASS}
-"""What no CT is refused for that a PET could have been laid on."""
+NEVER_MEANT = {
+    Reason.SCOUT, Reason.PROJECTION, Reason.RGB_CAPTURE, Reason.SOP_CLASS,
+    Reason.NOT_ATTENUATION_CORRECTED, Reason.DYNAMIC,
+}  # fmt: skip
+"""What series are refused for that come beside those that could have been paired."""
 WIDEST_MM = 500.0
 """A field of view beyond this is no better: it covers any body."""
 THINNEST_MM = 1.0
@@ -122,17 +125,30 @@ def _choose(
 
 
 def _usable(members: Sequence[Series], modality: str, absent: Reason, text: str) -> list[Series]:
-    """The usable series of a modality; where all were refused, the largest one says why."""
+    """The usable series of a modality; where all were refused, the one that was meant says why."""
     labelled = [one for one in members if one.modality == modality]
     usable = [one for one in labelled if one.refusal is None]
     if usable:
         return usable
     if not labelled:
         raise RefusedError(absent, text)
-    largest = max(labelled, key=lambda one: (len(one.files), one.id))
-    refusal = largest.refusal or Refusal(absent, text)
+    meant = max(labelled, key=meant_rank)
+    refusal = meant.refusal or Refusal(absent, text)
     name = "PET" if modality == "PT" else modality
     raise RefusedError(refusal.reason, f"The study's {name}: {refusal.detail}")
+
+
+def meant_rank(refused: Series) -> tuple[object, ...]:
+    """Rank refused series of a modality by whether they were meant to be used.
+
+    Args:
+        refused: One of them.
+
+    Returns:
+        Highest for the largest; lower for scouts, uncorrected PET and the like, however large.
+    """
+    refusal = refused.refusal
+    return refusal is not None and refusal.reason not in NEVER_MEANT, len(refused.files), refused.id
 
 
 def _matching(members: Sequence[Series], cts: Sequence[Series], pet: Series) -> list[Series]:
@@ -159,10 +175,8 @@ def _matching(members: Sequence[Series], cts: Sequence[Series], pet: Series) -> 
 def _require_sound_own(members: Sequence[Series], pet: Series) -> None:
     """Where the PET's own CT was refused, say why, not that others lie elsewhere."""
     own = [one for one in members if one.modality == "CT" and one.frame_id == pet.frame_id]
-    lost = [(len(one.files), one.id, one.refusal) for one in own if one.refusal is not None]
-    lost = [one for one in lost if one[2].reason not in NEVER_MEANT]
-    if lost:
-        _, _, refusal = max(lost)
+    refusal = max(own, key=meant_rank).refusal if own else None
+    if refusal is not None and refusal.reason not in NEVER_MEANT:
         raise RefusedError(
             refusal.reason, f"The CT in the PET's frame of reference: {refusal.detail}"
         )

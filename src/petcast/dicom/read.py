@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from petcast.dicom.decay import TimeRule
 from petcast.dicom.facts import Shared
 from petcast.dicom.header import Header, read_header
-from petcast.dicom.pairing import choose_ct
+from petcast.dicom.pairing import choose_ct, meant_rank
 from petcast.dicom.pixels import stored_pixels
 from petcast.dicom.scale import FactorRule, suv_scale
 from petcast.dicom.scan import scan
@@ -204,10 +204,10 @@ def _no_ct(path: Path, found: Scan) -> RefusedError:
     series = [one for one in found.series if one.modality == "CT"]
     if not series:
         return found.none_of("CT", path, Reason.NO_CT)
-    largest = max(series, key=lambda one: len(one.files))
-    if largest.refusal is None:
+    refusal = max(series, key=meant_rank).refusal
+    if refusal is None:
         raise ValueError("a usable CT is no reason to refuse")
-    return RefusedError(largest.refusal.reason, f"The CT in {path}: {largest.refusal.detail}")
+    return RefusedError(refusal.reason, f"The CT in {path}: {refusal.detail}")
 
 
 def _sound_files(series: Series, modality: str) -> Sequence[Path]:
