@@ -218,7 +218,8 @@ def _remarks(ct: Series, pet: Series, cts: int, pets: Sequence[Series]) -> list[
     remarks = []
     if len(pets) > 1:
         remarks.append(f"Series {pet.id} was taken of {len(pets)} PET series.")
-    beyond = sum(_share(_lying(pet), _lying(other)) < BESIDE for other in pets)
+    framed = [other for other in pets if other.frame_id == pet.frame_id]
+    beyond = sum(_share(_lying(pet), _lying(other)) < BESIDE for other in framed)
     if beyond:
         remarks.append(
             "PET series mostly above or below it, as beds are that were saved one by one: "
