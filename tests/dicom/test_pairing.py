@@ -119,6 +119,13 @@ def test_of_two_time_points_the_earlier_and_of_equals_the_same_for_everyone() ->
         assert chosen(*equal) == first
 
 
+@pytest.mark.parametrize(("top_mm", "notes"), [(288.0, 0), (282.0, 1)])
+def test_less_than_95_percent_of_the_pet_is_said(top_mm: float, notes: int) -> None:
+    [study] = pair([PET, series("ct", "CT", (0, top_mm))])
+    assert study.refusal is None
+    assert len(study.notes) == notes
+
+
 def test_a_chest_ct_under_a_whole_body_pet_is_used_where_both_are() -> None:
     [study] = pair([series("pet", "PT", (0, 1000)), series("ct", "CT", (600, 900))])
     assert study.refusal is None

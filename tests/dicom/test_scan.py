@@ -176,6 +176,24 @@ def test_acquisitions_are_told_apart_by_time_where_numbers_are_missing(export) -
     assert [one.refusal for one in cts] == [None, None]
 
 
+def test_a_series_begins_with_its_earliest_slice(export) -> None:
+    """Of two time points of a study the earlier is taken by this."""
+    begun = [one.begun_s for one in scan([export.write()], salt=SALT).series]
+    for slice_ in (export.ct[0], export.ct[5], export.pet[0], export.pet[5]):
+        slice_.AcquisitionTime = "112000"
+    assert [one.begun_s for one in scan([export.write()], salt=SALT).series] == begun
+
+
+@pytest.mark.parametrize(
+    ("said", "usable"), [("HU", True), ("US", True), ("", True), ("OD", False)]
+)
+def test_ct_numbers_are_hu_unless_the_header_says_otherwise(export, said, usable) -> None:
+    for slice_ in export.ct:
+        slice_.RescaleType = said
+    [ct] = series_of(scan([export.write()], salt=SALT), "CT")
+    assert (ct.refusal is None) == usable
+
+
 def test_beds_of_a_pet_are_one_series(export) -> None:
     for slice_ in export.pet[6:]:
         slice_.AcquisitionNumber, slice_.AcquisitionTime = 2, "110300"

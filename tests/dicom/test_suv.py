@@ -232,6 +232,12 @@ def test_another_nuclide_keeps_its_own_half_life(export, code: str, half_life_s:
     assert row["reason"] == "TRACER"
 
 
+def test_a_nuclide_that_is_not_fluorine_is_no_fdg_though_no_tracer_is_named(export) -> None:
+    of_nuclide(export, "", "C-131A3", 4057.7)
+    [row] = measure_suv(export.write())["series"]
+    assert row["reason"] == "TRACER"
+
+
 def test_only_voxels_in_the_mask_count(export, tmp_path: Path, pet_affine) -> None:
     voxels = np.zeros((12, 8, 8))
     voxels[0, 3, 3] = voxels[5, 3, 3] = 1
@@ -239,6 +245,17 @@ def test_only_voxels_in_the_mask_count(export, tmp_path: Path, pet_affine) -> No
     [row] = measure_suv(export.write(), mask)["series"]
     assert row["voxels"] == 2
     assert row["min"] == pytest.approx(PEAK * 1000 / 2100, rel=1e-6)
+    assert row["max"] == pytest.approx(PEAK * 1500 / 2100, rel=1e-6)
+
+
+def test_a_mask_on_another_grid_goes_to_the_nearest_voxels(export, tmp_path, pet_affine) -> None:
+    """Half a voxel aside, interpolation would touch two of them."""
+    voxels, aside = np.zeros((12, 8, 8)), pet_affine.copy()
+    voxels[5, 3, 3] = 1
+    aside[0, 3] += 0.4 * aside[0, 0]
+    mask = mask_file(tmp_path / "mask.nii.gz", voxels, aside)
+    [row] = measure_suv(export.write(), mask)["series"]
+    assert row["voxels"] == 1
     assert row["max"] == pytest.approx(PEAK * 1500 / 2100, rel=1e-6)
 
 
