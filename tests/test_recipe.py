@@ -45,6 +45,7 @@ def test_a_setting_overrides_one_knob() -> None:
         ("training.seed=-1", "training.seed"),
         ("training.seed=9223372036854775808", "training.seed"),
         ("pretraining.seed=9223372036854775808", "pretraining.seed"),
+        ("optimizer.weight_decay=0.01", "weight_decay is AdamW's"),
     ],
 )
 def test_a_wrong_knob_is_named(setting: str, word: str) -> None:
@@ -91,6 +92,20 @@ def test_the_pairs_say_how_they_were_prepared() -> None:
         recipe.prepared_as(prepared, ["preparation.size=64"])
     with pytest.raises(RecipeError, match=r"the pairs' index"):
         recipe.prepared_as(prepared | {"size": 3})
+
+
+@pytest.mark.parametrize("name", ["U-Net", "Cas-UNet", "DSGGAN"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "upsampling=bilinear", "upsampling=pixel-shuffle", "ct_in_stages=true", "residual=true",
+        "input=neighbours-windows",
+    ],
+)  # fmt: skip
+def test_the_papers_other_generators_stay_what_they_are(name: str, setting: str) -> None:
+    settings = [f"model.{setting}", f"model.name={name}"]
+    with pytest.raises(RecipeError, match=f"{setting.partition('=')[0]}: only StageNN knows this"):
+        load_recipe("tiny", settings)
 
 
 def test_the_largest_seed_is_taken() -> None:

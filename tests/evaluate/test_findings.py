@@ -1,6 +1,9 @@
 """What an evaluation warns of, in words."""
 
-from petcast.evaluate.findings import beaten_by_trivial
+import numpy as np
+import pytest
+
+from petcast.evaluate.findings import Flaw, beaten_by_trivial, flaw_of
 from petcast.evaluate.result import Row
 
 
@@ -16,3 +19,26 @@ def test_a_trivial_image_that_wins_is_told_in_the_words_of_the_report() -> None:
         "Inside the body, Stage01 is no better than: body-constant (PSNR in dB: 26.4 against "
         "23.2); body-constant (SUV error: 0.350 against 0.534)."
     )
+
+
+def test_as_good_as_a_trivial_image_is_no_better() -> None:
+    rows = [Row(name, "body", "psnr", 26.4, None, None, 1) for name in ("Stage01", "train-mean")]
+    assert [finding.code for finding in beaten_by_trivial(rows, "Stage01")] == ["BEATEN-BY-TRIVIAL"]
+
+
+@pytest.mark.parametrize(
+    ("height", "ripple", "flaw"),
+    [
+        (0.0, 0.009, Flaw.ZERO),
+        (0.02, 0.0, Flaw.CONSTANT),
+        (3.0, 0.00005, Flaw.CONSTANT),
+        (3.0, 0.0002, None),
+        (0.0, 0.02, None),
+    ],
+)
+def test_what_shows_no_uptake_is_told_from_what_shows_little(height, ripple, flaw) -> None:
+    body = np.zeros((2, 8, 8), bool)
+    body[:, 2:6, 2:6] = True
+    prediction = np.where(body, np.float32(height), np.float32(0.0))
+    prediction[0, 3, 3] += np.float32(ripple)
+    assert flaw_of(prediction, body) is flaw

@@ -71,7 +71,8 @@ def test_an_interval_holds_the_mean_and_moves_with_the_values(
 def test_a_note_says_when_patients_are_few() -> None:
     assert "no interval" in few_patients(1)[0].detail
     assert "3 patients" in few_patients(3)[0].detail
-    assert few_patients(30) == []
+    assert len(few_patients(9)) == 1
+    assert few_patients(10) == []
 
 
 DRAWN = {
