@@ -1,6 +1,7 @@
 """The documentation names what there is: commands, options, knobs, codes, pages."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -98,3 +99,11 @@ def test_every_code_is_explained(room: str, pages: list[str]) -> None:
     explained = "".join(TEXT[f"docs/{page}.md"] for page in pages)
     assert len(codes) > 2
     assert {code for code in codes if f"`{code}`" not in explained} == set()
+
+
+def test_every_key_of_pairs_and_their_cards_is_explained(whole_pairs: Path) -> None:
+    index = json.loads((whole_pairs / "pairs.json").read_text())
+    cards = [json.loads(path.read_text()) for path in whole_pairs.glob("studies/*/card.json")]
+    keys = {key for document in (index, *index["studies"], *cards) for key in document}
+    assert len(keys) > 20
+    assert {key for key in keys if f"`{key}`" not in TEXT["docs/files.md"]} == set()
