@@ -137,7 +137,7 @@ def measure(
 def patients_of(
     name: str, models: Sequence[Synthesizer], studies: Sequence[PairedStudy], method: Method
 ) -> Patients:
-    held = gather(models, studies, method, CPU)
+    held = gather(models, studies, method, CPU, folder=Path())
     if name != "constant":
         return held
     return {key: replace(one, spread=np.zeros_like(one.spread)) for key, one in held.items()}

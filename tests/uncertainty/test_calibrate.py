@@ -1,6 +1,8 @@
 """Intervals of known distributions hold what they should; a better spread makes them narrower."""
 
 import math
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from petcast.uncertainty.calibrate import (
     interval_score,
     scale_with_floor,
 )
+from petcast.uncertainty.held import HeldVoxels
 
 N = 40_000
 
@@ -84,6 +87,31 @@ def test_of_one_group_it_is_the_plain_quantile() -> None:
     sample = np.random.default_rng(0).random(999)
     expected = np.quantile(sample, 0.9, method="inverted_cdf")
     assert balanced_quantile([sample], 0.9) == expected
+
+
+def test_a_cohort_on_disk_gives_the_same_numbers_and_is_read_patient_by_patient(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("petcast.uncertainty.calibrate.FLOOR_SHARES", (0.1, 1.0))
+    drawn = {str(seed): patient(seed, "laplace", 3000) for seed in range(20)}
+    known = {name: Voxels(*(v.astype(np.float32) for v in (one.error, one.spread)))
+             for name, one in drawn.items()}  # fmt: skip
+    held = HeldVoxels(tmp_path)
+    for half in (slice(0, 1000), slice(1000, 3000)):  # two studies of each
+        for name, one in known.items():
+            held.add(name, Voxels(one.error[half], one.spread[half]))
+    held.add("without a body", Voxels(np.zeros(0, np.float32), np.zeros(0, np.float32)))
+    assert list(held) == list(known)
+    tracemalloc.start()
+    scale = calibrate(held.values())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6 * known["0"].error.nbytes * 2  # of one patient, not of twenty
+    assert scale == calibrate(list(known.values()))
+    scores = [one.error / (one.spread + scale.floor_suv) for one in known.values()]
+    expected = np.quantile(np.concatenate(scores), 0.9, method="inverted_cdf")
+    assert scale.factor == expected
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_interval_score_by_hand() -> None:

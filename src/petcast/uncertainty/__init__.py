@@ -2,6 +2,7 @@
 
 spread     ways to tell where a model is unsure; each costs its forward passes
 calibrate  split conformal prediction: the factor that makes 90 % intervals of a spread
+held       the voxels of many patients, on disk
 sparsify   whether the most uncertain voxels are those with the largest error
 store      RUN/uncertainty.json
 runs       calibrate a run on patients that it was not trained on

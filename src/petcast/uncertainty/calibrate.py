@@ -14,7 +14,7 @@ Reference:
     section 5.2 (locally weighted); Romano et al., NeurIPS 2019 (of quantiles).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,7 +105,7 @@ class Scale:
         return np.asarray(self.factor * (spread + self.floor_suv), dtype=np.float32)
 
 
-def calibrate(patients: Sequence[Voxels], level: float = LEVEL) -> Scale:
+def calibrate(patients: Collection[Voxels], level: float = LEVEL) -> Scale:
     """Find the factor, and the floor with which the intervals are best.
 
     Args:
@@ -123,7 +123,7 @@ def calibrate(patients: Sequence[Voxels], level: float = LEVEL) -> Scale:
     return tried[int(np.argmin(scores))]
 
 
-def scale_with_floor(patients: Sequence[Voxels], floor_suv: float, level: float = LEVEL) -> Scale:
+def scale_with_floor(patients: Collection[Voxels], floor_suv: float, level: float = LEVEL) -> Scale:
     """Find the factor for a floor.
 
     Args:
@@ -134,15 +134,29 @@ def scale_with_floor(patients: Sequence[Voxels], floor_suv: float, level: float 
     Returns:
         Factor and floor.
     """
-    scores = [voxels.error / (voxels.spread + floor_suv) for voxels in patients]
-    return Scale(balanced_quantile(scores, level), floor_suv)
+    return Scale(balanced_quantile(_Scores(patients, floor_suv), level), floor_suv)
 
 
-def balanced_quantile(groups: Sequence[NDArray[np.floating]], level: float) -> float:
+@dataclass(frozen=True)
+class _Scores:
+    """Errors as multiples of spread and floor, a patient at a time, as often as they are asked."""
+
+    patients: Collection[Voxels]
+    floor_suv: float
+
+    def __iter__(self) -> Iterator[NDArray[np.floating]]:
+        return (voxels.error / (voxels.spread + self.floor_suv) for voxels in self.patients)
+
+
+def balanced_quantile(groups: Iterable[NDArray[np.floating]], level: float) -> float:
     """Take a quantile of several samples, each weighing the same.
 
+    Floating-point numbers from 0 on are ordered as their bits are. So the quantile is found bit by
+    bit, counting anew for each of them: that is as quick as sorting, and one group at a time has
+    to be in memory.
+
     Args:
-        groups: Of any sizes, none empty.
+        groups: Of any sizes, none empty, of one type, not negative; gone through many times.
         level: Between 0 and 1.
 
     Returns:
@@ -152,12 +166,18 @@ def balanced_quantile(groups: Sequence[NDArray[np.floating]], level: float) -> f
         >>> balanced_quantile([np.array([1.0]), np.array([2.0, 3.0])], 0.75)
         2.0
     """
-    values = np.concatenate(groups)
-    weights = np.concatenate([np.full(len(group), 1 / len(group)) for group in groups])
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weights[order])
-    place = int(np.searchsorted(reached, level * len(groups) * (1 - 1e-12)))
-    return float(values[order[min(place, len(values) - 1)]])
+    kind = next(iter(groups)).dtype
+    bits = np.dtype(f"u{kind.itemsize}")
+    low, high = 0, int(np.array(np.inf, kind).view(bits))
+    while low < high:
+        middle = (low + high) // 2
+        value = np.array(middle, bits).view(kind)
+        shares = [np.count_nonzero(group <= value) / len(group) for group in groups]
+        if np.mean(shares) >= level * (1 - 1e-12):
+            high = middle
+        else:
+            low = middle + 1
+    return float(np.array(low, bits).view(kind))
 
 
 def coverage(voxels: Voxels, scale: Scale) -> float:

@@ -14,6 +14,7 @@ from petcast.models import Synthesizer
 from petcast.pairs import PairedStudy, Pairs
 from petcast.progress import track
 from petcast.uncertainty.calibrate import Voxels, calibrate, coverage
+from petcast.uncertainty.held import HeldVoxels
 from petcast.uncertainty.spread import WAYS, Method, Way, cast_with_spread, require_possible
 from petcast.uncertainty.store import Calibration, member_of, save_calibration, weights_of
 from petcast.words import count
@@ -84,8 +85,8 @@ def calibrate_run(
     models = [synthesizer for synthesizer, _ in loaded]
     require_possible(models, method)
     part, studies = _to_calibrate_on(pairs)
-    patients = gather(models, studies, method, choose_device(device))
-    held = list(patients.values())
+    patients = gather(models, studies, method, choose_device(device), folder=run)
+    held = patients.values()
     scale = calibrate(held)
     widths = [float(scale.half_width(voxels.spread).mean()) for voxels in held]
     calibration = Calibration(
@@ -109,7 +110,9 @@ def gather(
     studies: Sequence[PairedStudy],
     method: Method,
     device: torch.device,
-) -> dict[str, Voxels]:
+    *,
+    folder: Path,
+) -> HeldVoxels:
     """Take error and spread of the body voxels of each patient.
 
     Args:
@@ -117,6 +120,7 @@ def gather(
         studies: Whose voxels count.
         method: How the spread is made.
         device: Where to predict.
+        folder: On whose disk the voxels are held, 8 bytes each.
 
     Returns:
         Voxels by patient.
@@ -124,14 +128,11 @@ def gather(
     Raises:
         DataError: No voxel lies inside a body.
     """
-    parts: dict[str, list[Voxels]] = {}
+    held = HeldVoxels(folder)
     for study in track(studies, f"calibrating by {method.way}"):
         pet, spread = cast_with_spread(models, study.ct, method, device=device)
         body = np.asarray(study.regions) > 0
-        voxels = Voxels.inside(pet, np.asarray(study.pet), spread, body)
-        parts.setdefault(study.patient, []).append(voxels)
-    joined = {patient: Voxels.joined(own) for patient, own in parts.items()}
-    held = {patient: voxels for patient, voxels in joined.items() if voxels.error.size}
+        held.add(study.patient, Voxels.inside(pet, np.asarray(study.pet), spread, body))
     if not held:
         raise DataError("no voxel of these studies lies inside a body; see regions.npy")
     return held
