@@ -187,7 +187,7 @@ def require_on_pet(mask: Volume, pet: Volume) -> None:
             f"The lesion mask marks {count(z.size, 'voxel')}, none of them inside the PET; its "
             "origin was lost.",
         )
-    if _moved(mask.canonical().grid, pet.canonical().grid):
+    if moved(mask.canonical().grid, pet.canonical().grid):
         raise RefusedError(
             Reason.NIFTI_PLACE,
             "The lesion mask has the PET's size and spacing and lies elsewhere; its origin was "
@@ -195,7 +195,16 @@ def require_on_pet(mask: Volume, pet: Volume) -> None:
         )
 
 
-def _moved(grid: Grid, original: Grid) -> bool:
+def moved(grid: Grid, original: Grid) -> bool:
+    """Say whether a grid is a copy of another one that lost its place.
+
+    Args:
+        grid: Of a mask, its axes along L, P and S.
+        original: Of the PET that it was drawn on, alike.
+
+    Returns:
+        True where it has the same size and spacing, and lies elsewhere.
+    """
     alike = grid.shape == original.shape and np.allclose(
         grid.spacing_mm, original.spacing_mm, rtol=0.01
     )

@@ -148,3 +148,20 @@ def test_probabilities_are_no_lesion_mask(tmp_path: Path, suv: np.ndarray, lowes
     mask = save(tmp_path / "l.nii.gz", np.where(suv > 2, 1, lowest), Unit.LABEL)
     with pytest.raises(DataError, match=r"case t: NOT-A-MASK: .*Give a mask with 0 outside"):
         evaluate_files(truth, prediction, lesions=mask, named=True)
+
+
+def test_a_mask_whose_origin_was_lost_is_refused_and_not_measured_elsewhere(
+    tmp_path: Path, suv: np.ndarray
+) -> None:
+    truth = save(tmp_path / "t.nii.gz", suv, z_mm=10.0, origin_mm=-24.0)
+    prediction = save(tmp_path / "p.nii.gz", suv / 2, z_mm=10.0, origin_mm=-24.0)
+    mask = save(tmp_path / "l.nii.gz", suv > 2, Unit.LABEL, z_mm=10.0)
+    with pytest.raises(DataError, match=r"case t: the lesion mask .* its origin was lost"):
+        evaluate_files(truth, prediction, lesions=mask, named=True)
+
+
+def test_a_truth_without_uptake_is_refused_with_a_ct_too(tmp_path: Path, suv: np.ndarray) -> None:
+    truth, prediction = save(tmp_path / "t.nii.gz", suv * 0), save(tmp_path / "p.nii.gz", suv)
+    ct = save(tmp_path / "c.nii.gz", np.where(body(), 40, -1000), Unit.HU)
+    with pytest.raises(DataError, match="case t: the real PET shows no uptake inside"):
+        evaluate_files(truth, prediction, ct=ct, named=True)

@@ -104,11 +104,14 @@ def baselines_of_truth(
         A body constant that knows more than any model could: the hardest of its kind.
 
     Raises:
-        DataError: No body was found.
+        DataError: No body was found, or no uptake in it: every number would be of nothing.
     """
     if not body.any():
         raise DataError(f"{whose}: no body was found in the compared slices; is the PET in SUV?")
-    return Baselines(float(truth[body].mean(dtype=np.float64)))
+    inside = truth[body]
+    if not inside.max() > 0:
+        raise DataError(f"{whose}: the real PET shows no uptake inside the body; is it in SUV?")
+    return Baselines(float(inside.mean(dtype=np.float64)))
 
 
 def blurred_truth(

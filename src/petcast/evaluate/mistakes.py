@@ -5,6 +5,7 @@ blurred, biased by half, noisy, weak or constant ones are measured, not accused.
 shows which mistake makes which warning fire, on phantoms and on real PET.
 """
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -174,7 +175,9 @@ def examine(subject: Subject) -> Facts:
     # In a turned prediction the truth's body and slices say nothing about scales.
     scaled = {} if geometry else scaling.result()
     values = _values(subject, body, air or 0.0, scaled)
-    return Facts(values | geometry, _scale(subject, body), float(np.log(subject.truth.max())))
+    highest = float(subject.truth.max())
+    log_maximum = math.log(highest) if highest > 0 else math.nan
+    return Facts(values | geometry, _scale(subject, body), log_maximum)
 
 
 def misplaced(subject: Subject) -> dict[Mistake, str]:

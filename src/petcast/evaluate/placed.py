@@ -10,7 +10,7 @@ from petcast.evaluate.cases import Case
 from petcast.evaluate.hotspots import connected
 from petcast.evaluate.measure import refuse_not_finite
 from petcast.evaluate.notes import Notes
-from petcast.plausible import require_hu_of_part, require_mask
+from petcast.plausible import moved, require_hu_of_part, require_mask
 from petcast.refusal import RefusedError
 from petcast.volume import AIR_HU, Grid, Unit, Volume
 
@@ -157,7 +157,7 @@ def place_lesions(case: Case, grid: Grid, name: str, notes: Notes) -> Bool[np.nd
         True in lesions there.
 
     Raises:
-        DataError: It holds something else than labels.
+        DataError: It holds something else than labels, or its place was lost.
     """
     volume = load_on(case, grid, name)
     try:
@@ -171,6 +171,11 @@ def place_lesions(case: Case, grid: Grid, name: str, notes: Notes) -> Bool[np.nd
     placed = numbered.resampled(grid, outside=0, interpolation="nearest").voxels
     lesions = int(labels.max())
     kept = np.count_nonzero(np.bincount(placed.ravel(), minlength=lesions + 1)[1:])
+    if kept and moved(volume.canonical().grid, grid):
+        raise DataError(
+            f"case {name}: the lesion mask has the real PET's size and spacing and lies elsewhere; "
+            "its origin was lost: save it with the real PET's"
+        )
     if kept < lesions:
         notes.lost_lesions.append(f"{lesions - kept} of {lesions} in {name}")
     return np.asarray(placed != 0)
