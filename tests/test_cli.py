@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from petcast import cli
+from petcast.tables import print_table
 
 COMMANDS = sorted(command.callback.__name__ for command in cli.app.registered_commands)
 
@@ -35,6 +36,28 @@ def test_each_command_says_units_and_gives_an_example(command: str) -> None:
     assert any(
         unit in text for unit in ("SUV", "HU", "mm", "GFLOP", "gigabytes", "epochs", "usable")
     ), text
+
+
+def test_no_commands_line_is_cut_off() -> None:
+    text = CliRunner().invoke(cli.app, ["--help"]).stdout
+    assert "..." not in text.partition("Commands:")[2]
+
+
+def test_options_of_several_values_say_how_they_are_given() -> None:
+    """<float,float> looks as if a comma stood between them."""
+    text = CliRunner().invoke(cli.app, ["evaluate", "--help"]).stdout
+    assert "--suv-window LOW HIGH" in text
+    assert "--spacing X Y Z" in text
+    assert "<float,float" not in text
+
+
+def test_ids_that_begin_with_a_digit_stand_to_the_left(capsys) -> None:
+    rows = [("id", "SUV"), ("9b579d4f9d09", "0.97"), ("33e971234567", "-1.2e-05 [0, 1]")]
+    print_table("Title", rows)
+    head = next(line for line in capsys.readouterr().out.splitlines() if "SUV" in line)
+    assert head.startswith("  id  ")
+    assert head.rstrip().endswith(" SUV")
+    assert head.index("SUV") > 25  # above the ends of its numbers
 
 
 def test_help_imports_neither_torch_nor_dicom() -> None:
@@ -70,6 +93,7 @@ def test_signs_that_the_terminal_does_not_know_end_no_command(monkeypatch) -> No
 def test_wrong_use_exits_2_with_a_word(tmp_path) -> None:
     for arguments in (
         ["scan", str(tmp_path / "absent")],
+        ["suv", str(tmp_path), "--mask", str(tmp_path / "absent.nii.gz")],
         ["train", "no-such-recipe", "--data", str(tmp_path), "--out", str(tmp_path / "run")],
         ["archive", "no-such-collection"],
         ["nonsense"],

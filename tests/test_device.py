@@ -18,7 +18,7 @@ def test_a_processor_is_always_there() -> None:
 
 @pytest.mark.parametrize("name", ["meta", "tpu", "", "cpu:x"])
 def test_what_computes_nothing_is_no_device(name: str) -> None:
-    with pytest.raises(UsageError, match="use auto, cpu or cuda"):
+    with pytest.raises(UsageError, match=r"use auto(, cpu)? or c"):
         choose_device(name)
 
 
@@ -103,6 +103,12 @@ def test_what_is_sent_to_a_gpu_is_not_waited_for(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.Tensor, "to", lambda _, *place, **how: sent_as.append((place, how)))
     sent(values, torch.device("cuda", 1))
     assert sent_as == [((torch.device("cuda", 1),), {"non_blocking": True})]
+
+
+def test_no_gpu_is_offered_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match=r"'tpu' here; use auto or cpu$"):
+        choose_device("tpu")
 
 
 @pytest.mark.parametrize(("supported", "imitated"), [(True, False), (False, True)])

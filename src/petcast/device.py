@@ -38,7 +38,8 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    absent = f"there is no device {name!r} here; use auto, cpu or cuda"
+    offered = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu"
+    absent = f"there is no device {name!r} here; use {offered}"
     try:
         device = torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:

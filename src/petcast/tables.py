@@ -1,5 +1,6 @@
 """What the command line prints of a document for people; `--json` prints the document itself."""
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -7,6 +8,9 @@ from typing import Any, Literal
 
 WIDTH = 140
 """Columns of a table that goes to a file or a pipe."""
+
+NUMBER = re.compile(r"[-−+]?\d[\d.,]*(e[-+]\d+)?(?!\w)")
+"""How a cell begins that stands to the right."""
 
 Row = Mapping[str, Any]
 
@@ -167,4 +171,5 @@ def cell(value: Any) -> str:
 
 
 def _is_numeric(text: str) -> bool:
-    return not text or text[0] in "-−+0123456789"
+    """A number or nothing, with whatever stands behind it; no id that begins with a digit."""
+    return not text or bool(NUMBER.match(text))

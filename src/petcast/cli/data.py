@@ -48,7 +48,7 @@ def suv(
     """
     from petcast.dicom.suv import measure_suv
 
-    [folder] = existing([folder])
+    [folder, *_] = existing([folder, *([mask] if mask else [])])
     document = measure_suv(folder, mask)
     if as_json:
         print_json(document)

@@ -186,18 +186,23 @@ def evaluate(
     part: Annotated[str, typer.Option(help="Of pairs: train, validation or test.")] = "test",
     suv_window: Annotated[
         tuple[float, float] | None,
-        typer.Option(help="Of PNG and .npy: SUV at the lowest and the highest stored value."),
+        typer.Option(
+            metavar="LOW HIGH", help="Of PNG and .npy: SUV at the lowest and highest stored value."
+        ),
     ] = None,
     stored: Annotated[
         tuple[float, float] | None,
-        typer.Option(help="Those values, where they are not 0 and 255, 65535, or 1 (float)."),
+        typer.Option(
+            metavar="LOW HIGH",
+            help="Those values, where they are not 0 and 255, 65535, or 1 (float).",
+        ),
     ] = None,
     scale: Annotated[
         float | None, typer.Option(help="Of PNG and .npy: SUV of one stored unit.")
     ] = None,
     spacing: Annotated[
         tuple[float, float, float] | None,
-        typer.Option(help="Of PNG and .npy: size of a voxel along x, y, z in mm."),
+        typer.Option(metavar="X Y Z", help="Of PNG and .npy: size of a voxel in mm."),
     ] = None,
     no_lesions: Annotated[
         bool, typer.Option("--no-lesions", help="Of foreign files: neither find nor measure any.")
@@ -274,10 +279,11 @@ def study(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Train the paper's thirteen generators twice, and write its tables and figures.
+    """Train the paper's thirteen generators twice.
 
     As published (slices shuffled, best of the test epochs) and as it should be (patients apart,
-    with intervals). SSIM, PSNR in dB, MAE; a page that opens without network.
+    with intervals). The paper's tables and figures: SSIM, PSNR in dB, MAE; a page that opens
+    without network.
 
     Example: petcast study published --data pairs --out study --epochs 2
     """

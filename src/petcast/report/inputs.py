@@ -141,8 +141,8 @@ def read_run(run: Path) -> Run:
     if not (epochs or recipe_text or best or last):
         raise UsageError(
             f"{run} is no run: it holds none of recipe.toml, metrics.jsonl, best/ and last/, and "
-            "no evaluation.json; give the folder that `petcast train` or `petcast evaluate --out` "
-            "wrote"
+            "no evaluation.json; give the folder that `petcast train`, `petcast study` or "
+            "`petcast evaluate --out` wrote"
         )
     folder = whole(run / "evaluation")
     return Run(
