@@ -137,8 +137,14 @@ def test_few_patients_are_told_what_they_cannot_show() -> None:
     found = compare_rows([*patient_rows("model", mine), *patient_rows("zero", zero)], "model")
     [note] = describe_power(found)
     assert note.code == "LOW-POWER"
-    assert f"{found[0].least_difference:.2g} SUV" in note.detail
-    assert "3 patients" in note.detail
+    assert "3 patients no difference can be told" in note.detail
     assert "p = 0.25" in note.detail
+    assert "differ by" not in note.detail  # nothing would be decided by it
+    enough = [*patient_rows("model", mine * 2), *patient_rows("zero", zero * 2)]
+    [note] = describe_power(compare_rows(enough, "model"))
+    least = compare_rows(enough, "model")[0].least_difference
+    assert "6 patients whose differences scatter as these do" in note.detail
+    assert f"{least:.2g} SUV" in note.detail
+    assert "cannot fall" not in note.detail
     many = [*patient_rows("model", mine * 4), *patient_rows("zero", zero * 4)]
     assert describe_power(compare_rows(many, "model")) == []

@@ -260,12 +260,22 @@ def test_comparisons_say_what_is_decided(read: Read, full: dict[str, Any]) -> No
     assert panel is not None
     assert panel.sentence == "Of 2 comparisons: 1 better, 1 undecided."
     assert panel.power == "Twelve could show 0.08."
+    assert [one.least for one in panel.fields[0].contests] == ["0.080", "0.080"]
     (zero, [first]), (stage, [second]) = panel.first
     assert (zero, stage) == ("All-zero", "Stage 1")
     assert first is not None
     assert second is not None
     assert (first.difference, first.p, first.least) == ("−0.600", "< 0.001", "0.080")
     assert second.difference == "+0.020"
+
+
+def test_too_few_patients_could_have_detected_nothing(read: Read, full: dict[str, Any]) -> None:
+    """Of five, p cannot fall below 0.06, whatever their difference."""
+    for one in full["comparisons"]:
+        one["n"] = 5
+    panel = comparisons_of(read(full), MODEL)
+    assert panel is not None
+    assert [one.least for one in panel.fields[0].contests] == ["n/a", "n/a"]
 
 
 def test_patients_come_in_the_order_of_their_error(read: Read, full: dict[str, Any]) -> None:

@@ -36,6 +36,9 @@ RANDOM_PATTERNS = 20_000
 ROUNDING = 1e-9
 """Means closer than this, relative to the largest difference, count as equal."""
 
+FEWEST = 6
+"""So many patients are the fewest whose p can fall below 0.05: 2 / 2ⁿ."""
+
 POWER = 0.8
 """How surely a difference is to be found that is called detectable."""
 
@@ -239,16 +242,18 @@ def describe_power(comparisons: Sequence[Comparison]) -> list[Finding]:
     if not told or told[0].n >= FEW_PATIENTS:
         return []
     hardest = max(told, key=lambda row: row.least_difference or 0.0)
-    detail = (
-        f"With {hardest.n} patients whose differences scatter as these do, {hardest.model} against "
-        f"{hardest.reference} would have to differ by {hardest.least_difference:.2g} SUV in its "
-        "mean error inside the body to be told from chance four times out of five; smaller "
-        "differences are easily missed."
-    )
     if least_p(hardest.n) > 1 - LEVEL:
-        detail += (
-            f" The sign-flip test cannot fall below p = {least_p(hardest.n):.2g} with so few, "
-            "however clear a difference is."
+        detail = (
+            f"With {hardest.n} patients no difference can be told from chance, however clear it "
+            f"is: the sign-flip test cannot fall below p = {least_p(hardest.n):.2g}. It takes "
+            f"{FEWEST} patients at least."
+        )
+    else:
+        detail = (
+            f"With {hardest.n} patients whose differences scatter as these do, {hardest.model} "
+            f"against {hardest.reference} would have to differ by {hardest.least_difference:.2g} "
+            "SUV in its mean error inside the body to be told from chance four times out of five; "
+            "smaller differences are easily missed."
         )
     return [Finding("LOW-POWER", detail)]
 

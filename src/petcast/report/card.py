@@ -133,7 +133,7 @@ def _training(data: DataAccount) -> list[str]:
         for part in data.parts
     ]
     table = _grid(["Part", "Patients", "Studies", "Slices", "Largest SUV"], parts)
-    divided = f"Divided {data.split_kind}." if data.split_kind else ""
+    divided = f"Divided: {data.split_kind}." if data.split_kind else ""
     said = " ".join(text for text in (divided, data.split_note) if text)
     facts = [f"- {plain(fact.name)}: {plain(fact.value)}" for fact in data.facts]
     refused = [f"- Refused: {data.refusals} items"] if data.refusals else []

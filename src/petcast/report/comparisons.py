@@ -141,16 +141,22 @@ def _field(field: tuple[str, str], found: Sequence[Document], model: str) -> Fie
 def _contest(one: Document, digits: int, model: str) -> Contest:
     reference = str(one.get("reference"))
     name = TRIVIAL.get(reference) or reference.removeprefix(f"{model} / ")
-    verdict = str(one.get("verdict"))
+    verdict, least = str(one.get("verdict")), one.get("least_difference")
     ends = interval(finite(one.get("low")), finite(one.get("high")), digits)
     return Contest(
         reference=name.capitalize(),
         difference=_signed(finite(one.get("difference")), digits),
         ends="" if ends == MISSING else ends,
         p=_p(finite(one.get("p_holm"))),
-        least=number(finite(one.get("least_difference")), digits),
+        least=MISSING if _is_undecidable(one) else number(finite(least), digits),
         verdict=verdict if verdict in VERDICTS else "undecided",
     )
+
+
+def _is_undecidable(one: Document) -> bool:
+    """Whether the patients are too few for any p below 0.05, whatever the difference."""
+    n = finite(one.get("n"))
+    return n is not None and 2 / 2**n > 0.05
 
 
 def _signed(value: float | None, digits: int) -> str:
