@@ -69,6 +69,29 @@ def test_a_script_without_a_guard_works_in_its_own_process(tmp_path: Path) -> No
     assert found.stdout.splitlines()[-1] == "[1, 2, 3]"
 
 
+@pytest.mark.slow
+def test_no_process_prints_a_traceback_at_ctrl_c(tmp_path: Path) -> None:
+    """A terminal interrupts the whole group of processes, those that wait for work among them."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import time\n"
+        "from petcast.workers import work_through\n"
+        "if __name__ == '__main__':\n"
+        "    for _ in work_through(time.sleep, [1, 1, 30], workers=2):\n"
+        "        print('one', flush=True)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, script], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(2)] == ["one\n"] * 2
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "SpawnProcess" not in said
+
+
 def test_tasks_are_drawn_only_a_few_ahead() -> None:
     class Counting(ThreadPoolExecutor):
         def submit(self, *arguments, **options) -> Future:

@@ -6,6 +6,7 @@ both, however many there are. A process that dies loses nothing: its tasks are d
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -169,7 +170,13 @@ def _by_itself(work: Callable[[Task], Result], task: Task) -> Iterator[Result]:
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, context, initializer=_end_quietly)
+
+
+def _end_quietly() -> None:
+    """Ctrl-C reaches every process of a terminal; each would print a traceback of its own."""
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(128 + signal.SIGINT))
 
 
 def in_chunks(items: Iterable[Task], size: int) -> Iterator[list[Task]]:
