@@ -177,6 +177,19 @@ def test_commands_in_warnings_are_set_as_code_and_nothing_else_is_markup(
 
 
 @pytest.mark.slow
+def test_no_mark_is_told_by_its_colour_alone(
+    make_run: MakeRun, good: dict[str, Any], page_of: PageOf
+) -> None:
+    """What a stage betters was green and nothing else; a cross had a title that nobody hears."""
+    page = page_of(make_run(evaluation=good))
+    assert "green" not in page.text
+    changes = [attrs for _, attrs in page.tags if attrs.get("class", "").startswith("change")]
+    better = [attrs for attrs in changes if attrs["class"].endswith("up")]
+    assert better
+    assert page.values("aria-label").count("better") >= len(better)
+
+
+@pytest.mark.slow
 def test_paper_has_room_for_every_metric(make_run: MakeRun, good: dict[str, Any]) -> None:
     """Paper has no scroll bar: tables of nine metrics with intervals were cut off."""
     run = make_run(evaluation=good)
