@@ -153,7 +153,7 @@ def test_lesions_too_small_for_the_grid_are_counted_and_those_beyond_it_are_not(
     small = PreparationRecipe(size=64, spacing_mm=2.0, slices="all")
     found = align(reading(tissue, suv, mask), small)
     [note] = found.notes
-    assert note.startswith("2 of 3 lesions of the mask are too small")
+    assert note.endswith("2 of 3 lesions of the mask.")
     assert align(reading(tissue, suv, mask.flipped("z")), small).notes == found.notes
     assert not align(reading(tissue, suv, mask.like(0 * mask.voxels)), small).notes
 

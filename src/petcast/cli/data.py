@@ -53,7 +53,8 @@ def suv(
     if as_json:
         print_json(document)
         return
-    columns = ["id", "path", "max", "min", "median", "factor_rule", "time_rule"]
+    # The first column is never wrapped: a path is copied from here
+    columns = ["path", "id", "max", "min", "median", "factor_rule", "time_rule"]
     columns += ["uptake_minutes", "detail"]
     tables.print_rows("SUV in g/mL", columns, document["series"])
     for row in document["series"]:
