@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 WIDTH = 140
-"""Columns of a table that goes to a file or a pipe."""
+"""Columns of a table that goes to a file or a pipe; more where its words need them."""
+BOUNDLESS = 100_000
 
 NUMBER = re.compile(r"[-−+]?\d[\d.,]*(e[-+]\d+)?(?!\w)")
 """How a cell begins that stands to the right."""
@@ -35,7 +36,12 @@ def print_table(title: str, rows: Sequence[Sequence[str]]) -> None:
         table.add_column(name, justify=justify, overflow="fold", no_wrap=number == 0)
     for row in body:
         table.add_row(*map(Text, row))  # never as markup: a path may hold brackets
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    if not sys.stdout.isatty():  # nobody sees the edge of a file: no id and no path is cut in two
+        boundless = console.options.update(max_width=BOUNDLESS)
+        words = console.measure(table, options=boundless).minimum
+        console.width = max(WIDTH, words + len(head) + 1)  # rich leaves out what divides columns
+    console.print(table)
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
