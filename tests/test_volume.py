@@ -2,8 +2,6 @@
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -84,29 +82,19 @@ def test_nan_damage_and_flat_affines_are_refused(tmp_path: Path) -> None:
         Volume(np.zeros((2, 2, 2)), np.diag([1.0, 0.0, 1.0, 1.0]), Unit.SUV)
 
 
-@contextmanager
-def full_disk(room: int) -> Iterator[None]:
-    """Files end after so many bytes, as where a disk is full: ITK is told nothing of either."""
-    import resource
-
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="files have no limit there")
 @pytest.mark.parametrize("name", ["v.nii", "v.nii.gz"])
 @pytest.mark.parametrize("room", [0, 300, 50_000, 200_000])
-def test_a_full_disk_is_an_error_and_leaves_the_earlier_file(tmp_path: Path, name, room) -> None:
+def test_a_full_disk_is_an_error_and_leaves_the_earlier_file(
+    tmp_path: Path, name, room, files_up_to
+) -> None:
+    """ITK is told of neither: it writes less, and keeps silent."""
     rng = np.random.default_rng(0)
     earlier = Volume(np.ones((2, 3, 4), np.float32), np.eye(4), Unit.SUV)
     earlier.save(tmp_path / name)
     large = Volume(rng.random((10, 80, 80), np.float32), np.eye(4), Unit.SUV)
-    with full_disk(room), pytest.raises(OSError, match=name):
+    with files_up_to(room), pytest.raises(OSError, match=name):
         large.save(tmp_path / name)
     assert np.array_equal(Volume.load(tmp_path / name, Unit.SUV).voxels, earlier.voxels)
     assert [path.name for path in tmp_path.iterdir()] == [name]
