@@ -44,7 +44,6 @@ TABLE_1 = (
 
 ENCODERS, DECODERS, VISUAL = TABLE_1[:8], TABLE_1[8:15], TABLE_1[15]
 MULTIPLE = 2 ** len(ENCODERS)
-PAPER_DROPOUT = 0.5
 
 
 class Stage(nn.Module):
@@ -58,20 +57,18 @@ class Stage(nn.Module):
 
     def __init__(
         self,
-        dropout: float = PAPER_DROPOUT,
+        dropout: float = 0.5,
         inputs: int = ENCODERS[0].input,
         upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__()
-        channels = {ENCODERS[0].name: inputs}
-        without_norm = {ENCODERS[0].name, ENCODERS[-1].name}
+        first, *middle, last = ENCODERS
         self.encoders = nn.ModuleList(
-            Encoder(
-                channels.get(row.name, row.input),
-                row.output,
-                normalise=row.name not in without_norm,
-            )
-            for row in ENCODERS
+            [
+                Encoder(inputs, first.output, normalise=False),
+                *(Encoder(row.input, row.output) for row in middle),
+                Encoder(last.input, last.output, normalise=False),
+            ]
         )
         self.decoders = nn.ModuleList(
             Decoder(
