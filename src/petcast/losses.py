@@ -1,4 +1,8 @@
-"""The terms of the loss, one function each."""
+"""The terms of the loss, one function each.
+
+The paper's come first: the mean squared error and the adversarial game. `published.toml` leaves the
+others out.
+"""
 
 from typing import Literal
 
@@ -15,9 +19,11 @@ SIGMA, RADIUS = 1.5, 5
 C1, C2 = 0.01**2, 0.03**2
 """The window and the constants of SSIM on the [0, 1] scale."""
 
-
 EPSILON = 1e-3
 """Below it `charbonnier` turns from the absolute error to the squared one: 0.01 SUV of 0…10."""
+
+QUANTILES = (0.05, 0.5, 0.95)
+"""What the three output channels are where `model.output` is "quantiles"."""
 
 
 def mse(prediction: Images, target: Images, weight: Images | None = None) -> Scalar:
@@ -34,6 +40,47 @@ def mse(prediction: Images, target: Images, weight: Images | None = None) -> Sca
     if weight is None:
         return functional.mse_loss(prediction, target)
     return ((prediction - target).square() * weight).mean()
+
+
+def discriminator_loss(
+    real: Float[Tensor, "*patches"], fake: Float[Tensor, "*patches"], form: Form
+) -> Scalar:
+    """What the discriminator minimises.
+
+    Args:
+        real: Logits of real PETs.
+        fake: Logits of synthetic PETs.
+        form: Of the adversarial game.
+
+    Returns:
+        The mean of what it gets wrong of the real and of the synthetic ones.
+
+    Reference:
+        Half of Goodfellow et al. 2014 Eq. 1 (bce) and of Lim and Ye 2017 (hinge); Mao et al. 2017
+        Eq. 9 with a = 0, b = c = 1 (least-squares), which has the ½ itself.
+    """
+    if form == "hinge":
+        return (functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()) / 2
+    return (_distance(real, 1.0, form) + _distance(fake, 0.0, form)) / 2
+
+
+def generator_adversarial_loss(fake: Float[Tensor, "*patches"], form: Form) -> Scalar:
+    """What the generator minimises so that its PETs pass for real (non-saturating).
+
+    Args:
+        fake: Logits of synthetic PETs.
+        form: Of the adversarial game.
+
+    Returns:
+        The mean over all patches. Least squares comes without the ½ of Mao et al. Eq. 9, as in
+        pix2pix: the same `loss.adversarial` weighs twice what it would there.
+
+    Reference:
+        As for `discriminator_loss`; Goodfellow et al. 2014, section 3, for −log D.
+    """
+    if form == "hinge":
+        return -fake.mean()
+    return _distance(fake, 1.0, form)
 
 
 def l1(prediction: Images, target: Images, weight: Images | None = None) -> Scalar:
@@ -135,10 +182,6 @@ def voxel_weights(
     return None if weight is None else weight / weight.mean()
 
 
-QUANTILES = (0.05, 0.5, 0.95)
-"""What the three output channels are where `model.output` is "quantiles"."""
-
-
 def pinball(prediction: Float[Tensor, "b 3 y x"], target: Float[Tensor, "b 3 y x"]) -> Scalar:
     """Pinball loss: its minimum is a quantile, as that of the absolute error is the median.
 
@@ -155,46 +198,6 @@ def pinball(prediction: Float[Tensor, "b 3 y x"], target: Float[Tensor, "b 3 y x
     levels = torch.cat([prediction.new_full((1, 1, 1, 1), level) for level in QUANTILES], dim=1)
     difference = target - prediction
     return torch.maximum(levels * difference, (levels - 1) * difference).mean()
-
-
-def discriminator_loss(
-    real: Float[Tensor, "*patches"], fake: Float[Tensor, "*patches"], form: Form
-) -> Scalar:
-    """What the discriminator minimises.
-
-    Args:
-        real: Logits of real PETs.
-        fake: Logits of synthetic PETs.
-        form: Of the adversarial game.
-
-    Returns:
-        The mean of both halves.
-
-    Reference:
-        Goodfellow et al. 2014 Eq. 1 (bce); Mao et al. 2017 Eq. 9 with a = 0, b = c = 1
-        (least-squares); Lim and Ye 2017 (hinge).
-    """
-    if form == "hinge":
-        return (functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()) / 2
-    return (_distance(real, 1.0, form) + _distance(fake, 0.0, form)) / 2
-
-
-def generator_adversarial_loss(fake: Float[Tensor, "*patches"], form: Form) -> Scalar:
-    """What the generator minimises so that its PETs pass for real (non-saturating).
-
-    Args:
-        fake: Logits of synthetic PETs.
-        form: Of the adversarial game.
-
-    Returns:
-        The mean over all patches.
-
-    Reference:
-        As for `discriminator_loss`; Goodfellow et al. 2014, section 3, for −log D.
-    """
-    if form == "hinge":
-        return -fake.mean()
-    return _distance(fake, 1.0, form)
 
 
 def _distance(logits: Tensor, label: float, form: Form) -> Tensor:
