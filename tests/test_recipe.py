@@ -124,6 +124,9 @@ def test_compiling_and_recomputing_exclude_each_other() -> None:
         ("trainings.epochs=3", "trainings: there is no such table; a recipe has preparation, "),
         ("training.epochs=0", "training.epochs: Input should be greater than or equal to 1, not 0"),
         ("model.name=Stage11", "or 'DSGGAN', not 'Stage11'"),
+        ("model.suv_window=[5, 1]", "  model: suv_window = [5.0, 1.0]: the first must be below"),
+        ("loss.adversarial=true", "loss.adversarial: true is for switches; give this knob's own"),
+        ("training.epochs=false", "training.epochs: false is for switches; give this knob's own"),
     ],
 )
 def test_a_wrong_knob_is_told_from_those_there_are(setting: str, words: str) -> None:

@@ -5,7 +5,14 @@ What the paper states is the default; what it leaves open is chosen here, and sa
 
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 GeneratorName = Literal[
     "Stage01", "Stage02", "Stage03", "Stage04", "Stage05", "Stage06", "Stage07", "Stage08",
@@ -24,6 +31,15 @@ class Knobs(BaseModel):
     """A section of a recipe: frozen, closed to unknown keys, and to infinity and NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: object, of: ValidationInfo) -> object:
+        """Not 1 for true: `loss.adversarial = true` would weigh a hundred times its default."""
+        switch = cls.model_fields[str(of.field_name)].annotation is bool
+        if isinstance(value, bool) and not switch:
+            raise ValueError(f"{str(value).lower()} is for switches; give this knob's own value")
+        return value
 
 
 class PreparationRecipe(Knobs):

@@ -189,7 +189,8 @@ def _said(error: "ErrorDetails") -> str:
     name = ".".join(map(str, place)) or "recipe"
     if error["type"] != "extra_forbidden":
         plain = isinstance(found, bool | int | float | str) and error["type"] != "value_error"
-        return f"  {name}: {error['msg']}" + (f", not {found!r}" if plain else "")
+        said = error["msg"].removeprefix("Value error, ")  # pydantic's word for our own refusals
+        return f"  {name}: {said}" + (f", not {found!r}" if plain else "")
     if len(place) == 1:
         return f"  {name}: there is no such table; a recipe has {', '.join(Recipe.model_fields)}"
     knobs = type(getattr(Recipe(), str(place[0]))).model_fields
