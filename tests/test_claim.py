@@ -32,8 +32,18 @@ def test_what_has_been_learned_is_not_taken_over(
     claim(tmp_path, load_recipe("tiny"), pairs)
     (tmp_path / name).mkdir()
     changed = load_recipe("tiny", ["training.seed=5", "training.epochs=7"])
-    with pytest.raises(UsageError, match=r"another recipe \(training\.seed differ\)"):
+    with pytest.raises(UsageError, match=r"another recipe \(it differs in training\.seed\)"):
         claim(tmp_path, changed, pairs)
+
+
+def test_weights_whose_recipe_was_lost_are_not_taken_over(tiny_pairs: Path, tmp_path: Path) -> None:
+    """They would go on by another recipe, and be said to have begun by it."""
+    pairs = Pairs.open(tiny_pairs)
+    claim(tmp_path, load_recipe("tiny"), pairs)
+    (tmp_path / "last").mkdir()
+    (tmp_path / RECIPE_FILE).unlink()
+    with pytest.raises(UsageError, match=r"no recipe\.toml that says by which recipe; put it back"):
+        claim(tmp_path, load_recipe("tiny", ["training.seed=5"]), pairs)
 
 
 def test_a_run_whose_best_epoch_is_ahead_is_not_taken_up_for_fewer(

@@ -30,12 +30,18 @@ def claim(run: Path, recipe: Recipe, pairs: Pairs) -> None:
         pairs: What it learns from.
 
     Raises:
-        UsageError: Another recipe or other pairs have begun there, or more epochs are done.
+        UsageError: Another recipe or other pairs have begun there, nothing says which, or more
+            epochs are done.
     """
     path = run / RECIPE_FILE
     settle(run / "last")
-    learned = any((run / name).exists() for name in ("last", "best", "best.next", FOLDER))
-    if not (path.exists() and learned):
+    trained = any((run / name).exists() for name in ("last", "best", "best.next"))
+    if trained and not path.exists():
+        raise UsageError(
+            f"{run} holds trained weights, but no {RECIPE_FILE} that says by which recipe; put it "
+            "back, or give another --out"
+        )
+    if not (path.exists() and (trained or (run / FOLDER).exists())):
         write_json(run / DATA_FILE, pairs.index)
         write_text(path, recipe.to_toml())
         return
@@ -44,7 +50,7 @@ def claim(run: Path, recipe: Recipe, pairs: Pairs) -> None:
     # Equal pairs were prepared alike; older runs kept what the recipe's file said of it
     if differing := load_recipe(path).differences(recipe, preparation=False) - HARMLESS:
         raise UsageError(
-            f"{run} was begun with another recipe ({', '.join(sorted(differing))} differ); "
+            f"{run} was begun with another recipe (it differs in {', '.join(sorted(differing))}); "
             "give another --out, or the same recipe to resume"
         )
     # `best` may be ahead: `last` is not kept after every epoch
@@ -84,7 +90,7 @@ def require_same(folder: Path, first: Recipe) -> None:
     if differing := load_recipe(folder / RECIPE_FILE).differences(first) - harmless:
         raise UsageError(
             f"{folder} holds a network that learned from phantoms by another recipe "
-            f"({', '.join(sorted(differing))} differ); give another --pretraining"
+            f"(it differs in {', '.join(sorted(differing))}); give another --pretraining"
         )
 
 

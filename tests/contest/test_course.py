@@ -100,7 +100,7 @@ def test_another_recipe_in_a_finished_folder_is_refused(
 ) -> None:
     follow_all(plan(ENTRANTS[:1], [whole_pairs], tmp_path, seeds=1, epochs=2), tell=silent)
     longer = plan(ENTRANTS[:1], [whole_pairs], tmp_path, seeds=1, epochs=3)
-    with pytest.raises(UsageError, match=r"training.epochs differ"):
+    with pytest.raises(UsageError, match=r"differs in training.epochs"):
         follow_all(longer, tell=silent)
 
 

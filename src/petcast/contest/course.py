@@ -148,8 +148,8 @@ def read_record(task: Task) -> Document | None:
     differing = kept.differences(task.recipe, preparation=False) - FREE
     if differing:
         raise UsageError(
-            f"{task.run} holds a finished run of another recipe ({', '.join(sorted(differing))} "
-            "differ); give another --out, or the settings that made it"
+            f"{task.run} holds a finished run of another recipe (it differs in "
+            f"{', '.join(sorted(differing))}); give another --out, or the settings that made it"
         )
     return dict(read_json(path))
 

@@ -202,8 +202,8 @@ def _require_same(out: Path, recipe: Recipe, study: dict[str, Any], pairs: Pairs
     differing = begun.differences(recipe, preparation=False) - FREE
     if differing:
         raise UsageError(
-            f"{out} was begun with another recipe ({', '.join(sorted(differing))} differ); give "
-            "another --out, or the same recipe to go on"
+            f"{out} was begun with another recipe (it differs in {', '.join(sorted(differing))}); "
+            "give another --out, or the same recipe to go on"
         )
     if recipe.training.epochs < begun.training.epochs:
         raise UsageError(
