@@ -132,7 +132,8 @@ def test_a_file_in_the_way_of_a_folder_is_wrong_use(tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "status"),
-    [(errno.ENAMETOOLONG, 2), (errno.ELOOP, 2), (errno.EPERM, 3), (errno.EIO, 3), (errno.ENOSPC, 3),
+    [(errno.ENAMETOOLONG, 2), (errno.ELOOP, 2), (errno.EPERM, 3), (errno.EROFS, 3), (errno.EIO, 3),
+     (errno.ENOSPC, 3),
      (errno.ETIMEDOUT, 3), (errno.ENODEV, 3), (errno.ENOENT, 3), (errno.ESRCH, 3),
      (errno.EINVAL, 3)],
 )  # fmt: skip
@@ -146,6 +147,7 @@ def test_what_a_disk_refuses_is_said_in_a_line(monkeypatch, capsys, number: int,
     assert ended.value.code == status
     assert f"{os.strerror(number)}" in (said := capsys.readouterr().err)
     assert "/share/pairs" in said
+    assert said.rpartition("; ")[2].startswith(("give ", "have ", "look ", "make "))  # what to do
 
 
 def test_an_error_without_a_file_is_a_mistake_of_our_own(monkeypatch) -> None:

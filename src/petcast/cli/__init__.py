@@ -34,6 +34,12 @@ GONE = (
 UNSTEADY = (errno.ENOENT, errno.ESRCH, errno.EINVAL, errno.EOPNOTSUPP)
 """Where a file is named: it vanished after it was listed, or lies where names are no real files, as
 below /proc. Without a name it would be a mistake of the program's own."""
+REMEDIES = {
+    **dict.fromkeys(NO_ROOM, "make room and give the command again"),
+    **dict.fromkeys(CLOSED, "have this place opened to you, or give another"),
+    **dict.fromkeys(GONE, "look after the disk or the share, and give the command again"),
+    **dict.fromkeys(UNSTEADY, "look whether it is still there, or give another place"),
+}
 LOOP = "Symlink loop"
 """How `Path.resolve` begins to say it before Python 3.13."""
 
@@ -90,12 +96,11 @@ def main() -> None:
         if error.errno in IN_THE_WAY:
             where = error.filename2 or error.filename or "the way"
             _fail(f"{where}: {error.strerror}; give another place", 2)
-        unsteady = error.errno in UNSTEADY and error.filename is not None
-        if error.errno not in (*NO_ROOM, *CLOSED, *GONE) and not unsteady:
+        remedy = REMEDIES.get(error.errno or 0)
+        if remedy is None or (error.errno in UNSTEADY and error.filename is None):
             raise
-        remedy = "; make room and give the command again" if error.errno in NO_ROOM else ""
         where = error.filename or "while writing"
-        _fail(f"{error.strerror}: {where}; nothing was damaged{remedy}", 3)
+        _fail(f"{error.strerror}: {where}; nothing was damaged; {remedy}", 3)
     except MemoryError as error:
         said = str(error) or "no more is said"
         remedy = "free what others take of it, and give the command again"
