@@ -35,4 +35,4 @@ NEVER_ONE = {
 
 
 def test_no_split_is_called_by_its_keyword_alone() -> None:
-    assert SPLITS["published"] == "split by slices, as published"
+    assert SPLITS["published"] == "split by slices, whosever they are"

@@ -38,7 +38,7 @@ PSNR_CEILING_DB = 100.0
 SPLITS = {
     "patient": "split by patient",
     "file": "split by a file that names each patient's part",
-    "published": "split by slices, as published",
+    "published": "split by slices, whosever they are",
 }
 """What is said of a split's kind."""
 

@@ -1,4 +1,6 @@
-"""The published split: slices shuffled, 400 to train on and 64 to test on.
+"""The published split as petcast reads it: slices shuffled, 400 to train on and 64 to test on.
+
+The paper counts pairs, not patients, and does not say how they were divided (decision 3).
 
 It leaks, and is marked so wherever it goes: a slice and its neighbour 3 mm away show the same
 patient, the same organs and the same lesion. It is offered so that published numbers can be
@@ -18,7 +20,7 @@ PUBLISHED_TEST = 64
 """Of 464 pairs; of other numbers, the same share."""
 
 NOTE = (
-    "THIS SPLIT LEAKS: slices were shuffled, as published, so neighbouring slices of one patient "
+    "THIS SPLIT LEAKS: slices were shuffled, so neighbouring slices of one patient "
     "train and test. What is measured on it says nothing about patients never seen. "
     "Slices: train {train}, test {test}; {shared} of {patients} patients are in both."
 )
@@ -73,7 +75,7 @@ class SliceSplit(Split):
 def split_by_slice(
     slices_of: Mapping[str, int], patient_of: Mapping[str, str], seed: int
 ) -> SliceSplit:
-    """Shuffle slices, whosever they are, as published.
+    """Shuffle slices, whosever they are.
 
     Args:
         slices_of: How many slices each study has.

@@ -281,9 +281,9 @@ def study(
 ) -> None:
     """Train the paper's thirteen generators twice.
 
-    As published (slices shuffled, best of the test epochs) and as it should be (patients apart,
-    with intervals). The paper's tables and figures: SSIM, PSNR in dB, MAE; a page that opens
-    without network.
+    By the published protocol as petcast reads it (slices shuffled, best of the test epochs) and as
+    it should be (patients apart, with intervals). The paper's tables and figures: SSIM, PSNR in dB,
+    MAE; a page that opens without network.
 
     Example: petcast study published --data pairs --out study --epochs 2
     """

@@ -226,7 +226,7 @@ def _split_kind(split: Document) -> str:
         "": MISSING,
         "patient": f"whole patients by lot, seed {seed}",
         "file": "as a file of the user says",
-        "published": f"slices shuffled as published, seed {seed}",
+        "published": f"slices shuffled, whosever they are, seed {seed}",
     }.get(kind, kind)
 
 

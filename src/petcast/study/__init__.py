@@ -1,4 +1,4 @@
-"""The study: many generators on the same pairs, as published and as it should be."""
+"""The study: many generators on the same pairs, as the paper is read and as it should be."""
 
 from petcast.study.course import keep_of
 from petcast.study.study import Study, choose, run_study, write_tables

@@ -1,7 +1,8 @@
 """The two protocols: how the same pairs are divided, and which epoch speaks for a generator.
 
 *published*: slices are shuffled, 400 to train on and 64 to test on (of other numbers the same
-share); of the test metrics after each epoch the best is reported, metric by metric.
+share); of the test metrics after each epoch the best is reported, metric by metric. So petcast
+reads the paper, which does not say how it divided its pairs (decision 3).
 
 *sound*: whole patients are divided; the epoch is chosen on validation patients, or is the last one
 where there are none; the mean over test patients is reported, with its interval.

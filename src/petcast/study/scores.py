@@ -23,7 +23,7 @@ class Metric:
         key: As evaluation.json and metrics.jsonl call it.
         region: Where it is measured.
         label: Its heading.
-        digits: Decimals, the paper's for the paper's metrics.
+        digits: Decimals; the paper prints two more of PSNR, which stand in the CSV.
         sign: 1 where more is better, −1 where less is, 0 where neither.
     """
 
