@@ -204,6 +204,13 @@ def test_while_it_trains_mkl_takes_the_threads_that_it_is_given_and_gives_the_sa
     assert found.stdout.split() == ["0", "0", "2"]
 
 
+def test_a_best_epoch_that_was_removed_is_said_to_be_lost(tmp_path: Path, caplog) -> None:
+    again = Training.__new__(Training)
+    again.run, again._best = tmp_path, 30.0  # as `last` remembers it
+    again._keep_unjudged()
+    assert f"{tmp_path / 'best'} was removed, and with it the epoch" in caplog.text
+
+
 @pytest.mark.slow
 def test_a_torn_row_of_metrics_is_dropped(tiny_pairs: Path, tmp_path: Path) -> None:
     train(recipe(1), tiny_pairs, tmp_path / "run")

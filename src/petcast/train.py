@@ -201,6 +201,11 @@ class Training:
         settle(best := self.run / "best")
         if self._best is None and not (best.is_dir() and load_card(best).epoch == self._epoch):
             self._save("best", None, training=None)
+        if not best.is_dir():
+            _LOG.warning(
+                "%s was removed, and with it the epoch that validation chose; petcast predict "
+                "--last takes the last one, and training anew in another --out finds it again", best
+            )  # fmt: skip
 
     def _judged(self, scores: dict[str, float] | None) -> float | None:
         """The validation metric that chooses `best`, larger is better."""
