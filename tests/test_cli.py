@@ -79,6 +79,25 @@ def test_the_next_command_may_be_copied_into_a_shell(
     assert words == ["petcast", "scan", str(tmp_path / "our cohort" / "dicom")]
 
 
+SCORES = {"ssim": 0.9, "psnr": 30.0, "mae": 0.01, "psnr_body": 25.0}
+
+
+@pytest.mark.parametrize(
+    ("rows", "further"),
+    [
+        ([{"epoch": 1, "validation": SCORES, "test": SCORES}], ""),
+        ([{"epoch": 1, "validation": SCORES, "test": None}], " --part validation"),
+        ([{"epoch": 1, "validation": None, "test": None}], " --part train"),
+        ([], ""),  # metrics.jsonl was lost, after all epochs
+    ],
+)
+def test_a_training_names_the_part_that_can_be_evaluated(monkeypatch, rows, further) -> None:
+    monkeypatch.setattr("petcast.train.train", lambda *_: rows)
+    done = CliRunner().invoke(cli.app, ["train", "tiny", "--data", "p", "--out", "r"])
+    assert done.exit_code == 0, done.exception
+    assert f"Next: petcast evaluate --truth p --predictions r{further}\n" in done.stdout
+
+
 def test_signs_that_the_terminal_does_not_know_end_no_command(monkeypatch) -> None:
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))

@@ -142,12 +142,13 @@ def print_epochs(rows: Sequence[Row]) -> None:
     """Print the metrics of the last epoch.
 
     Args:
-        rows: One an epoch.
+        rows: One an epoch; none where the file that kept them was lost.
     """
-    last = rows[-1]
-    measured = [{"last epoch": part, **last[part]} for part in ("validation", "test") if last[part]]
     columns = ["last epoch", "ssim", "psnr", "mae", "psnr_body"]
-    print_rows(f"Epoch {last['epoch']}", columns, measured)
+    for last in rows[-1:]:
+        parts = [part for part in ("validation", "test") if last[part]]
+        measured = [{"last epoch": part, **last[part]} for part in parts]
+        print_rows(f"Epoch {last['epoch']}", columns, measured)
 
 
 def shown(path: Path) -> str:

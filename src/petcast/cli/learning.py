@@ -87,7 +87,9 @@ def train(
         print_json({"run": str(out), "epochs": rows})
         return
     tables.print_epochs(rows)
-    step = next_step("evaluate", "--truth", data, "--predictions", out)
+    tested = not rows or rows[-1]["test"]
+    part = () if tested else ("--part", "validation" if rows[-1]["validation"] else "train")
+    step = next_step("evaluate", "--truth", data, "--predictions", out, *part)
     typer.echo(f"The run: {out}. {step}")
 
 
