@@ -65,6 +65,12 @@ def test_a_file_that_is_no_recipe_is_said_to_be_none(
         load_recipe(path, ["model.name=Stage02"])
 
 
+def test_a_recipe_may_begin_with_the_mark_that_editors_of_windows_write(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text("\ufeff[training]\nepochs = 3\n", encoding="utf-8")
+    assert load_recipe(path).training.epochs == 3
+
+
 def test_a_built_in_recipe_given_as_a_file_is_told_by_its_name() -> None:
     """Where petcast was installed by pip there is no folder of recipes to point into."""
     with pytest.raises(RecipeError, match="write tiny for petcast's own"):

@@ -201,7 +201,7 @@ def _recipe_text(source: str | Path) -> str:
     path = Path(source)
     if path.is_file():
         try:
-            return path.read_text(encoding="utf-8")
+            return path.read_text(encoding="utf-8-sig")  # Windows begins with a mark
         except UnicodeDecodeError as error:
             raise RecipeError(f"{source} is no text in UTF-8, as TOML is; save it so") from error
     if str(source) in builtin_recipes():
