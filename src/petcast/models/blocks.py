@@ -1,8 +1,9 @@
 """The three blocks of the paper: encoder (Eq. 2), decoder (Eq. 4), visual block (Eq. 5).
 
-As published, all convolutions are 4×4 with stride 2 and padding 1: an encoder halves the sides, a
-decoder doubles them. A convolution has a bias exactly where no batch normalisation follows it;
-with that rule, and no other, the parameters are those of Table 2.
+As published, all convolutions are 4×4 with stride 2. The padding is 1, which the paper does not
+say: so an encoder halves the sides and a decoder doubles them. A convolution has a bias exactly
+where no batch normalisation follows it; with that rule, and no other, the parameters are those of
+Table 2.
 """
 
 from jaxtyping import Float
