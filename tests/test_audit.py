@@ -166,7 +166,7 @@ def one_patient(index: dict) -> None:
 
 def test_training_refuses_a_patient_in_two_parts(tiny_pairs: Path, tmp_path: Path) -> None:
     edited(tiny_pairs, tmp_path / "pairs", one_patient)
-    with pytest.raises(DataError, match="1 patients with slices in two parts"):
+    with pytest.raises(DataError, match="1 patient with slices in two parts"):
         train(load_recipe("tiny"), tmp_path / "pairs", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -18,6 +18,7 @@ import numpy as np
 from petcast.errors import FormatError
 from petcast.pairs import Document
 from petcast.split import MIXED, PARTS
+from petcast.words import count
 
 MODALITIES = ("ct", "pet")
 
@@ -26,30 +27,44 @@ class LeakKind(StrEnum):
     """What is in two parts.
 
     Attributes:
-        counted: What its number counts.
+        one: What is counted, where it is one.
+        many: The same, where it is more.
+        where: Which of them.
     """
 
-    counted: str
+    one: str
+    many: str
+    where: str
 
-    def __new__(cls, code: str, counted: str) -> "LeakKind":
-        """Make a member of its code; the text travels as an attribute."""
+    def __new__(cls, code: str, one: str, many: str, where: str) -> "LeakKind":
+        """Make a member of its code; the words travel as attributes."""
         member = str.__new__(cls, code)
         member._value_ = code
-        member.counted = counted
+        member.one, member.many, member.where = one, many, where
         return member
 
-    PATIENT = ("patient-in-two-parts", "patients with slices in two parts")
-    STUDY = ("study-in-two-parts", "studies with slices in two parts")
-    SERIES = ("series-in-two-parts", "CT and PET series with slices in two parts")
-    SLICE = ("identical-slice-in-two-parts", "different CT and PET slices that are in two parts")
+    PATIENT = ("patient-in-two-parts", "patient", "patients", "with slices in two parts")
+    STUDY = ("study-in-two-parts", "study", "studies", "with slices in two parts")
+    SERIES = (
+        "series-in-two-parts", "CT or PET series", "CT and PET series", "with slices in two parts",
+    )  # fmt: skip
+    SLICE = (
+        "identical-slice-in-two-parts", "CT or PET slice", "different CT and PET slices",
+        "in two parts",
+    )  # fmt: skip
     SOURCE = (
-        "identical-source-slice-in-two-parts",
-        "different CT and PET slices, as they came, that are in two parts",
-    )
+        "identical-source-slice-in-two-parts", "CT or PET slice", "different CT and PET slices",
+        "in two parts, as they came",
+    )  # fmt: skip
     NEIGHBOUR = (
-        "neighbouring-slice-in-two-parts",
-        "slices held out of training whose direct neighbour is in another part",
-    )
+        "neighbouring-slice-in-two-parts", "slice", "slices",
+        "held out of training whose direct neighbour is in another part",
+    )  # fmt: skip
+
+    @property
+    def counted(self) -> str:
+        """What its number counts."""
+        return f"{self.many} {self.where}"
 
 
 Leaks = Mapping[LeakKind, int]
@@ -219,7 +234,7 @@ def describe(leaks: Leaks) -> str:
     Returns:
         Such as "2 patients with slices in two parts".
     """
-    return "; ".join(f"{count} {kind.counted}" for kind, count in leaks.items())
+    return "; ".join(f"{count(n, kind.one, kind.many)} {kind.where}" for kind, n in leaks.items())
 
 
 def leak_rows(leaks: Leaks) -> list[dict[str, Any]]:
