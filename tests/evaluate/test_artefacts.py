@@ -1,5 +1,6 @@
 """Artefacts planted in a prediction reach the rows, the warnings and spectra.npz."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 from petcast.evaluate import Evaluation, evaluate_files
 from petcast.evaluate.artefacts import BLURRED_MM, Artefacts
 from petcast.evaluate.baselines import BLURRED_TRUTH, BLURRED_TRUTH_FWHM_MM, blurred_truth
+from petcast.evaluate.result import Row
 from petcast.evaluate.statistics import Scores, summarise
 from petcast.volume import Unit, Volume
 
@@ -151,6 +153,25 @@ def test_without_a_body_there_is_nothing_to_see(suv: np.ndarray) -> None:
     artefacts = Artefacts()
     assert artefacts.measure({"model": suv}, suv, suv > 1e9, SPACING_MM, "a") == {}
     assert artefacts.spectra()["name"].size == 0
+
+
+def test_a_case_from_another_grid_among_others_has_no_lattice_and_excuses_only_its_own_blur(
+    suv: np.ndarray,
+) -> None:
+    artefacts, part = Artefacts(), suv[:1, :64, :64]
+    for case, resampled in (("a", False), ("b", True)):
+        artefacts.measure({"M": part}, part, part > 0, SPACING_MM, case, resampled=resampled)
+    row = Row("M", "body", "blur_mm", 4.0, None, None, 2)
+    for width, codes in ((3.6, set()), (4.8, set()), (5.6, {"BLURRED"})):
+        found = artefacts.findings([replace(row, value=width)], "M")
+        assert {one.code for one in found} == {"NOT-MEASURED"} | codes
+    assert "lattice and lattice_strength of M in 1 of 2 (b)" in found[-1].detail
+
+
+@pytest.mark.parametrize(("width_mm", "warned"), [(3.6, False), (4.4, True)])
+def test_four_millimetres_are_blurred(width_mm: float, warned: bool) -> None:
+    found = Artefacts().findings([Row("M", "body", "blur_mm", width_mm, None, None, 1)], "M")
+    assert [one.code for one in found] == ["BLURRED"] * warned
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Lattice, blur and noise of each image against the real PET: values, warnings, spectra."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -56,7 +57,6 @@ class Artefacts:
 
     def __init__(self) -> None:
         self._looks: list[_Look] = []
-        self._resampled = False
 
     def measure(
         self,
@@ -85,7 +85,6 @@ class Artefacts:
         """
         if not body.any():
             return {}
-        self._resampled |= resampled
         plane, sought = spacing_mm[1:], [] if resampled else list(images.values())
 
         def compare(image: NDArray[Any]) -> tuple[Blur, NoiseTexture]:
@@ -119,12 +118,12 @@ class Artefacts:
         lattices = [self._lattice(name) for name in names]
         return [
             *(found for found in lattices if found),
-            *_blurred(rows, model, self._resampled),
+            *_blurred(rows, model, [look for look in self._looks if look.name == model]),
             *self._not_measured(names),
         ]
 
     def _lattice(self, name: str) -> Finding | None:
-        own = [look for look in self._looks if look.name == name]
+        own = [look for look in self._looks if look.name == name and look.lattice]
         spoilt = [(look.case, look.lattice) for look in own if _added(look)]
         strongest = max((lattice for _, lattice in spoilt if lattice), key=_strength, default=None)
         if strongest is None:
@@ -144,18 +143,23 @@ class Artefacts:
         missing = []
         for name in names:
             own = [look for look in self._looks if look.name == name]
-            for metric in _numbers(own[0]):
-                cases = [look.case for look in own if not np.isfinite(_numbers(look)[metric])]
+            numbers = [(look.case, _numbers(look)) for look in own]
+            lacking: dict[tuple[str, ...], list[str]] = {}
+            for metric in dict.fromkeys(metric for _, each in numbers for metric in each):
+                cases = [c for c, each in numbers if not math.isfinite(each.get(metric, math.nan))]
                 if 0 < len(cases) < len(own):  # where all lack it, there is no mean to misread
-                    missing.append(
-                        f"{metric} of {name} in {len(cases)} of {len(own)} ({some(cases)})"
-                    )
+                    lacking.setdefault(tuple(cases), []).append(metric)
+            missing += [
+                f"{' and '.join(metrics)} of {name} in {len(cases)} of {len(own)} ({some(cases)})"
+                for cases, metrics in lacking.items()
+            ]
         if not missing:
             return []
         detail = (
             f"Not to be measured, and left out of the means: {'; '.join(missing)}. `n` of a row "
             "says how many patients its mean holds. An image that does not follow the real PET "
-            "has no detail_mm, and too little uniform tissue shows no noise."
+            "has no detail_mm, too little uniform tissue shows no noise, and in what was brought "
+            "from another grid no lattice is looked for."
         )
         return [Finding("NOT-MEASURED", detail)]
 
@@ -239,11 +243,13 @@ def _strength(lattice: Lattice) -> float:
     return lattice.strength
 
 
-def _blurred(rows: Iterable[Row], model: str, resampled: bool) -> list[Finding]:
+def _blurred(rows: Iterable[Row], model: str, own: Sequence[_Look]) -> list[Finding]:
     width = next((row.value for row in rows if (row.name, row.metric) == (model, "blur_mm")), None)
-    if width is None or width < (INTERPOLATED_MM if resampled else BLURRED_MM):
+    # As far as cases were interpolated: one among many does not excuse the others' blur.
+    share = sum(look.lattice is None for look in own) / max(len(own), 1)
+    if width is None or width < BLURRED_MM + share * (INTERPOLATED_MM - BLURRED_MM):
         return []
-    part = ", of which the interpolation to its grid is a part" if resampled else ""
+    part = ", of which the interpolation to its grid is a part" if share else ""
     detail = (
         f"{model} is as blunt as the real PET would be behind a Gaussian of {width:.1f} mm (FWHM)"
         f"{part}: small lesions lose uptake and edges are soft."
