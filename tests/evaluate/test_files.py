@@ -227,6 +227,34 @@ def test_nan_is_refused_although_itk_reads_it_as_zero(
         evaluate_files(truth, save(tmp_path / name, suv))
 
 
+def test_cases_that_cannot_be_measured_are_named_and_stop_no_other(
+    tmp_path: Path, suv: np.ndarray
+) -> None:
+    """NaN in one, a CT without origin in the next, another place in the third; one is sound."""
+    truth, guess, ct = (tmp_path / name for name in ("truth", "guess", "ct"))
+    hu = np.where(body(), 40.0, -1000.0)
+    for name in ("far", "lost", "nan", "sound"):
+        save(truth / f"{name}.nii.gz", suv)
+        save(ct / f"{name}.nii.gz", hu, Unit.HU, origin_mm=900.0 if name == "lost" else 0.0)
+        values = np.where(suv > 5, np.nan, suv) if name == "nan" else 0.9 * suv
+        save(guess / f"{name}.nii.gz", values, origin_mm=900.0 if name == "far" else 0.0)
+    found = evaluate_files(truth, guess, ct=ct, named=True, with_lesions=False)
+    assert {row.patient for row in found.patients} == {"sound"}
+    left_out = {one["case"]: one["mistakes"] for one in found.about["left_out"]}
+    assert left_out == {"far": ["LOST-PLACE"], "lost": ["UNUSABLE"], "nan": ["UNUSABLE"]}
+    told = {warning.code: warning.detail for warning in found.warnings}
+    assert "lost (case lost: the CT covers no voxel of the truth" in told["UNUSABLE"]
+    assert "nan (prediction of nan holds NaN" in told["UNUSABLE"]
+    assert str(tmp_path) not in told["UNUSABLE"]
+    assert "1 of 4 cases" in told["LOST-PLACE"]
+    (truth / "sound.nii.gz").unlink()
+    (truth / "far.nii.gz").unlink()
+    with pytest.raises(
+        DataError, match="none of 2 cases can be measured; the first: case lost: the CT"
+    ):
+        evaluate_files(truth, guess, ct=ct, named=True, with_lesions=False)
+
+
 def test_another_grid_is_resampled_and_said(tmp_path: Path, suv: np.ndarray) -> None:
     truth = Volume(suv, affine(), Unit.SUV)
     finer = Grid((11, 64, 64), affine(2.0, 1.5))
@@ -355,7 +383,7 @@ def test_cases_without_partner_are_said(tmp_path: Path, suv: np.ndarray) -> None
     save(tmp_path / "p" / "a.nii.gz", suv)
     found = evaluate_files(tmp_path / "t", tmp_path / "p", named=True)
     [said] = [warning.detail for warning in found.warnings if warning.code == "UNMATCHED"]
-    assert said.endswith("left out: b.")
+    assert said.endswith("left out: real b.")
 
 
 def test_lesion_masks_are_a_region(tmp_path: Path, suv: np.ndarray) -> None:

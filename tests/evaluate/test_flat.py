@@ -126,6 +126,14 @@ def test_a_range_of_its_own_is_declared(tmp_path: Path, grey: np.ndarray) -> Non
         measured(tmp_path / "t", tmp_path / "p")
 
 
+def test_a_range_may_be_left_by_rounding_and_not_by_a_hundredth() -> None:
+    window = Declared(suv_window=(0, 10))
+    assert window.suv(np.array([-0.0005, 1.0005]), "it") == pytest.approx([-0.005, 10.005])
+    for value in (-0.01, 1.01):
+        with pytest.raises(UsageError, match="leave the range 0 to 1"):
+            window.suv(np.array([0.0, 1.0, value]), "it")
+
+
 @pytest.mark.parametrize(
     ("missing", "words"),
     [("suv_window", "--suv-window LOW HIGH"), ("spacing_mm", "--spacing X Y Z")],
@@ -158,7 +166,7 @@ def test_integers_without_a_range_of_their_own_need_one(tmp_path: Path, grey: np
 
 def test_other_slices_on_either_side_are_refused(tmp_path: Path, grey: np.ndarray) -> None:
     truth = save_slices(tmp_path / "t", "p", grey)
-    with pytest.raises(UsageError, match="6 real and 5 predicted slices, 5 of the same number"):
+    with pytest.raises(GeometryError, match="6 real and 5 predicted slices, 5 of the same number"):
         measured(truth, save_slices(tmp_path / "p", "p", grey[:5]))
 
 

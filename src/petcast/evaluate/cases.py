@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from petcast.errors import DataError, UsageError
+from petcast.evaluate.findings import some
 from petcast.evaluate.flat import Declared, Stack, read_stack, stacks_of
 from petcast.volume import Unit, Volume
 from petcast.words import count
@@ -138,11 +139,12 @@ def match(
     """Bring together what belongs together.
 
     Args:
-        truths: One side.
+        truths: One side, the real PET.
         others: The other.
 
     Returns:
-        Pairs in the order of `truths`, and the names on either side that found no partner.
+        Pairs in the order of `truths`, and what on either side found no partner, as "real NAME" or
+        "predicted NAME".
 
     Raises:
         UsageError: Nothing matches, or a case has two partners.
@@ -161,7 +163,8 @@ def match(
         )
     pairs = [(truth, partners[id(truth)]) for truth in truths if id(truth) in partners]
     met = {id(case) for pair in pairs for case in pair}
-    return pairs, [case.name for case in (*truths, *others) if id(case) not in met]
+    sides = (("real", truths), ("predicted", others))
+    return pairs, [f"{side} {c.name}" for side, cases in sides for c in cases if id(c) not in met]
 
 
 def case_name(path: Path) -> tuple[str, str]:
@@ -265,8 +268,8 @@ def _without_doubles(cases: list[Case], folder: Path) -> list[Case]:
     doubles = sorted({name for name in names if names.count(name) > 1})
     if doubles:
         raise UsageError(
-            f"{folder} holds several files of {count(len(doubles), 'case')}, such as PET and SUV; "
-            "leave one of each"
+            f"{folder} holds several files of {count(len(doubles), 'case')} ({some(doubles)}), "
+            "such as PET and SUV; leave one of each"
         )
     return cases
 

@@ -1,94 +1,29 @@
 """Evaluate anyone's predictions: NIfTI or DICOM, with or without a CT."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Bool
-
-from petcast.anatomy import regions
-from petcast.errors import GeometryError
+from petcast.errors import DataError
 from petcast.evaluate.artefacts import Artefacts
-from petcast.evaluate.baselines import BLURRED_TRUTH, baselines_of_truth, blurred_truth
-from petcast.evaluate.body import body_on_truth
 from petcast.evaluate.cases import Case, find_cases, match
 from petcast.evaluate.comparison import compare_rows, describe_power
-from petcast.evaluate.findings import beaten_by_trivial, describe_flaws, flaw_of
+from petcast.evaluate.findings import beaten_by_trivial, describe_flaws
 from petcast.evaluate.flat import Declared
-from petcast.evaluate.lesions import Uptake, lesions_of
-from petcast.evaluate.measure import (
-    Masks,
-    SliceValues,
-    measure_clipping,
-    measure_images,
-    region_masks,
-)
-from petcast.evaluate.mistakes import Subject, describe_mistakes, examine, misplaced
+from petcast.evaluate.foreign import PREDICTION, Companions, Gathered, Measured, measure_case
+from petcast.evaluate.lesions import Uptake
+from petcast.evaluate.mistakes import describe_mistakes
 from petcast.evaluate.montage import FILES_RULE, FileMontage
 from petcast.evaluate.notes import Notes, describe
 from petcast.evaluate.perceptual import Perceptual, Weights
-from petcast.evaluate.placed import (
-    Placed,
-    covered_slices,
-    place_ct,
-    place_lesions,
-    place_prediction,
-)
 from petcast.evaluate.result import Evaluation
 from petcast.evaluate.statistics import LEVEL, Scores, few_patients, summarise
 from petcast.evaluate.store import alone_for, require_free, save_evaluation
 from petcast.evaluate.worst import WorstSlices
-from petcast.grid import part_of
-from petcast.metrics.image import MS_SSIM_SIDE
-from petcast.metrics.similarity import require_room
 from petcast.progress import track
-from petcast.volume import Grid, Unit, Volume
-
-Window = tuple[float, float]
-Images = dict[str, np.ndarray]
-
-PREDICTION = "prediction"
-"""The name of foreign predictions in the rows."""
-
-SUSPECT_SUV = 10.0
-"""A body's mean SUV is near 1 by its definition; above this, something else than SUV was given."""
-
-UNIT_RANGE = 1.001
-"""Blood, liver and any organ that shows a tracer exceed SUV 1; a real PET that does not was scaled
-to 0…1, and its prediction with it."""
-
-
-@dataclass(frozen=True)
-class _Companions:
-    """The CT and the lesion mask of a case, where there are any, and whether lesions count."""
-
-    ct: Case | None
-    lesions: Case | None
-    with_lesions: bool
-
-
-@dataclass
-class _Gathered:
-    """What cases add to while they pass by."""
-
-    notes: Notes
-    uptake: Uptake
-    artefacts: Artefacts
-    perceptual: Perceptual
-    worst: WorstSlices
-    montage: FileMontage
-
-    def leave_out_mistaken(self) -> None:
-        """Forget the pictures and values of cases whose mistakes were found."""
-        if self.notes.leave_out_rescaled():
-            self.uptake = Uptake(self.uptake.suv_window)
-        for one in (self.montage, self.perceptual, self.worst):
-            one.drop(self.notes.mistakes)
+from petcast.words import count
 
 
 def evaluate_files(
@@ -125,11 +60,9 @@ def evaluate_files(
 
     Raises:
         UsageError: Paths or names do not fit, or another process evaluates into `out`.
-        DataError: A file cannot be used, and why.
+        DataError: No case can be measured, and why. Where others can, it is a warning.
     """
     perceptual = Perceptual(weights, suv_window)  # first of all, as it refuses another file
-    measured: list[_Measured] = []
-    notes = Notes()
     with ExitStack() as stack:
         if out is not None:
             require_free(out)
@@ -139,21 +72,47 @@ def evaluate_files(
         matched = [case for case, _ in pairs]
         cts, unused_cts = _companions(matched, find(ct, "ct") if ct else [], "CT")
         masks, unused = _companions(matched, find(lesions, "lesions") if lesions else [], "mask")
-        gathered = _Gathered(
-            notes, Uptake(suv_window), Artefacts(), perceptual, WorstSlices(),
+        gathered = Gathered(
+            Notes(), Uptake(suv_window), Artefacts(), perceptual, WorstSlices(),
             FileMontage(list({case.name for case in matched})),
         )  # fmt: skip
+        measured = []
         for real, predicted in track(pairs, "evaluating"):
-            companions = _Companions(cts.get(real.keys[0]), masks.get(real.keys[0]), with_lesions)
-            notes.note_slices(real.name, real.numbers, predicted.numbers)
-            measured.append(_measure_case(real, predicted, companions, gathered))
+            companions = Companions(cts.get(real.keys[0]), masks.get(real.keys[0]), with_lesions)
+            measured += _measure(real, predicted, companions, gathered, alone=len(pairs) == 1)
+        _require_any(measured, gathered.notes)
+        gathered.notes.name_no_path(
+            {"real PET": truth, "prediction": predictions, "CT": ct, "mask": lesions}
+        )
         evaluation = _concluded(measured, gathered, [*alone, *unused_cts, *unused], seed)
         if out is not None:
             _save(out, evaluation, gathered)
     return evaluation
 
 
-def _save(out: Path, evaluation: Evaluation, gathered: _Gathered) -> None:
+def _measure(
+    real: Case, predicted: Case, companions: Companions, gathered: Gathered, *, alone: bool
+) -> list[Measured]:
+    """Measure a case; where it cannot be and others are there, note why instead."""
+    notes = Notes()
+    try:
+        measured = measure_case(real, predicted, companions, gathered, notes)
+    except DataError as error:
+        if alone:
+            raise
+        gathered.notes.unusable[real.name] = str(error)
+        return []
+    gathered.notes.take(notes)
+    return [measured]
+
+
+def _require_any(measured: Sequence[Measured], notes: Notes) -> None:
+    if not measured:
+        cases, reason = count(len(notes.unusable), "case"), next(iter(notes.unusable.values()))
+        raise DataError(f"none of {cases} can be measured; the first: {reason}")
+
+
+def _save(out: Path, evaluation: Evaluation, gathered: Gathered) -> None:
     def more(folder: Path) -> None:
         gathered.artefacts.save(folder / "spectra.npz")
         gathered.worst.save(folder / "worst.npz")
@@ -162,15 +121,16 @@ def _save(out: Path, evaluation: Evaluation, gathered: _Gathered) -> None:
 
 
 def _concluded(
-    measured: Sequence["_Measured"], gathered: _Gathered, alone: Sequence[str], seed: int
+    measured: Sequence[Measured], gathered: Gathered, alone: Sequence[str], seed: int
 ) -> Evaluation:
     """Means, intervals, comparisons and warnings of all cases."""
     gathered.leave_out_mistaken()
     patients = _scores(measured, gathered.notes).patients()
     rows = summarise(patients, seed=seed)
+    cases = len(measured) + len(gathered.notes.unusable)
     comparisons = compare_rows(patients, PREDICTION, seed=seed)
     findings = [
-        *describe_mistakes(gathered.notes.mistakes, len(measured)),
+        *describe_mistakes(gathered.notes.mistakes, cases),
         *describe_flaws(gathered.notes.flaws, "cases"),
         *beaten_by_trivial(rows, PREDICTION),
         *gathered.artefacts.findings(rows, PREDICTION),
@@ -211,140 +171,7 @@ def _companions(
     return found, unused if len(pairs) < len(truths) else []
 
 
-def _measure_case(
-    real: Case, predicted: Case, companions: _Companions, gathered: _Gathered
-) -> "_Measured":
-    notes, uptake, perceptual = gathered.notes, gathered.uptake, gathered.perceptual
-    with ThreadPoolExecutor(1) as beside:
-        reading = beside.submit(predicted.load)
-        truth = real.load().require(Unit.SUV).canonical()
-        _require_slices(truth, real.name)
-        ct = place_ct(companions.ct, truth.grid, real.name, notes)
-        stored = reading.result().require(Unit.SUV)
-        coming = beside.submit(
-            place_prediction, truth.grid, stored, real.name, notes, has_place=predicted.placed
-        )
-        masks = _regions(truth, ct, companions.lesions, real.name, notes)
-    placed = coming.result()
-    _note_units(truth.voxels[masks["body"]], "truth", real.name, notes)
-    _note_unit_range(truth.voxels, real.name, notes)
-    if min(truth.voxels.shape[1:]) < MS_SSIM_SIDE:
-        notes.small.append(real.name)
-    with ThreadPoolExecutor(1) as beside:
-        blurring = beside.submit(blurred_truth, truth.voxels, truth.grid.spacing_mm[::-1])
-        mistaken = _examine(truth, placed, masks["body"], real.name, notes)
-        blurred = blurring.result()
-    if mistaken:
-        return _measure_trivial(truth, blurred, masks, real, uptake.suv_window, perceptual)
-    kept = covered_slices(placed.covered, masks["body"], real.name, notes)
-    suv, guess, covered = truth.voxels[kept], placed.suv[kept], placed.covered[kept]
-    # What the prediction does not cover is left out of every region; whole slices count it as 0.
-    inside = {name: mask[kept] & covered for name, mask in masks.items()}
-    inside = {name: mask for name, mask in inside.items() if name == "body" or mask.any()}
-    _note_units(guess[inside["body"]], "prediction", real.name, notes)
-    place = part_of(truth.grid, kept)
-    trivial = _references(suv, blurred[kept], inside["body"], real.name)
-    images = {PREDICTION: guess} | trivial
-    values = _measure_images(images, suv, inside, uptake.suv_window, place)
-    values.extend(perceptual.measure(images, suv, real.name).items())
-    values.append((PREDICTION, measure_clipping(suv, inside, uptake.suv_window)))
-    # A mask that is there and empty means that there are no lesions.
-    mask = masks["lesions"][kept] & covered if "lesions" in masks else None
-    lesions = None
-    if companions.with_lesions:
-        lesions = lesions_of(suv, inside["body"], place, mask=mask)
-    hu = ct.voxels[kept] if ct else None
-    looked_at = {name: images[name] for name in (PREDICTION, BLURRED_TRUTH)}
-    body = inside["body"]
-    with ThreadPoolExecutor(1) as beside:
-        others = [
-            beside.submit(uptake.add, real.whose, suv, images, inside, lesions, place.spacing_mm),
-            beside.submit(gathered.montage.add, real.name, hu, suv, guess, body),
-            beside.submit(gathered.worst.add, real.name, hu, suv, guess[None], body),
-        ]
-        seen = gathered.artefacts.measure(
-            looked_at, suv, body, place.spacing_mm[::-1], real.name,
-            resampled=real.name in notes.resampled,
-        )  # fmt: skip
-    for other in others:
-        other.result()
-    values.extend(seen.items())
-    return _Measured(real.name, real.whose, values)
-
-
-def _require_slices(truth: Volume, name: str) -> None:
-    try:
-        require_room(truth.voxels.shape)
-    except GeometryError as error:
-        shape = " × ".join(str(size) for size in truth.voxels.shape)
-        raise GeometryError(
-            f"case {name}: {error}; found {shape} along z, y, x. Give axial slices, or leave it out"
-        ) from None
-
-
-def _measure_trivial(
-    truth: Volume,
-    blurred: np.ndarray,
-    masks: dict[str, Bool[np.ndarray, "z y x"]],
-    real: Case,
-    window: Window,
-    perceptual: Perceptual,
-) -> "_Measured":
-    """A mistaken case: only what any prediction of it would have to beat."""
-    suv, inside = truth.voxels, {n: mask for n, mask in masks.items() if n == "body" or mask.any()}
-    images = _references(suv, blurred, inside["body"], real.name)
-    values = _measure_images(images, suv, inside, window, truth.grid)
-    values.extend(perceptual.measure(images, suv, real.name).items())
-    return _Measured(real.name, real.whose, values)
-
-
-def _references(
-    suv: np.ndarray, blurred: np.ndarray, body: Bool[np.ndarray, "z y x"], name: str
-) -> Images:
-    """The images beside the prediction: trivial ones, and the truth without its detail."""
-    trivial = baselines_of_truth(suv, body, f"case {name}").images(body)
-    return trivial | {BLURRED_TRUTH: blurred}
-
-
-def _measure_images(
-    images: Images, suv: np.ndarray, masks: Masks, window: Window, grid: Grid
-) -> list[tuple[str, SliceValues]]:
-    spacing = grid.spacing_mm[::-1]
-    return list(measure_images(images, suv, masks, window, spacing_mm=spacing).items())
-
-
-def _examine(
-    truth: Volume, placed: Placed, body: Bool[np.ndarray, "z y x"], name: str, notes: Notes
-) -> bool:
-    """Note flaws and mistakes; say whether there is a mistake that keeps the case out."""
-    inside = body & placed.covered
-    subject = Subject(truth.voxels, placed.suv, body, placed.covered, placed.stored)
-    flaw = flaw_of(placed.suv, inside) if inside.any() else None
-    if flaw is not None and misplaced(subject):
-        flaw = None  # what lies in the body is the prediction's air
-    notes.flaws.append((name, flaw))
-    if flaw is not None:
-        return False
-    facts = examine(subject)
-    if facts.mistakes:
-        notes.mistakes[name] = facts.mistakes
-    else:
-        notes.facts[name] = facts
-    return bool(facts.mistakes)
-
-
-def _note_units(inside: np.ndarray, what: str, name: str, notes: Notes) -> None:
-    mean = float(inside.mean(dtype=np.float64)) if inside.size else 0.0
-    if abs(mean) > SUSPECT_SUV:
-        notes.not_suv.append(f"{what} of {name}: {mean:.0f} on average")
-
-
-def _note_unit_range(suv: np.ndarray, name: str, notes: Notes) -> None:
-    if 0 < (highest := float(suv.max())) <= UNIT_RANGE:
-        notes.not_suv.append(f"truth of {name}: {highest:.3g} at most")
-
-
-def _scores(measured: Sequence["_Measured"], notes: Notes) -> Scores:
+def _scores(measured: Sequence[Measured], notes: Notes) -> Scores:
     """The values of cases without mistakes; where there are none, the trivial rows of all."""
     sound, scores = _sound(measured, notes), Scores()
     for case in sound or measured:
@@ -354,31 +181,8 @@ def _scores(measured: Sequence["_Measured"], notes: Notes) -> Scores:
     return scores
 
 
-def _sound(measured: Sequence["_Measured"], notes: Notes) -> list["_Measured"]:
+def _sound(measured: Sequence[Measured], notes: Notes) -> list[Measured]:
     return [case for case in measured if case.name not in notes.mistakes]
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """A case's values, by the name of the row, and whose they are."""
-
-    name: str
-    patient: str
-    values: list[tuple[str, SliceValues]]
-
-
-def _regions(
-    truth: Volume, ct: Volume | None, lesions: Case | None, name: str, notes: Notes
-) -> dict[str, Bool[np.ndarray, "z y x"]]:
-    masks = {}
-    if ct is None:
-        notes.body_from_truth.append(name)
-        masks["body"] = body_on_truth(truth.voxels)
-    else:
-        masks |= region_masks(regions(ct).voxels, ct.voxels)
-    if lesions is not None:
-        masks["lesions"] = place_lesions(lesions, truth.grid, name, notes)
-    return masks
 
 
 def _about(seed: int) -> dict[str, Any]:

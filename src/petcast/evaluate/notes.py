@@ -1,16 +1,19 @@
 """What happens to foreign cases on the way to their numbers, and how it is said."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
-from petcast.errors import UsageError
+from petcast.errors import GeometryError
 from petcast.evaluate.findings import Flaw, some
 from petcast.evaluate.mistakes import Facts, Mistake, rescaled_volumes
 from petcast.evaluate.result import Finding
 from petcast.metrics.image import MS_SSIM_SIDE
 from petcast.words import count
+
+UNUSABLE = "UNUSABLE"
 
 
 @dataclass
@@ -30,6 +33,7 @@ class Notes:
         flaws: Each case's flaw, or None.
         mistakes: Those found in each case that has any, with a figure.
         facts: What the detectors found out about the others.
+        unusable: Why cases could not be measured at all.
     """
 
     resampled: list[str] = field(default_factory=list)
@@ -44,6 +48,20 @@ class Notes:
     flaws: list[tuple[str, Flaw | None]] = field(default_factory=list)
     mistakes: dict[str, dict[Mistake, str]] = field(default_factory=dict)
     facts: dict[str, Facts] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
+
+    def take(self, other: "Notes") -> None:
+        """Take in the notes of a case.
+
+        Args:
+            other: Its own.
+        """
+        for one in fields(self):
+            mine, theirs = getattr(self, one.name), getattr(other, one.name)
+            if isinstance(mine, dict):
+                mine.update(theirs)
+            else:
+                mine.extend(theirs)
 
     def note_slices(self, name: str, real: Sequence[int], predicted: Sequence[int]) -> None:
         """Note how a case was stacked.
@@ -54,10 +72,10 @@ class Notes:
             predicted: The prediction's.
 
         Raises:
-            UsageError: They are not the same.
+            GeometryError: They are not the same.
         """
         if real and predicted and tuple(real) != tuple(predicted):
-            raise UsageError(
+            raise GeometryError(
                 f"case {name}: {len(real)} real and {len(predicted)} predicted slices, "
                 f"{len(set(real) & set(predicted))} of the same number; give the same of both"
             )
@@ -66,6 +84,20 @@ class Notes:
             self.stacked.append(f"{name} ({count(len(numbers), 'slice')})")
             if numbers[-1] - numbers[0] >= len(numbers):
                 self.gaps.append(name)
+
+    def name_no_path(self, paths: Mapping[str, Path | None]) -> None:
+        """Say what cannot be measured without paths: they name people, and no report holds any.
+
+        Args:
+            paths: What was given, by what it holds.
+        """
+        kinds: dict[str, list[str]] = {}
+        for what, path in paths.items():
+            kinds.setdefault(f"{path}, case ", []).append(what)
+        for start, whats in kinds.items():
+            for name, said in self.unusable.items():
+                if said.startswith(start):
+                    self.unusable[name] = f"{' or '.join(whats)} of {said.removeprefix(start)}"
 
     def leave_out_rescaled(self) -> bool:
         """Find out whether all volumes were divided by their own maximum.
@@ -81,15 +113,14 @@ class Notes:
         return found
 
     def left_out(self) -> list[dict[str, Any]]:
-        """List the cases whose mistakes keep them out of the means.
+        """List the cases that are in no mean.
 
         Returns:
             `case` and the codes of its `mistakes`, for evaluation.json.
         """
-        return [
-            {"case": name, "mistakes": [mistake.value for mistake in found]}
-            for name, found in self.mistakes.items()
-        ]
+        codes = {name: [one.value for one in found] for name, found in self.mistakes.items()}
+        codes |= {name: [UNUSABLE] for name in self.unusable}
+        return [{"case": name, "mistakes": found} for name, found in codes.items()]
 
 
 def describe(notes: Notes, alone: Sequence[str]) -> list[Finding]:
@@ -103,6 +134,10 @@ def describe(notes: Notes, alone: Sequence[str]) -> list[Finding]:
         A warning for each kind of thing.
     """
     said = {
+        UNUSABLE: (
+            [f"{name} ({why})" for name, why in notes.unusable.items()],
+            "Not to be measured, and left out of the means: {}.",
+        ),
         "NOT-SUV": (
             notes.not_suv,
             "Values are far from SUV, whose mean in a body is near 1; convert them (from Bq/mL, "
