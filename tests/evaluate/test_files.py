@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from petcast.errors import DataError, GeometryError, UsageError
-from petcast.evaluate import Evaluation, evaluate, evaluate_files
+from petcast.evaluate import Declared, Evaluation, evaluate, evaluate_files
 from petcast.evaluate.cases import Case
 from petcast.volume import Grid, Unit, Volume
 
@@ -419,6 +419,28 @@ def test_a_run_and_files_do_not_go_together(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").touch()
     with pytest.raises(UsageError, match="is a run"):
         evaluate(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"named": True}, "--names belongs"),
+        ({"declared": Declared(suv_window=(0, 7))}, "--suv-window, .* belong to PNG"),
+        ({"with_lesions": False}, "--no-lesions belongs"),
+    ],
+)
+def test_what_belongs_to_files_is_not_taken_for_a_run_in_silence(
+    tmp_path: Path, given: dict[str, Any], words: str
+) -> None:
+    for name in ("pairs.json", "recipe.toml"):
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError, match=words):
+        evaluate(tmp_path, tmp_path, **given)
+
+
+def test_files_have_no_parts(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--part belongs to pairs"):
+        evaluate(tmp_path, tmp_path, part="validation")
 
 
 @pytest.mark.real

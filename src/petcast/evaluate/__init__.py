@@ -66,6 +66,8 @@ def evaluate(
     if are_pairs != is_run:
         raise UsageError(_MISMATCH[is_run].format(truth=truth, predictions=predictions))
     if not are_pairs:
+        if part != "test":
+            raise UsageError("--part belongs to pairs; of files every case is measured")
         return evaluate_files(
             truth,
             predictions,
@@ -77,16 +79,25 @@ def evaluate(
             weights=weights,
             with_lesions=with_lesions,
         )
-    if ct or lesions:
-        raise UsageError("--ct and --lesions belong to foreign files; pairs hold their own")
-    if not with_lesions:
-        raise UsageError("--no-lesions belongs to foreign files; a run's report shows its lesions")
-    if out:
-        raise UsageError("--out belongs to foreign files; a run keeps its own in RUN/evaluation")
+    of_files = (
+        (ct or lesions, "--ct and --lesions belong to foreign files; pairs hold their own"),
+        (
+            not with_lesions,
+            "--no-lesions belongs to foreign files; a run's report shows its lesions",
+        ),
+        (out, "--out belongs to foreign files; a run keeps its own in RUN/evaluation"),
+        (named, "--names belongs to foreign files; pairs know patients by pseudonyms alone"),
+        (declared not in (None, Declared()), f"{_OF_FLAT} belong to PNG and .npy; pairs hold SUV"),
+    )
+    for given, said in of_files:
+        if given:
+            raise UsageError(said)
     from petcast.evaluate.runs import evaluate_run
 
     return evaluate_run(truth, predictions, part=part, weights=weights)
 
+
+_OF_FLAT = "--suv-window, --stored, --scale and --spacing"
 
 _MISMATCH = {
     True: "{predictions} is a run, but {truth} holds no pairs.json; give the pairs, or predict "
