@@ -22,6 +22,13 @@ def test_it_is_the_largest_part_filled_slice_by_slice(seed: int, share: float) -
     assert (body_on_truth(suv) == expected).all()
 
 
+@pytest.mark.parametrize(("suv", "is_body"), [(0.05, False), (0.2, True)])
+def test_air_is_no_body_and_cold_tissue_is(suv: float, is_body: bool) -> None:
+    image = np.zeros((2, 12, 12))
+    image[:, 3:9, 3:9] = suv
+    assert (body_on_truth(image) == (image > 0 if is_body else image > 1)).all()
+
+
 def test_a_body_that_fills_the_image_is_whole() -> None:
     suv = np.ones((2, 12, 12))
     suv[:, 5:7, 5:7] = 0

@@ -371,6 +371,16 @@ def test_both_normalised_alike_are_not_taken_for_suv_in_silence(
     assert "NOT-SUV" not in codes(evaluate_files(plain, save(tmp_path / "q.nii.gz", suv / 2)))
 
 
+@pytest.mark.parametrize(
+    ("factor", "warned"), [(4.0, False), (5.0, True), (1 / 5, False), (1 / 6, True)]
+)
+def test_a_body_above_10_on_average_or_nowhere_above_1_is_not_suv(
+    tmp_path: Path, suv: np.ndarray, factor: float, warned: bool
+) -> None:
+    truth = save(tmp_path / "t.nii.gz", factor * suv)
+    assert ("NOT-SUV" in codes(evaluate_files(truth, truth, with_lesions=False))) is warned
+
+
 def test_a_truth_without_uptake_is_refused(tmp_path: Path, suv: np.ndarray) -> None:
     empty = save(tmp_path / "t.nii.gz", suv * 0)
     with pytest.raises(DataError, match="no body was found"):

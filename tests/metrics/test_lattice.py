@@ -8,7 +8,7 @@ from jaxtyping import TypeCheckError
 from numpy.typing import NDArray
 
 from petcast.errors import GeometryError
-from petcast.metrics.lattice import find_lattice, spread
+from petcast.metrics.lattice import Lattice, find_lattice, spread
 
 Kind = tuple[int, str]
 KINDS: list[Kind] = [(period, axis) for period in (2, 4, 8) for axis in ("x", "y", "both")]
@@ -51,6 +51,17 @@ def test_the_strength_grows_with_the_planted_one(period: int, noisy_disc: Callab
     strengths = np.array([result.strength for result in results])
     assert (np.diff(strengths) > 0).all()
     np.testing.assert_allclose(strengths, shares, rtol=0.15)
+
+
+@pytest.mark.parametrize(
+    ("contrast_db", "strength", "called"),
+    [(14.0, 0.05, False), (16.0, 0.05, True), (30.0, 3e-4, False), (30.0, 8e-4, True)],
+)
+def test_fifteen_decibels_and_a_share_of_the_uptake_make_a_lattice(
+    contrast_db: float, strength: float, called: bool
+) -> None:
+    line = np.zeros(3, np.float32)
+    assert Lattice(contrast_db, strength, 2, "x", line, line, line).found is called
 
 
 def test_the_spectrum_shows_the_lattice_where_it_is(noisy_disc: Callable) -> None:
