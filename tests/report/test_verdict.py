@@ -36,6 +36,7 @@ def test_a_model_better_everywhere_is_said_to_have_learned(
     assert "12 test patients (never seen in training)" in verdict.sentences[0]
     assert "better than every image made without the CT on all four" in verdict.sentences[0]
     assert "and so in each of 12 patients" in verdict.sentences[0]
+    assert "learned something about uptake from the CT" in verdict.sentences[-1]
 
 
 def test_patients_who_win_on_one_number_do_not_count_as_winning_on_both(
@@ -50,6 +51,30 @@ def test_patients_who_win_on_one_number_do_not_count_as_winning_on_both(
         }:
             row["value"] = value
     assert "inside the body on both in 2 of 12 patients" in verdict_of(good).sentences[0]
+
+
+def test_of_files_nobody_knows_what_was_learned_from(
+    verdict_of: VerdictOf, good: dict[str, Any]
+) -> None:
+    del good["part"]
+    verdict = verdict_of(good)
+    assert verdict.kind == "good"
+    assert "learned" not in " ".join(verdict.sentences)
+    assert "files do not say what it was made from" in verdict.sentences[-1]
+
+
+@pytest.mark.parametrize(("decided", "hint"), [("better", False), ("undecided", True)])
+def test_what_may_be_chance_is_called_a_hint(
+    verdict_of: VerdictOf, good: dict[str, Any], decided: str, hint: bool
+) -> None:
+    good["comparisons"] = [
+        {
+            "model": "Stage02", "reference": name, "region": "body", "metric": "suv_mae",
+            "verdict": decided if name == "zero" else "better",
+        }
+        for name in TRIVIAL
+    ]  # fmt: skip
+    assert ("told from chance" in verdict_of(good).sentences[-1]) is hint
 
 
 def test_few_patients_are_called_a_hint(verdict_of: VerdictOf, evaluated: Evaluated) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from petcast.report.catalogue import MISSING, TRIVIAL, interval, region_label
-from petcast.report.verdict import Claim
+from petcast.report.claims import Claim
 
 WIDTH, HEIGHT = 240, 34
 PADDING = 12

@@ -1,16 +1,14 @@
 """What the numbers say, in three plain sentences."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from petcast.report.catalogue import TRIVIAL, Metric, metric_of
+from petcast.report.catalogue import TRIVIAL
+from petcast.report.claims import Claim, claims_of
 from petcast.report.closer import look_closer
 from petcast.report.inputs import Evaluation, Score, records
 from petcast.words import count
-
-CLAIMS = (("whole", "ssim"), ("whole", "psnr"), ("body", "psnr"), ("body", "suv_mae"))
-"""Region and metric of what a model is judged by."""
 
 FEW_PATIENTS = 10
 
@@ -19,47 +17,6 @@ FILES = "prediction"
 
 SAME = 1e-3
 """Numbers within this relative distance are taken for the same: those of an empty prediction."""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One metric of the model beside those of the images that know nothing of the CT.
-
-    Attributes:
-        metric: Which.
-        region: Where it was measured.
-        score: The model's.
-        rivals: The trivial images'.
-        ahead: The patients in whom the model is better than every trivial image.
-        patients: Patients for whom both are known.
-    """
-
-    metric: Metric
-    region: str
-    score: Score
-    rivals: tuple[Score, ...]
-    ahead: frozenset[str]
-    patients: int
-
-    @property
-    def beaten(self) -> tuple[Score, ...]:
-        """The trivial images that the model is better than, on average."""
-        return tuple(rival for rival in self.rivals if _is_better(self.score, rival, self.metric))
-
-    @property
-    def unbeaten(self) -> tuple[Score, ...]:
-        """Those that it is not better than."""
-        return tuple(rival for rival in self.rivals if rival not in self.beaten)
-
-    @property
-    def won(self) -> bool:
-        """Whether the model is better than all of them."""
-        return bool(self.rivals) and not self.unbeaten
-
-    @property
-    def best_rival(self) -> Score | None:
-        """The trivial image that is hardest to beat."""
-        return min(self.rivals, key=lambda one: _penalty(one, self.metric), default=None)
 
 
 @dataclass(frozen=True)
@@ -90,7 +47,7 @@ def judge(evaluation: Evaluation | None, model: str, leaks: bool | None = False)
     Returns:
         The verdict.
     """
-    claims = tuple(_claims(evaluation, model)) if evaluation else ()
+    claims = tuple(claims_of(evaluation, model)) if evaluation else ()
     if evaluation is not None and records(evaluation.document, "left_out") and not claims:
         return _mistaken(evaluation)
     if evaluation is None or not claims:
@@ -129,52 +86,11 @@ def _mistaken(evaluation: Evaluation) -> Verdict:
     return Verdict("bad", "The predictions are not what they say they are", sentences)
 
 
-def _claims(evaluation: Evaluation, model: str) -> Iterable[Claim]:
-    for region, metric in CLAIMS:
-        here = {r.name: r for r in evaluation.rows if (r.region, r.metric) == (region, metric)}
-        score = here.get(model)
-        if score is None or score.value is None:
-            continue
-        known = tuple(here[n] for n in TRIVIAL if n in here and here[n].value is not None)
-        ahead, patients = _ahead(evaluation.patients, model, region, metric)
-        yield Claim(metric_of(metric), region, score, known, ahead, patients)
-
-
-def _ahead(
-    patients: Sequence[Score], model: str, region: str, metric: str
-) -> tuple[frozenset[str], int]:
-    """In which patients the model is better than every trivial image, and of how many."""
-    by_patient: dict[str, dict[str, Score]] = {}
-    for row in patients:
-        if (row.region, row.metric) == (region, metric) and row.value is not None:
-            by_patient.setdefault(row.patient, {})[row.name] = row
-    compared = {
-        patient: (rows[model], rivals)
-        for patient, rows in by_patient.items()
-        if model in rows and (rivals := [rows[name] for name in TRIVIAL if name in rows])
-    }
-    known = metric_of(metric)
-    ahead = (
-        patient
-        for patient, (own, rivals) in compared.items()
-        if all(_is_better(own, rival, known) for rival in rivals)
-    )
-    return frozenset(ahead), len(compared)
-
-
-def _penalty(score: Score, metric: Metric) -> float:
-    return metric.penalty(score.value) if score.value is not None else float("inf")
-
-
-def _is_better(one: Score, other: Score, metric: Metric) -> bool:
-    return _penalty(one, metric) < _penalty(other, metric)
-
-
 # Sentences
 
 
 def _who(claims: Sequence[Claim], evaluation: Evaluation, leaks: bool | None) -> str:
-    if "part" not in evaluation.document:  # files: nobody knows what was trained on
+    if _of_files(evaluation):
         left_out = len(records(evaluation.document, "left_out"))
         return count(claims[0].score.n, "case") + (f" ({left_out} left out)" if left_out else "")
     patients = count(claims[0].score.n, f"{evaluation.part} patient")
@@ -298,6 +214,10 @@ BETTER: Judgement = (
     "Beats every image made without the CT, inside the body too",
     "So it has learned something about uptake from the CT, not only where the body ends.",
 )
+BETTER_FILES = (
+    "So it shows where the uptake is, not only where the body ends; files do not say what it was "
+    "made from, nor whether its maker knew these patients."
+)
 BETTER_INSIDE: Judgement = (
     "mixed",
     "Beats every image made without the CT inside the body, not over whole slices",
@@ -338,7 +258,14 @@ def _judgement(
     if empty:
         return "bad", *empty
     kind, headline, last = _weigh(claims)
-    return kind, headline, f"{last} {_few(claims, kind)}".strip()
+    if last == BETTER[2] and _of_files(evaluation):
+        last = BETTER_FILES
+    return kind, headline, f"{last} {_doubt(claims, kind, evaluation)}".strip()
+
+
+def _of_files(evaluation: Evaluation) -> bool:
+    """Whether nobody knows what made the images, and of what."""
+    return "part" not in evaluation.document
 
 
 def _emptiness(evaluation: Evaluation, model: str) -> tuple[str, str] | None:
@@ -394,7 +321,18 @@ def _share(claims: Sequence[Claim]) -> float | None:
     return sum(judged) / len(judged) if judged else None
 
 
-def _few(claims: Sequence[Claim], kind: str) -> str:
+def _doubt(claims: Sequence[Claim], kind: str, evaluation: Evaluation) -> str:
+    """Why a verdict that is not bad may be chance all the same."""
     n = max(claim.score.n for claim in claims)
-    enough = n >= FEW_PATIENTS or kind == "bad"
-    return "" if enough else f"With {count(n, 'patient')} only, that is a hint and no proof."
+    if kind == "bad":
+        return ""
+    if n < FEW_PATIENTS:
+        return f"With {count(n, 'patient')} only, that is a hint and no proof."
+    won = {(claim.region, claim.metric.key) for claim in claims if claim.won}
+    undecided = any(
+        (one.get("region"), one.get("metric")) in won
+        for one in records(evaluation.document, "comparisons")
+        if one.get("reference") in TRIVIAL and one.get("verdict") == "undecided"
+    )
+    chance = "Not all of these differences can be told from chance, so that is a hint and no proof."
+    return chance if undecided else ""
