@@ -175,6 +175,17 @@ def test_the_panel_says_that_some_lesions_must_stay_unfound(
     assert "A lesion without a sign on the CT stays unfound, and must" in panel.sentence
 
 
+@pytest.mark.parametrize(("source", "word"), [("mask", "lesion"), ("threshold", "hot spot")])
+def test_what_nobody_marked_is_no_lesion(
+    read: Read, full: dict[str, Any], source: str, word: str
+) -> None:
+    for row in full["lesions"]:
+        row["source"] = source
+    panel = lesion_panel(read(full), MODEL)
+    assert panel is not None
+    assert panel.sentence.startswith(f"3 {word}s of ")
+
+
 @pytest.mark.parametrize(("clipped", "said"), [(1, "1 reaches beyond"), (2, "2 reach beyond")])
 def test_lesions_beyond_the_window_are_counted(
     read: Read, full: dict[str, Any], clipped: int, said: str
@@ -378,6 +389,7 @@ def test_what_an_older_evaluation_lacks_is_said(
     for words in ("holds no comparisons", "No lesion was measured", "holds no agreement"):
         assert words in text
     assert "The evaluation looked for none" in text
+    assert "the real PET shows no hot spot" not in text
 
 
 def test_a_line_is_broken_below_the_drawing(make_run: MakeRun, full: dict[str, Any]) -> None:

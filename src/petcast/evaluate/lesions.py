@@ -178,9 +178,9 @@ class Uptake:
             studies = count(len(self.sources), "study", "studies")
             yield Finding(
                 "LESIONS-FOUND",
-                f"{len(found)} of {studies} came without lesions. For them stand what is hot on "
-                f"the real PET (connected, SUV {FOUND_SUV:g} and more, at least {LEAST_ML:g} mL)"
-                f": {count(sum(found), 'hot spot')}. Heart, brain, kidneys, bladder, bowel and "
+                f"{len(found)} of {studies} came without lesion masks. For them stands what is hot "
+                f"on the real PET (connected, SUV {FOUND_SUV:g} and more, at least {LEAST_ML:g} "
+                f"mL): {count(sum(found), 'hot spot')}. Heart, brain, kidneys, bladder, bowel and "
                 "inflammation are among them.",
             )
 

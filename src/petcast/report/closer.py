@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from petcast.report.catalogue import MINUS, number
 from petcast.report.inputs import Document, Evaluation, finite, records
-from petcast.report.lesions import lesions_of, mean_uptake
+from petcast.report.lesions import are_known, lesions_of, mean_uptake
 from petcast.report.tables import stage_names
 from petcast.words import count
 
@@ -135,17 +135,12 @@ def _lesions(own: Sequence[Document], evaluation: Evaluation, model: str) -> Ite
         if not own and (spots := _count_invented(evaluation, model)):
             yield f"{count(spots, 'hot spot')} of it {'is' if spots == 1 else 'are'} invented"
         return
-    lesion = "lesion" if _known(own) else "hot spot"
+    lesion = "lesion" if are_known(own) else "hot spot"
     change = predicted / truth - 1
     means = f"mean SUVmax {number(predicted, 1)} where the real PET has {number(truth, 1)}"
     yield f"the uptake of {count(n, lesion)} is {_change(change)} ({means}), {_found(own)}" + (
         _invented(evaluation, model)
     )
-
-
-def _known(own: Sequence[Document]) -> bool:
-    """Whether somebody marked them as lesions."""
-    return all(one.get("source") in ("mask", "boxes") for one in own)
 
 
 def _change(change: float) -> str:
@@ -187,5 +182,5 @@ def _flaws(own: Sequence[Document], *, blurred: bool, spoilt: bool) -> Iterator[
         yield "it is blurred"
     n, truth, predicted = mean_uptake(own, "suv_max")
     if n and truth > 0 and abs(predicted / truth - 1) >= CHANGED_SHARE:
-        what = "lesions" if _known(own) else "hot spots"
+        what = "lesions" if are_known(own) else "hot spots"
         yield f"{what} come out too {'faint' if predicted < truth else 'hot'}"

@@ -19,8 +19,8 @@ MEASURES = (
 SOURCES = {
     "mask": "masks",
     "boxes": "published tumour boxes",
-    "threshold": "hot spots of the real PET (SUV 4 and more, at least 1 mL), heart, brain, kidneys "
-    "and other physiological uptake among them",
+    "threshold": "what is hot on the real PET (SUV 4 and more, at least 1 mL), heart, brain, "
+    "kidneys and other physiological uptake among it",
 }
 
 BLIND = (
@@ -170,6 +170,18 @@ def lesions_of(evaluation: Evaluation | None, model: str) -> list[Document]:
     return [one for one in found if one.get("name") == model and None not in _pair(one, "suv_max")]
 
 
+def are_known(own: Sequence[Document]) -> bool:
+    """Say whether somebody marked them as lesions; hot spots are anything that is hot.
+
+    Args:
+        own: Lesions of a model.
+
+    Returns:
+        True where each comes from a mask or a box.
+    """
+    return all(one.get("source") in ("mask", "boxes") for one in own)
+
+
 def mean_uptake(own: Sequence[Document], key: str) -> tuple[int, float, float]:
     """Means of a measure on both images.
 
@@ -203,7 +215,8 @@ def _sentence(own: Sequence[Document]) -> str:
     hot = sum(bool(one.get("hot")) for one in own)
     clipped = sum(bool(one.get("clipped")) for one in own)
     said = (
-        f"{count(len(own), 'lesion')} of {count(patients, 'patient')}, from {named}. {hot} "
+        f"{count(len(own), 'lesion' if are_known(own) else 'hot spot')} of "
+        f"{count(patients, 'patient')}, from {named}. {hot} "
         f"{'is' if hot == 1 else 'are'} hot: SUVmax of at least 1.5 times the background"
     )
     reach = "reaches" if clipped == 1 else "reach"
