@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from petcast.evaluate.body import body_on_truth
-from petcast.evaluate.mistakes import Facts, Mistake, Subject, examine, rescaled_volumes
+from petcast.evaluate.findings import Mistake
+from petcast.evaluate.mistakes import Facts, Subject, examine, rescaled_volumes
 from petcast.phantom.anatomy import draw_anatomy
 from petcast.phantom.cohort import draw_protocol
 from petcast.phantom.scanner import take_pet

@@ -10,11 +10,10 @@ from petcast.errors import DataError
 from petcast.evaluate.artefacts import Artefacts
 from petcast.evaluate.cases import Case, find_cases, match
 from petcast.evaluate.comparison import compare_rows, describe_power
-from petcast.evaluate.findings import beaten_by_trivial, describe_flaws
+from petcast.evaluate.findings import beaten_by_trivial, describe_flaws, describe_mistakes
 from petcast.evaluate.flat import Declared
 from petcast.evaluate.foreign import PREDICTION, Companions, Gathered, Measured, measure_case
 from petcast.evaluate.lesions import Uptake
-from petcast.evaluate.mistakes import describe_mistakes
 from petcast.evaluate.montage import FILES_RULE, FileMontage
 from petcast.evaluate.notes import Notes, describe
 from petcast.evaluate.perceptual import Perceptual, Weights

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Shaped
 
 from petcast.evaluate.baselines import TRIVIAL
 from petcast.evaluate.result import Finding, Row
+from petcast.words import count
 
 NOTHING_SUV = 0.01
 """A prediction that never exceeds this, in SUV, shows no uptake: blood alone is near 1."""
@@ -36,6 +37,48 @@ _CONSEQUENCE = {
     "a PET slice is dark: read the row `zero` beside it.",
     Flaw.CONSTANT: "It shows no uptake pattern at all: read the row `body-constant` beside it.",
 }
+
+
+class Mistake(StrEnum):
+    """What went wrong when a prediction was saved; the value is the warning's code."""
+
+    BQML = "BQML-FOR-SUV"
+    GREY_LEVELS = "GREY-LEVELS-FOR-SUV"
+    UNIT_RANGE = "UNIT-RANGE-FOR-SUV"
+    HU = "HU-FOR-SUV"
+    OFFSET = "OFFSET"
+    RESCALED_SLICES = "RESCALED-SLICES"
+    RESCALED_VOLUMES = "RESCALED-VOLUMES"
+    FLIPPED = "FLIPPED"
+    SWAPPED_AXES = "SWAPPED-AXES"
+    LOST_PLACE = "LOST-PLACE"
+    SHIFTED_SLICES = "SHIFTED-SLICES"
+
+
+REMEDIES = {
+    Mistake.BQML: "holds Bq/mL or stored integers, not SUV; multiply by body weight (g) over "
+    "decayed dose (Bq), or by the scale that the integers were stored with",
+    Mistake.GREY_LEVELS: "holds grey levels from 0 to 255, not SUV; map them back by the window "
+    "that they were made with, the same for all images",
+    Mistake.UNIT_RANGE: "holds values from 0 to 1, not SUV; multiply by the width of the SUV "
+    "window that the model was trained with",
+    Mistake.HU: "holds CT numbers (HU), not SUV; give the predicted PET, not the CT",
+    Mistake.OFFSET: "is not 0 in the air around the body; undo the shift that it was normalised "
+    "by (such as [−1, 1], or mean and standard deviation)",
+    Mistake.RESCALED_SLICES: "has slices rescaled each by itself, as by their own maximum; SUV is "
+    "lost then: save again with one fixed scale for all",
+    Mistake.RESCALED_VOLUMES: "was rescaled by its own maximum, volume by volume; SUV is lost "
+    "then: save again with one fixed scale for all",
+    Mistake.FLIPPED: "agrees clearly better with the real PET when it is turned round; mend the "
+    "order of slices, rows or columns where it is saved",
+    Mistake.SWAPPED_AXES: "agrees clearly better with the real PET when its axes are exchanged; "
+    "mind the order of axes (NumPy: z, y, x; NIfTI: x, y, z) where it is saved",
+    Mistake.LOST_PLACE: "agrees with the real PET voxel by voxel, and not where its header puts "
+    "it: its position was lost; save it with the real PET's spacing, origin and directions",
+    Mistake.SHIFTED_SLICES: "lies a whole number of slices off along z; look for a slice that was "
+    "dropped, or counted from 1, where it is saved",
+}
+"""What each means and what to do, after "The prediction …"."""
 
 
 def flaw_of(
@@ -76,6 +119,31 @@ def describe_flaws(flaws: Sequence[tuple[str, Flaw | None]], cases: str) -> list
         if names:
             where = f"{len(names)} of {len(flaws)} {cases} ({some(names)})"
             findings.append(Finding(flaw.value, f"{_MEANING[flaw]} {where}. {_CONSEQUENCE[flaw]}"))
+    return findings
+
+
+def describe_mistakes(found: dict[str, dict[Mistake, str]], cases: int) -> list[Finding]:
+    """Put mistakes into words.
+
+    Args:
+        found: By case name.
+        cases: How many there are.
+
+    Returns:
+        A warning for each kind of mistake that occurs.
+    """
+    findings = []
+    for mistake in Mistake:
+        names = {name: each[mistake] for name, each in found.items() if mistake in each}
+        if names:
+            which = some([f"{name}: {figure}" for name, figure in names.items()])
+            findings.append(
+                Finding(
+                    mistake.value,
+                    f"The prediction {REMEDIES[mistake]}. Left out of the means: {len(names)} of "
+                    f"{count(cases, 'case')} ({which}).",
+                )
+            )
     return findings
 
 

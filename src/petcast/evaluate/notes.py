@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from petcast.errors import GeometryError
-from petcast.evaluate.findings import Flaw, some
-from petcast.evaluate.mistakes import Facts, Mistake, rescaled_volumes
+from petcast.evaluate.findings import Flaw, Mistake, some
+from petcast.evaluate.mistakes import Facts, rescaled_volumes
 from petcast.evaluate.result import Finding
 from petcast.metrics.image import MS_SSIM_SIDE
 from petcast.words import count
