@@ -125,6 +125,15 @@ def test_validation_patients_of_other_pairs_may_have_been_trained_on(
     assert "trained on" in found.warnings[0]
 
 
+def test_training_patients_of_other_pairs_were_not_trained_on(
+    made: Runs, two_patient_pairs: Path
+) -> None:
+    run = made.make(trained_on=("somebody else",))
+    found = calibrate_run(run, two_patient_pairs, Method("stages"), device="cpu")
+    assert found.part == "train"
+    assert not any("trained on" in one for one in found.warnings)
+
+
 def test_pairs_with_nobody_to_calibrate_on_are_refused(made: Runs, test_only_pairs: Path) -> None:
     with pytest.raises(DataError, match="neither validation nor training"):
         calibrate_run(made.make(), test_only_pairs, Method("stages"), device="cpu")

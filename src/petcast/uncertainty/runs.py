@@ -171,7 +171,15 @@ def _to_calibrate_on(pairs: Pairs) -> tuple[str, list[PairedStudy]]:
 def _warnings(part: str, patients: set[str], run: Path, others: Sequence[Path]) -> list[str]:
     warnings = []
     learned = set().union(*(trained_on(folder) for folder in (run, *others)))
-    if part == "train" or patients & learned:
+    known = patients & learned
+    if known and known < patients:
+        warnings.append(
+            f"{len(known)} of the {len(patients)} patients that it was calibrated on were trained "
+            "on: errors are smaller there, so the intervals are too narrow for anyone else. "
+            "Calibrate on others."
+        )
+    # Who trains in pairs that this run never saw need not have trained it.
+    elif known or (part == "train" and not learned):
         warnings.append(
             "Calibrated on patients that the model was trained on, since there are no others: "
             "errors are smaller there, so the intervals are too narrow for anyone else. Prepare "
