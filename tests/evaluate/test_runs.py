@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -209,6 +210,23 @@ def test_patients_that_were_trained_on_are_said(bench: Bench, tmp_path: Path) ->
     parts = {"train": ["patient-c"], "validation": [], "test": []}
     write_json(tmp_path / "run" / "data.json", {"parts": parts})
     assert {"OTHER-PAIRS", "TRAINED-ON"} <= codes(bench.evaluate(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("hash_", "trained_on", "said"),
+    [
+        ("own", ["p"], {"LEAKING-SPLIT", "NOT-TEST"}),
+        ("other", ["p"], {"OTHER-PAIRS"}),
+        ("other", [], {"LEAKING-SPLIT", "NOT-TEST", "OTHER-PAIRS"}),  # nobody knows
+    ],
+)
+def test_how_other_pairs_are_divided_says_nothing_of_a_model_whose_patients_are_known(
+    tmp_path: Path, hash_: str, trained_on: list[str], said: set[str]
+) -> None:
+    write_json(tmp_path / "data.json", {"parts": {"train": trained_on}})
+    card: Any = SimpleNamespace(data_hash="own")
+    index = {"hash": hash_, "split": {"leaks": True}}
+    assert {one.code for one in runs._provenance(index, card, tmp_path, [], "train")} == said
 
 
 @pytest.mark.slow

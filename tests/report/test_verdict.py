@@ -185,8 +185,15 @@ def test_where_nobody_knows_who_was_trained_on_nobody_is_called_unseen(
 
 
 def test_the_training_part_is_no_test(verdict_of: VerdictOf, good: dict[str, Any]) -> None:
-    good["part"] = "train"
+    good["part"], good["warnings"] = "train", [{"code": "NOT-TEST", "detail": "train patients"}]
     assert verdict_of(good).headline == "Measured on patients it was trained on"
+
+
+def test_who_trains_in_other_pairs_was_not_trained_on(
+    verdict_of: VerdictOf, good: dict[str, Any]
+) -> None:
+    good["part"], good["warnings"] = "train", [{"code": "OTHER-PAIRS", "detail": "others"}]
+    assert verdict_of(good).kind == "good"
 
 
 # What pixel metrics do not see

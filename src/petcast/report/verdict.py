@@ -248,7 +248,8 @@ def _judgement(
     claims: Sequence[Claim], evaluation: Evaluation, model: str, leaks: bool | None
 ) -> Judgement:
     codes = {code for code, _ in evaluation.warnings}
-    if evaluation.part == "train" or "TRAINED-ON" in codes:
+    fitted = evaluation.part == "train" and "NOT-TEST" in codes  # not of other pairs
+    if fitted or "TRAINED-ON" in codes:
         return TRAINED_ON
     if leaks:
         return LEAKING
