@@ -122,7 +122,7 @@ def test_a_range_of_its_own_is_declared(tmp_path: Path, grey: np.ndarray) -> Non
         np.save(tmp_path / name / "x.npy", (grey / 127.5 - 1).astype(np.float32))
     found = measured(tmp_path / "t", tmp_path / "p", stored=(-1, 1))
     assert found.value("zero", "body", "suv_bias") == pytest.approx(-2.4, abs=0.5)
-    with pytest.raises(UsageError, match="leave the range 0 to 1"):
+    with pytest.raises(DataError, match="leave the range 0 to 1"):
         measured(tmp_path / "t", tmp_path / "p")
 
 
@@ -130,7 +130,7 @@ def test_a_range_may_be_left_by_rounding_and_not_by_a_hundredth() -> None:
     window = Declared(suv_window=(0, 10))
     assert window.suv(np.array([-0.0005, 1.0005]), "it") == pytest.approx([-0.005, 10.005])
     for value in (-0.01, 1.01):
-        with pytest.raises(UsageError, match="leave the range 0 to 1"):
+        with pytest.raises(DataError, match="leave the range 0 to 1"):
             window.suv(np.array([0.0, 1.0, value]), "it")
 
 

@@ -155,7 +155,7 @@ def test_another_part_is_not_called_unseen(verdict_of: VerdictOf, good: dict[str
 def test_a_rival_that_is_equal_is_not_beaten(verdict_of: VerdictOf, evaluated: Evaluated) -> None:
     verdict = verdict_of(evaluated("Stage02", {"Stage02": 0.6, "zero": 0.0, "train-mean": 0.6}))
     assert verdict.kind == "bad"
-    assert "but not than the train-mean image" in verdict.sentences[0]
+    assert "but no better than the train-mean image" in verdict.sentences[0]
 
 
 def test_no_rivals_give_no_praise(verdict_of: VerdictOf, evaluated: Evaluated) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from petcast.errors import FormatError, GeometryError, UsageError
+from petcast.errors import DataError, FormatError, GeometryError, UsageError
 
 FULL_RANGE: dict[str, tuple[float, float]] = {
     "uint8": (0, 255),
@@ -84,7 +84,8 @@ class Declared:
             SUV of the same shape.
 
         Raises:
-            UsageError: No scale was declared, or the values leave the range that it is for.
+            UsageError: No scale was declared.
+            DataError: The values leave the range that it is for.
 
         Example:
             >>> Declared(suv_window=(0, 10)).suv(np.array([0, 255], np.uint8), "it").tolist()
@@ -105,7 +106,7 @@ class Declared:
             voxels.min() < stored[0] - TOLERANCE * width
             or voxels.max() > stored[1] + TOLERANCE * width
         ):
-            raise UsageError(
+            raise DataError(
                 f"{whose}: values from {voxels.min():.4g} to {voxels.max():.4g} leave the range "
                 f"{stored[0]:g} to {stored[1]:g} that --suv-window is mapped from; give --stored "
                 "LOW HIGH, or --scale"

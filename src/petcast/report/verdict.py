@@ -79,7 +79,8 @@ def _mistaken(evaluation: Evaluation) -> Verdict:
     found = [one.get("mistakes") for one in left_out]
     codes = dict.fromkeys(str(c) for each in found if isinstance(each, list) for c in each)
     sentences = (
-        f"Every one of {count(len(left_out), 'case')} was saved wrongly: {', '.join(codes)}.",
+        f"Every one of {count(len(left_out), 'case')} was saved wrongly"
+        f"{' or cannot be measured' if 'UNUSABLE' in codes else ''}: {', '.join(codes)}.",
         "So no number of the prediction stands on this page; it would say nothing about the model.",
         "The warnings below say what to mend; evaluate again after that.",
     )
@@ -171,7 +172,7 @@ def _outcome(claim: Claim) -> str:
         return f"better than {_images(claim.rivals)}"
     if not claim.beaten:
         return f"no better than {_images(claim.rivals)}"
-    return f"better than {_images(claim.beaten)}, but not than {_images(claim.unbeaten)}"
+    return f"better than {_images(claim.beaten)}, but no better than {_images(claim.unbeaten)}"
 
 
 def _images(scores: Sequence[Score]) -> str:
