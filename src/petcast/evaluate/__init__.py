@@ -79,17 +79,8 @@ def evaluate(
             weights=weights,
             with_lesions=with_lesions,
         )
-    of_files = (
-        (ct or lesions, "--ct and --lesions belong to foreign files; pairs hold their own"),
-        (
-            not with_lesions,
-            "--no-lesions belongs to foreign files; a run's report shows its lesions",
-        ),
-        (out, "--out belongs to foreign files; a run keeps its own in RUN/evaluation"),
-        (named, "--names belongs to foreign files; pairs know patients by pseudonyms alone"),
-        (declared not in (None, Declared()), f"{_OF_FLAT} belong to PNG and .npy; pairs hold SUV"),
-    )
-    for given, said in of_files:
+    asked = (ct or lesions, not with_lesions, out, named, declared not in (None, Declared()))
+    for given, said in zip(asked, _OF_FILES, strict=True):
         if given:
             raise UsageError(said)
     from petcast.evaluate.runs import evaluate_run
@@ -97,7 +88,14 @@ def evaluate(
     return evaluate_run(truth, predictions, part=part, weights=weights)
 
 
-_OF_FLAT = "--suv-window, --stored, --scale and --spacing"
+_OF_FILES = (
+    "--ct and --lesions belong to foreign files; pairs hold their own",
+    "--no-lesions belongs to foreign files; a run's report shows its lesions",
+    "--out belongs to foreign files; a run keeps its own in RUN/evaluation",
+    "--names belongs to foreign files; pairs know patients by pseudonyms alone",
+    "--suv-window, --stored, --scale and --spacing belong to PNG and .npy; pairs hold SUV",
+)
+"""What is said of each option that pairs do not take, in the order in which they are asked."""
 
 _MISMATCH = {
     True: "{predictions} is a run, but {truth} holds no pairs.json; give the pairs, or predict "

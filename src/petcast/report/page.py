@@ -94,10 +94,7 @@ def card_of(run: Run) -> str:
 def _content(run: Run) -> dict[str, Any]:
     evaluation = run.evaluation
     model = _evaluated_name(run)
-    part = evaluation.part if evaluation else "test"
-    # data.json tells of the pairs that were trained on, not of others that were evaluated.
-    other = evaluation and any(code == "OTHER-PAIRS" for code, _ in evaluation.warnings)
-    verdict = judge(evaluation, model, None if other else leaks(run.data, part))
+    verdict = judge(evaluation, model, _leaks(run))
     strips = [draw_strip(claim) for claim in verdict.claims]
     rows = evaluation.rows if evaluation else ()
     return {
@@ -134,6 +131,16 @@ def _content(run: Run) -> dict[str, Any]:
         "provenance": provenance_of(run),
         "trivial": _trivial(rows),
     }
+
+
+def _leaks(run: Run) -> bool | None:
+    """Whether patients both train and test; None where nothing says so.
+
+    data.json tells of the pairs that were trained on, not of others that were evaluated.
+    """
+    if run.evaluation and "OTHER-PAIRS" in dict(run.evaluation.warnings):
+        return None
+    return leaks(run.data, run.evaluation.part if run.evaluation else "test")
 
 
 def _evaluated_name(run: Run) -> str:
