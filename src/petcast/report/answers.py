@@ -134,7 +134,7 @@ def answer_trivial(results: Document) -> Answer | None:
         f"{beaten} of {count(len(models), 'generator')} {'is' if beaten == 1 else 'are'} above it."
     )
     if beaten:
-        headline, kind = f"{best} is the best, and better than trivial images", "good"
+        headline, kind = f"{best} has the best PSNR, above every trivial image's", "good"
     else:
         headline, kind = "No generator is better than a trivial image", "bad"
     return Answer("trivial", kind, headline, (said,))  # type: ignore[arg-type]

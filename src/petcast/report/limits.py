@@ -32,6 +32,6 @@ LIMITS = (
 INTENDED = (
     "Research on image synthesis: comparing models and protocols, studying what uptake a CT can "
     "and cannot foretell, making test data.",
-    "Only on data like those below, and only with the limits below in mind.",
+    "Only on data like those it was trained on, and only with the limits below in mind.",
 )
 """What a model is for, on its card."""
