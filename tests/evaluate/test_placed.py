@@ -83,6 +83,17 @@ def test_a_ct_of_another_place_is_refused_as_one(tmp_path: Path, suv: np.ndarray
         evaluate_files(truth, prediction, ct=ct)
 
 
+def test_a_ct_whose_body_lies_elsewhere_is_not_blamed_on_the_pet(
+    tmp_path: Path, suv: np.ndarray
+) -> None:
+    truth = save(tmp_path / "t.nii.gz", suv, z_mm=30.0)
+    ct = save(
+        tmp_path / "c.nii.gz", np.where(body(), 40, -990), Unit.HU, z_mm=30.0, origin_mm=100.0
+    )
+    with pytest.raises(DataError, match="case t: the CT shows no body where the real PET lies"):
+        evaluate_files(truth, truth, ct=ct, named=True)
+
+
 @pytest.mark.slow
 def test_a_ct_of_some_slices_is_said_to_be_one(tmp_path: Path, suv: np.ndarray) -> None:
     truth, prediction = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv / 2)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from petcast.anatomy import regions
-from petcast.errors import GeometryError
+from petcast.errors import DataError, GeometryError
 from petcast.evaluate.artefacts import Artefacts
 from petcast.evaluate.baselines import BLURRED_TRUTH, baselines_of_truth, blurred_truth
 from petcast.evaluate.body import body_on_truth
@@ -200,6 +200,11 @@ def _regions(
         masks["body"] = body_on_truth(truth.voxels)
     else:
         masks |= region_masks(regions(ct).voxels, ct.voxels)
+        if not masks["body"].any():
+            raise DataError(
+                f"case {name}: the CT shows no body where the real PET lies; are both of the same "
+                "scan, and is the position in both files?"
+            )
     if lesions is not None:
         masks["lesions"] = place_lesions(lesions, truth.grid, name, notes)
     return masks
