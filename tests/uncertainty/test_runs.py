@@ -134,6 +134,11 @@ def test_training_patients_of_other_pairs_were_not_trained_on(
     assert not any("trained on" in one for one in found.warnings)
 
 
+def test_some_that_were_trained_on_are_counted(made: Runs) -> None:
+    said, _ = runs._warnings("validation", {"a", "b"}, made.make(trained_on=("b", "c")), [])
+    assert said.startswith("Calibrated on 2 patients, 1 of them trained on")
+
+
 def test_pairs_with_nobody_to_calibrate_on_are_refused(made: Runs, test_only_pairs: Path) -> None:
     with pytest.raises(DataError, match="neither validation nor training"):
         calibrate_run(made.make(), test_only_pairs, Method("stages"), device="cpu")

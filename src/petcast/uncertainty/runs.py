@@ -174,9 +174,9 @@ def _warnings(part: str, patients: set[str], run: Path, others: Sequence[Path]) 
     known = patients & learned
     if known and known < patients:
         warnings.append(
-            f"{len(known)} of the {len(patients)} patients that it was calibrated on were trained "
-            "on: errors are smaller there, so the intervals are too narrow for anyone else. "
-            "Calibrate on others."
+            f"Calibrated on {count(len(patients), 'patient')}, {len(known)} of them trained on: "
+            "errors are smaller there, so the intervals are too narrow for anyone else. Calibrate "
+            "on others."
         )
     # Who trains in pairs that this run never saw need not have trained it.
     elif known or (part == "train" and not learned):
