@@ -138,6 +138,14 @@ def test_intervals_that_are_too_narrow_are_named(bench: Bench) -> None:
     assert "too narrow" in codes(found)["COVERAGE"]
 
 
+@pytest.mark.parametrize(
+    ("coverage", "word"), [(0.84, "narrow"), (0.86, ""), (0.94, ""), (0.96, "wide")]
+)
+def test_intervals_may_be_off_by_five_percent(coverage: float, word: str) -> None:
+    found = intervals.off_level(coverage, 0.9)
+    assert [f"too {word} for them" in one.detail for one in found] == [True] * bool(word)
+
+
 @pytest.mark.slow
 def test_what_is_written_is_what_is_returned(bench: Bench) -> None:
     bench.calibrate(2.0)

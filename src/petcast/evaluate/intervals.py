@@ -153,16 +153,9 @@ class Intervals:
         made = self._calibration
         if made is None or not self._seen:
             return []
-        told = [Finding("CALIBRATION", text) for text in made.warnings]
         mean = float(np.mean([row.coverage for row in self._rows()]))
-        if abs(mean - made.level) > TOLERANCE:
-            detail = (
-                f"The {100 * made.level:.0f} % intervals hold {100 * mean:.0f} % of these "
-                "patients' body voxels: they are too "
-                f"{'narrow' if mean < made.level else 'wide'} for them."
-            )
-            told.append(Finding("COVERAGE", detail))
-        return told
+        told = [Finding("CALIBRATION", text) for text in made.warnings]
+        return [*told, *off_level(mean, made.level)]
 
     def save(self, folder: Path) -> None:
         """Write uncertainty.csv and uncertainty.npz; nothing without a calibration.
@@ -195,6 +188,25 @@ class Intervals:
             row = {"region": region, "value": value, "low": low, "high": high, "n": len(held)}
             rows.append(row)
         return rows
+
+
+def off_level(coverage: float, level: float) -> list[Finding]:
+    """Say where intervals hold more or less than they promise.
+
+    Args:
+        coverage: The mean over patients of the share of body voxels inside.
+        level: What is promised.
+
+    Returns:
+        A warning, or nothing.
+    """
+    if abs(coverage - level) <= TOLERANCE:
+        return []
+    detail = (
+        f"The {100 * level:.0f} % intervals hold {100 * coverage:.0f} % of these patients' body "
+        f"voxels: they are too {'narrow' if coverage < level else 'wide'} for them."
+    )
+    return [Finding("COVERAGE", detail)]
 
 
 def _seen(
