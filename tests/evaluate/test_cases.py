@@ -56,9 +56,13 @@ def test_a_folder_a_case_is_searched_through(tmp_path: Path) -> None:
 
 
 def test_two_files_of_one_case_are_refused(tmp_path: Path) -> None:
-    folder = touch(tmp_path, "a_pet.nii.gz", "a_suv.nii.gz")
-    with pytest.raises(UsageError, match=r"several files of 1 case \([^ ]+\)"):
-        names(folder, "truth")
+    folder = touch(tmp_path, "a_pet.nii.gz", "a_suv.nii.gz", "b_pet.nii.gz")
+    with ExitStack() as stack:
+        a, b = find_cases(folder, "truth", stack)
+    with pytest.raises(DataError, match=f"case {a.name} has 2 files, such as PET and SUV"):
+        a.load()
+    with pytest.raises(DataError, match="cannot be read"):
+        b.load()
 
 
 def test_a_folder_of_masks_is_no_pet(tmp_path: Path) -> None:

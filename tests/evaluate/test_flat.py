@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from petcast.errors import DataError, FormatError, GeometryError, UsageError
 from petcast.evaluate import Declared, Evaluation, evaluate_files
-from petcast.evaluate.flat import numbered
+from petcast.evaluate.flat import numbered, stacks_of
 from petcast.volume import Unit, Volume
 
 SPACING_MM = (4.0, 4.0, 3.0)
@@ -215,8 +215,15 @@ def test_damaged_files_are_said_without_their_names(tmp_path: Path, ending: str)
 
 def test_pickles_are_not_opened(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(FormatError, match=f"a file of {tmp_path} is no array .* safely"):
-        measured(tmp_path / "x.npy", tmp_path / "x.npy")
+    with pytest.raises(FormatError, match=rf"{tmp_path}.*, case x is no array .* safely"):
+        evaluate_files(tmp_path / "x.npy", tmp_path / "x.npy", declared=Declared(1.0), named=True)
+
+
+def test_a_damaged_array_among_others_is_a_case_of_its_own(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((2, 3, 4)))
+    (tmp_path / "b.npy").write_bytes(b"nothing")
+    stacks = stacks_of([(tmp_path / f"{name}.npy", name) for name in "ab"], tmp_path)
+    assert [stack.name for stack in stacks] == ["a", "b"]
 
 
 def test_a_png_is_no_ct(tmp_path: Path, grey: np.ndarray) -> None:

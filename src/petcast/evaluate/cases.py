@@ -12,14 +12,13 @@ whatever they are called.
 import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from petcast.errors import DataError, UsageError
-from petcast.evaluate.findings import some
 from petcast.evaluate.flat import Declared, Stack, read_stack, stacks_of
 from petcast.volume import Unit, Volume
 from petcast.words import count
@@ -118,7 +117,7 @@ def find_cases(
         At least one case.
 
     Raises:
-        UsageError: There is nothing there, or two files claim the same case.
+        UsageError: There is nothing there.
         DataError: The DICOM holds nothing usable in this role.
     """
     if path.is_file() and _NIFTI.fullmatch(path.name):
@@ -264,14 +263,20 @@ def _of_role(files: Sequence[Path], role: Role) -> Sequence[Path]:
 
 
 def _without_doubles(cases: list[Case], folder: Path) -> list[Case]:
-    names = [case.name for case in cases]
-    doubles = sorted({name for name in names if names.count(name) > 1})
-    if doubles:
-        raise UsageError(
-            f"{folder} holds several files of {count(len(doubles), 'case')} ({some(doubles)}), "
-            "such as PET and SUV; leave one of each"
+    """One case a name: where several files claim it, one that says so when it is read."""
+    return [
+        same[0] if len(same) == 1 else _ambiguous(same[0], len(same), folder)
+        for same in _by_key(cases, 0).values()
+    ]
+
+
+def _ambiguous(case: Case, files: int, folder: Path) -> Case:
+    def load() -> Volume:
+        raise DataError(
+            f"{folder}, case {case.name} has {files} files, such as PET and SUV; leave one of each"
         )
-    return cases
+
+    return replace(case, load=load)
 
 
 def _dicom_cases(path: Path, role: Role, stack: ExitStack) -> list[Case]:

@@ -164,7 +164,7 @@ def stacks_of(files: Sequence[tuple[Path, str]], folder: Path) -> list[Stack]:
     """
     cases: dict[str, dict[int | None, Path]] = {}
     for path, stem in files:
-        name, number = (stem, None) if _is_volume(path, folder) else numbered(stem)
+        name, number = (stem, None) if _is_volume(path) else numbered(stem)
         name = name or ("" if path.parent == folder else path.parent.name)
         if number in cases.setdefault(name, {}):
             raise UsageError(f"{folder} holds several files of one slice; leave one of each")
@@ -220,8 +220,11 @@ def _stack(name: str, slices: dict[int | None, Path], folder: Path) -> Stack:
     return Stack(name, tuple(files), tuple(numbers))
 
 
-def _is_volume(path: Path, folder: Path) -> bool:
-    return path.suffix.lower() == ".npy" and _open(path, f"a file of {folder}").ndim == 3
+def _is_volume(path: Path) -> bool:
+    try:
+        return path.suffix.lower() == ".npy" and _open(path, str(path)).ndim == 3
+    except FormatError:
+        return True  # a case of its own: reading it says which one is damaged
 
 
 def _open(path: Path, whose: str) -> NDArray[Any]:
