@@ -242,6 +242,7 @@ def test_cases_that_cannot_be_measured_are_named_and_stop_no_other(
     assert {row.patient for row in found.patients} == {"sound"}
     left_out = {one["case"]: one["mistakes"] for one in found.about["left_out"]}
     assert left_out == {"far": ["LOST-PLACE"], "lost": ["UNUSABLE"], "nan": ["UNUSABLE"]}
+    assert all(("reason" in one) is (one["case"] != "far") for one in found.about["left_out"])
     told = {warning.code: warning.detail for warning in found.warnings}
     assert "lost (case lost: the CT covers no voxel of the truth" in told["UNUSABLE"]
     assert "nan (prediction of nan holds NaN" in told["UNUSABLE"]

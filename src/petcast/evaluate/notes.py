@@ -116,11 +116,19 @@ class Notes:
         """List the cases that are in no mean.
 
         Returns:
-            `case` and the codes of its `mistakes`, for evaluation.json.
+            `case` and the codes of its `mistakes`, for evaluation.json; of those that cannot be
+            measured the `reason`, too: the warning names only some.
         """
-        codes = {name: [one.value for one in found] for name, found in self.mistakes.items()}
-        codes |= {name: [UNUSABLE] for name in self.unusable}
-        return [{"case": name, "mistakes": found} for name, found in codes.items()]
+        return [
+            *(
+                {"case": name, "mistakes": [one.value for one in found]}
+                for name, found in self.mistakes.items()
+            ),
+            *(
+                {"case": name, "mistakes": [UNUSABLE], "reason": why}
+                for name, why in self.unusable.items()
+            ),
+        ]
 
 
 def describe(notes: Notes, alone: Sequence[str]) -> list[Finding]:
