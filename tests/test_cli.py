@@ -51,6 +51,18 @@ def test_options_of_several_values_say_how_they_are_given() -> None:
     assert "<float,float" not in text
 
 
+def test_a_path_that_leaves_no_room_for_a_table_is_printed_above_its_values(
+    capsys, monkeypatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    path = "/data/exports/2026/petct/patient-0001/PT"
+    rows = [("path", "factor_rule", "time_rule"), (path, "bqml-weight-over-dose", "series-time")]
+    print_table("SUV in g/mL", rows)
+    words = capsys.readouterr().out.split()
+    assert words[-6:] == ["path", path, "factor_rule", rows[1][1], "time_rule", "series-time"]
+
+
 def test_ids_that_begin_with_a_digit_stand_to_the_left(capsys) -> None:
     rows = [("id", "SUV"), ("9b579d4f9d09", "0.97"), ("33e971234567", "-1.2e-05 [0, 1]")]
     print_table("Title", rows)

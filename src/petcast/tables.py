@@ -4,7 +4,10 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 WIDTH = 140
 """Columns of a table that goes to a file or a pipe; more where its words need them."""
@@ -21,10 +24,27 @@ def print_table(title: str, rows: Sequence[Sequence[str]]) -> None:
 
     Args:
         title: Stands above.
-        rows: The first one is the head. Columns of numbers stand to the right.
+        rows: The first one is the head. Columns of numbers stand to the right. The first column is
+            never cut; where a terminal is too narrow for the others beside it, each row is printed
+            as lines.
     """
-    from rich import box
     from rich.console import Console
+
+    table, head = _table(title, rows), rows[0]
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    boundless = console.options.update(max_width=BOUNDLESS)
+    words = console.measure(table, options=boundless).minimum
+    words += len(head) + 1  # rich leaves out what divides columns
+    if not sys.stdout.isatty():  # nobody sees the edge of a file: no id and no path is cut in two
+        console.width = max(WIDTH, words)
+    elif words > console.width and max(len(row[0]) for row in rows) > console.width / 3:
+        console.print(_as_lines(title, rows), markup=False, highlight=False, soft_wrap=True)
+        return
+    console.print(table)
+
+
+def _table(title: str, rows: Sequence[Sequence[str]]) -> "Table":
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
@@ -36,12 +56,18 @@ def print_table(title: str, rows: Sequence[Sequence[str]]) -> None:
         table.add_column(name, justify=justify, overflow="fold", no_wrap=number == 0)
     for row in body:
         table.add_row(*map(Text, row))  # never as markup: a path may hold brackets
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    if not sys.stdout.isatty():  # nobody sees the edge of a file: no id and no path is cut in two
-        boundless = console.options.update(max_width=BOUNDLESS)
-        words = console.measure(table, options=boundless).minimum
-        console.width = max(WIDTH, words + len(head) + 1)  # rich leaves out what divides columns
-    console.print(table)
+    return table
+
+
+def _as_lines(title: str, rows: Sequence[Sequence[str]]) -> str:
+    """Each row as a paragraph of names and cells, which a terminal may break where it likes."""
+    head, *body = rows
+    width = max(map(len, head))
+    paragraphs = [
+        "\n".join(f"  {name:{width}}  {text}" for name, text in zip(head, row, strict=True) if text)
+        for row in body
+    ]
+    return "\n\n".join([title, *paragraphs, ""])
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
