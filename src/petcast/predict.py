@@ -30,6 +30,7 @@ from petcast.plausible import require_ct
 from petcast.progress import track
 from petcast.recipe import PreparationRecipe
 from petcast.volume import Unit, Volume
+from petcast.words import count
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 BATCH_SIZE = 16
@@ -395,6 +396,6 @@ def _warnings(ct: Volume) -> list[str]:
     if not outside:
         return []
     return [
-        f"{outside} of {len(lungs)} slices lie above or below the lungs; the model was trained on "
-        "the chest alone, do not rely on the PET there."
+        f"{outside} of {count(len(lungs), 'slice')} {'lies' if outside == 1 else 'lie'} above or "
+        "below the lungs; the model was trained on the chest alone, do not rely on the PET there."
     ]

@@ -24,13 +24,19 @@ def scan(
     """
     from petcast.cohort import NOTHING_FOUND
     from petcast.survey import survey
+    from petcast.words import count
 
     document = survey(existing(folders), where=where)
     print_json(document) if as_json else tables.print_scan(document)
     if not any(document.values()):
         say(f"{', '.join(map(str, folders))}: {NOTHING_FOUND}")
-    if not any(study["status"] == "usable" for study in document["studies"]):
+    usable = sum(study["status"] == "usable" for study in document["studies"])
+    if not usable:
         raise typer.Exit(3)
+    if not as_json:
+        studies = count(len(document["studies"]), "study", "studies")
+        step = next_step("prepare", *folders, "--out", "pairs")
+        typer.echo(f"{usable} of {studies} can be used. {step}")
 
 
 def suv(
@@ -151,7 +157,7 @@ def audit(
 
 
 def archive(
-    collection: Annotated[str, typer.Argument(help="A public collection: lung-pet-ct-dx.")],
+    collection: Annotated[str, typer.Argument(metavar="COLLECTION", help="lung-pet-ct-dx.")],
     download: Annotated[
         Path | None, typer.Option(help="Fetch the usable series into this folder (tens of GB).")
     ] = None,
@@ -174,7 +180,10 @@ def archive(
     if download is not None:
         there = mirror or archives.ENDPOINT
         report = archives.download(collection, download, subjects or None, endpoint=there)
-        print_json(report.to_json()) if as_json else typer.echo(f"Fetched into {report.out}")
+        if as_json:
+            print_json(report.to_json())
+            return
+        typer.echo(f"Fetched into {report.out}. {next_step('scan', report.out)}")
         return
     summary = archives.summarise(collection)
     if as_json:

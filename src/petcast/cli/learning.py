@@ -12,11 +12,16 @@ from petcast.progress import speaks
 if TYPE_CHECKING:
     from petcast.recipe import Recipe
 
+RecipeName = Annotated[
+    str,
+    typer.Argument(metavar="RECIPE", help="A TOML file, or built-in: tiny, best, published, demo."),
+]
+
 
 def demo(
     out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("demo"),
     patients: Annotated[int, typer.Option(min=3, help="Phantom patients.")] = 8,
-    seed: Annotated[int, typer.Option(help="Of the cohort, the split and the training.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the cohort, split and training.")] = 0,
 ) -> None:
     """Walk the whole way on phantom patients.
 
@@ -55,7 +60,7 @@ def models(as_json: Json = False) -> None:
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or a built-in.")],
+    recipe: RecipeName,
     data: Annotated[Path, typer.Option(help="A folder of pairs.")],
     out: Annotated[Path, typer.Option(help="The run's folder; the same call again resumes.")],
     settings: Annotated[
@@ -170,6 +175,7 @@ def calibrate(
     tables.print_table("Intervals that hold 90 % of the body's voxels", made.table())
     for warning in made.warnings:
         say(f"warning: {warning}")
+    typer.echo(next_step("evaluate", "--truth", data, "--predictions", run))
 
 
 def evaluate(
@@ -257,10 +263,13 @@ def evaluate(
         typer.echo(line)
     for warning in evaluation.to_json()["warnings"]:
         say(f"{warning['code']}: {warning['detail']}")
+    kept = out or (predictions if (predictions / "evaluation").is_dir() else None)
+    if kept:
+        typer.echo(next_step("report", kept, "--out", "report.html"))
 
 
 def study(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or a built-in.")],
+    recipe: RecipeName,
     data: Annotated[Path, typer.Option(help="A folder of pairs, divided in any way.")],
     out: Annotated[Path, typer.Option(help="The study's folder; the same call again resumes.")],
     models: Annotated[
