@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -49,9 +51,10 @@ def test_readme_leads_to_every_page() -> None:
     assert pages - set(re.findall(r"\]\(([^)#\s]+)", TEXT["README.md"])) == set()
 
 
-def test_readme_names_every_room() -> None:
+def test_the_map_of_the_code_names_every_room() -> None:
     rooms = {path.name for path in (ROOT / "src/petcast").iterdir() if path.name[0] not in "_."}
-    named = set(re.findall(r"(\w+(?:\.py)?)/?\s", TEXT["README.md"].partition("## The house")[2]))
+    house = TEXT["CONTRIBUTING.md"].partition("## The house")[2]
+    named = set(re.findall(r"(\w+(?:\.py)?)/?\s", house))
     assert rooms - named - {"py.typed"} == set()
 
 
@@ -64,6 +67,37 @@ def test_every_command_and_option_is_shown() -> None:
     missing = {word for name, options in names.items() for word in (name, *options)
                if not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", MANUAL)}  # fmt: skip
     assert missing == set()
+
+
+def _blocks(language: str) -> list[str]:
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", MANUAL, re.MULTILINE | re.DOTALL)
+    return [block for found, block in fences if found == language]
+
+
+def test_every_command_shown_exists_with_its_options() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    lines = "\n".join(_blocks("") + _blocks("console")).replace("\\\n", " ").splitlines()
+    shown = re.compile(r"(?:^\$?\s*|-m |\d )petcast ([a-z][^#|&]*)")
+    calls = [call.split() for line in lines for call in shown.findall(line)]
+    assert len(calls) > 50
+    wrong = [call for call in calls if call[0] not in commands]
+    for name, *words in (call for call in calls if call[0] in commands):
+        known = {option for param in commands[name].params for option in param.opts}
+        wrong += [[name, word] for word in words if word.startswith("--") and word not in known]
+    assert wrong == []
+
+
+def test_every_import_shown_works() -> None:
+    nodes = [node for block in _blocks("python") for node in ast.walk(ast.parse(block))]
+    froms = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    shown = [(node.module or "", name.name) for node in froms for name in node.names]
+    asked = [row for row in shown if row[0].startswith("petcast")]
+    table = re.findall(r"^\| `(petcast[\w.]*)\.(\w+)` \|", TEXT["docs/tutorial.md"], re.MULTILINE)
+    assert asked
+    assert table
+    for module, name in (*asked, *table):
+        place = import_module(module)
+        assert hasattr(place, name) or find_spec(f"{module}.{name}"), f"{module}.{name}"
 
 
 def test_every_knob_is_explained() -> None:
