@@ -237,6 +237,19 @@ def _card_and_weights(checkpoint: Path) -> tuple[Card, Tensors]:
                 raise
 
 
+def require_run(run: Path) -> None:
+    """Refuse a folder that no training has made.
+
+    Args:
+        run: Such as somebody gave.
+
+    Raises:
+        UsageError: `run` is no run.
+    """
+    if not (run / "recipe.toml").is_file():
+        raise UsageError(f"{run} is not a run: it has no recipe.toml. Give the --out of a training")
+
+
 def load_synthesizer(run: Path, which: Which = "best") -> tuple[Synthesizer, Card]:
     """Load a trained model, ready to predict; the run may go on training meanwhile.
 
@@ -251,8 +264,7 @@ def load_synthesizer(run: Path, which: Which = "best") -> tuple[Synthesizer, Car
         UsageError: `run` is no run.
         FormatError: The checkpoint is missing or damaged.
     """
-    if not (run / "recipe.toml").is_file():
-        raise UsageError(f"{run} is not a run: it has no recipe.toml. Give the --out of a training")
+    require_run(run)
     card, weights = _card_and_weights(run / which)
     synthesizer = Synthesizer(card.recipe.model)
     load_weights(synthesizer, weights, run / which)

@@ -103,9 +103,20 @@ def test_no_common_name_is_an_error_that_counts_both_sides(tmp_path: Path) -> No
     predictions = touch(tmp_path / "p", "c.nii.gz")
     with (
         ExitStack() as stack,
-        pytest.raises(UsageError, match=r"2 cases .* 1 on the other"),
+        pytest.raises(UsageError, match=r"truth \(2 cases\) and the predictions \(1\)"),
     ):
         match(find_cases(truth, "truth", stack), find_cases(predictions, "prediction", stack))
+
+
+def test_files_are_matched_as_nnunet_and_monai_name_them(tmp_path: Path) -> None:
+    truth = touch(tmp_path / "t", "case_01.nii.gz", "case_02.nii.gz")
+    cast = touch(tmp_path / "p", "case_01_trans.nii.gz", "case_02_trans.nii.gz")
+    cts = touch(tmp_path / "c", "case_01_0000.nii.gz", "case_02_0000.nii.gz")
+    with ExitStack() as stack:
+        truths = find_cases(truth, "truth", stack)
+        found, alone = match(truths, find_cases(cast, "prediction", stack))
+        of_ct, ct_alone = match(truths, find_cases(cts, "ct", stack), "CTs")
+    assert (len(found), len(of_ct), alone, ct_alone) == (2, 2, [], [])
 
 
 def dicom(study: str, patient: str) -> Case:
@@ -125,7 +136,7 @@ def test_a_patient_s_only_prediction_of_another_study_is_its_partner() -> None:
 
 
 def test_two_predictions_of_one_study_are_refused() -> None:
-    with pytest.raises(UsageError, match="2 on the other"):
+    with pytest.raises(UsageError, match=r"predictions \(2\)"):
         match([dicom("s1", "p")], [dicom("s1", "p"), dicom("s1", "p")])
 
 

@@ -454,6 +454,14 @@ def test_files_have_no_parts(tmp_path: Path) -> None:
         evaluate(tmp_path, tmp_path, part="validation")
 
 
+def test_a_run_for_pairs_and_pairs_for_a_run_are_told_apart(tmp_path: Path) -> None:
+    for file in ("run/recipe.toml", "pairs/pairs.json"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).touch()
+    with pytest.raises(UsageError, match="give them the other way round"):
+        evaluate(tmp_path / "run", tmp_path / "pairs")
+
+
 @pytest.mark.real
 @pytest.mark.slow
 def test_a_real_patient_s_zero_image_is_named_although_its_ssim_is_high(

@@ -310,6 +310,8 @@ def test_the_way_is_chosen_by_the_model_or_named(made: Runs) -> None:
     assert method_of("stages", run) == Method("stages")
     with pytest.raises(UsageError, match="--way guess: there are stages, dropout"):
         method_of("guess", run)
+    with pytest.raises(UsageError, match="is not a run"):
+        method_of(None, run.parent)
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ def existing(paths: Sequence[Path]) -> list[Path]:
 
     for path in paths:
         if not path.exists():
-            raise UsageError(f"{path} is not there")
+            raise UsageError(f"{path} is not there; check the path")
     return list(paths)
 
 

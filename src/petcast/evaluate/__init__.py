@@ -63,6 +63,11 @@ def evaluate(
     """
     are_pairs = (truth / "pairs.json").is_file()
     is_run = (predictions / "recipe.toml").is_file()
+    if (truth / "recipe.toml").is_file() and (predictions / "pairs.json").is_file():
+        raise UsageError(
+            f"--truth {truth} is a run, and --predictions {predictions} holds pairs; give them the "
+            "other way round"
+        )
     if are_pairs != is_run:
         raise UsageError(_MISMATCH[is_run].format(truth=truth, predictions=predictions))
     if not are_pairs:

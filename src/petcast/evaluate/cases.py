@@ -31,12 +31,15 @@ Role = Literal["truth", "prediction", "ct", "lesions"]
 WORDS: dict[Role, frozenset[str]] = {
     "truth": frozenset({"pet", "suv", "truth", "real", "gt"}),
     "prediction": frozenset(
-        {"pred", "prediction", "predicted", "synthetic", "synth", "fake", "spet"}
+        {"pred", "prediction", "predicted", "synthetic", "synth", "fake", "spet", "trans"}
     ),
     "ct": frozenset({"ct", "ctres"}),
     "lesions": frozenset({"seg", "mask", "label", "lesion", "lesions"}),
 }
-"""Endings of names that say what a file holds."""
+"""Endings of names that say what a file holds; `trans` is what MONAI's SaveImage adds."""
+
+FIRST_CHANNEL = "_0000"
+"""What nnU-Net adds to the name of a case's first input."""
 
 UNITS: dict[Role, Unit] = {
     "truth": Unit.SUV,
@@ -133,13 +136,14 @@ def find_cases(
 
 
 def match(
-    truths: Sequence[Case], others: Sequence[Case]
+    truths: Sequence[Case], others: Sequence[Case], what: str = "predictions"
 ) -> tuple[list[tuple[Case, Case]], list[str]]:
     """Bring together what belongs together.
 
     Args:
         truths: One side, the real PET.
         others: The other.
+        what: What the other is, in a message.
 
     Returns:
         Pairs in the order of `truths`, and what on either side found no partner, as "real NAME" or
@@ -157,8 +161,8 @@ def match(
         _pair_up(free, [other for other in others if id(other) not in taken], level, partners)
     if not partners:
         raise UsageError(
-            f"no names match: {count(len(truths), 'case')} on one side, {len(others)} on the "
-            "other; give both of a case the same name before _pet, _pred, _ct …"
+            f"no names match between the truth ({count(len(truths), 'case')}) and the {what} "
+            f"({len(others)}); give both of a case the same name before _pet, _pred, _ct …"
         )
     pairs = [(truth, partners[id(truth)]) for truth in truths if id(truth) in partners]
     met = {id(case) for pair in pairs for case in pair}
@@ -246,7 +250,8 @@ def _nifti_case(path: Path, role: Role, typed: Path, named: bool) -> Case:
             said = str(error).replace(str(path), nameless)
             raise type(error)(said if nameless in said else f"{nameless}: {said}") from None
 
-    return Case(name, (key,), load)
+    own = (key.removesuffix(FIRST_CHANNEL),) if role == "ct" else ()
+    return Case(name, (key, *own), load)
 
 
 def _of_role(files: Sequence[Path], role: Role) -> Sequence[Path]:

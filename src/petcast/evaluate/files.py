@@ -163,7 +163,7 @@ def _companions(
     """
     if not others:
         return {}, []
-    pairs, _ = match(truths, others)
+    pairs, _ = match(truths, others, f"{what}s")
     used = {id(other) for _, other in pairs}
     unused = [f"{what} {other.name}" for other in others if id(other) not in used]
     found = {truth.keys[0]: other for truth, other in pairs}

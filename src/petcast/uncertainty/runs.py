@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from petcast.checkpoint import Card, load_card, load_synthesizer
+from petcast.checkpoint import Card, load_card, load_synthesizer, require_run
 from petcast.claim import trained_on
 from petcast.device import choose_device
 from petcast.errors import DataError, GeometryError, UsageError
@@ -41,9 +41,11 @@ def method_of(way: str | None, run: Path, *, passes: int = 8, seed: int = 0) -> 
         The method.
 
     Raises:
-        UsageError: There is no such way.
+        UsageError: There is no such way, or `run` is no run.
     """
     if way is None:
+        if not (run / "best").is_dir():
+            require_run(run)
         card = load_card(run / "best")
         way = BEST_WITH_QUANTILES if card.recipe.model.output == "quantiles" else BEST
     known = next((one for one in WAYS if one == way), None)
