@@ -51,12 +51,40 @@ def test_options_of_several_values_say_how_they_are_given() -> None:
     assert "<float,float" not in text
 
 
-def test_a_path_that_leaves_no_room_for_a_table_is_printed_above_its_values(
-    capsys, monkeypatch
-) -> None:
+def _in_a_terminal_of_80(monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")  # no colours
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    path = "/data/exports/2026/petct/patient-0001/PT"
+
+
+def test_a_terminal_breaks_intervals_between_their_ends(capsys, monkeypatch) -> None:
+    _in_a_terminal_of_80(monkeypatch)
+    ssim, psnr, bias = "0.772\n[0.770, 0.775]", "29.7\n[29.5, 29.9]", "-0.088\n[-0.090, -0.086]"
+    head = ("", "SSIM", "PSNR dB", "MAE", "body SSIM", "body PSNR dB", "SUV error", "SUV bias")
+    cells = (ssim, psnr, "0.0162\n[0.0160, 0.0164]", ssim, psnr, ssim, bias)
+    print_table("Metrics", [head, ("Stage02 / stage 1", *cells)])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split() for line in lines[-3:-1]] == [
+        ["[0.770,", "[29.5,", "[0.0160,", "[0.770,", "[29.5,", "[0.770,", "[-0.090,"],
+        ["0.775]", "29.9]", "0.0164]", "0.775]", "29.9]", "0.775]", "-0.086]"],
+    ]
+
+
+def test_a_terminal_breaks_rules_after_their_hyphens(capsys, monkeypatch) -> None:
+    _in_a_terminal_of_80(monkeypatch)
+    head = ("id", "part", "slices", "suv_max", "factor_rule", "time_rule", "registration")
+    row = ("02d0c0cd3f71", "train", "37", "13.4", "bqml-weight-over-dose", "series-time", "good")
+    print_table("Pairs", [head, row])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    words = {word for line in lines[3:] for word in line.split()}
+    assert words >= {"02d0c0cd3f71", "bqml-weight-over-", "dose", "series-", "time"}
+
+
+def test_a_path_that_leaves_a_table_no_room_stands_above_its_values(capsys, monkeypatch) -> None:
+    _in_a_terminal_of_80(monkeypatch)
+    path = "/data/exports/2026/petct/hospital-of-our-town/patient-0001/PT"
     rows = [("path", "factor_rule", "time_rule"), (path, "bqml-weight-over-dose", "series-time")]
     print_table("SUV in g/mL", rows)
     words = capsys.readouterr().out.split()

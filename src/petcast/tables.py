@@ -13,6 +13,10 @@ WIDTH = 140
 """Columns of a table that goes to a file or a pipe; more where its words need them."""
 BOUNDLESS = 100_000
 
+WORDS = re.compile(r"\S+\s*")
+HYPHENS = re.compile(r"\S*?[A-Za-z]-(?=[A-Za-z])|\S+\s*")
+"""What a line is made of that may be broken between words, or after hyphens, too."""
+
 NUMBER = re.compile(r"[-−+]?\d[\d.,]*(e[-+]\d+)?(?!\w)")
 """How a cell begins that stands to the right."""
 
@@ -22,33 +26,39 @@ Row = Mapping[str, Any]
 def print_table(title: str, rows: Sequence[Sequence[str]]) -> None:
     """Print rows of text.
 
+    In a terminal no word is cut: lines are broken between words, where that is not enough after
+    hyphens, and where that is not either, each row is printed as lines of its own. The first column
+    is never broken. Nobody sees the edge of a file or a pipe, so there nothing is broken but text.
+
     Args:
         title: Stands above.
-        rows: The first one is the head. Columns of numbers stand to the right. The first column is
-            never cut; where a terminal is too narrow for the others beside it, each row is printed
-            as lines.
+        rows: The first one is the head. Columns of numbers stand to the right.
     """
     from rich.console import Console
 
-    table, head = _table(title, rows), rows[0]
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    boundless = console.options.update(max_width=BOUNDLESS)
-    words = console.measure(table, options=boundless).minimum
-    words += len(head) + 1  # rich leaves out what divides columns
-    if not sys.stdout.isatty():  # nobody sees the edge of a file: no id and no path is cut in two
-        console.width = max(WIDTH, words)
-    elif words > console.width and max(len(row[0]) for row in rows) > console.width / 3:
-        console.print(_as_lines(title, rows), markup=False, highlight=False, soft_wrap=True)
+    if not sys.stdout.isatty():
+        console, table = Console(width=WIDTH), _table(title, rows)
+        boundless = console.options.update(max_width=BOUNDLESS)
+        words = console.measure(table, options=boundless).minimum
+        console.width = max(WIDTH, words + len(rows[0]) + 1)  # rich leaves out what divides columns
+        console.print(table)
         return
-    console.print(table)
+    console = Console()
+    if sum(_longest_lines(rows)) + 3 * len(rows[0]) + 1 <= console.width:
+        console.print(_table(title, rows))
+    elif fitted := _fitted(rows, console.width):
+        console.print(_table(title, fitted, padding=0))
+    else:
+        text = _as_lines(title, rows)
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _table(title: str, rows: Sequence[Sequence[str]]) -> "Table":
+def _table(title: str, rows: Sequence[Sequence[str]], padding: int = 1) -> "Table":
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, padding))
     head, *body = rows
     for number, name in enumerate(head):
         numeric = all(_is_numeric(row[number]) for row in body)
@@ -59,9 +69,47 @@ def _table(title: str, rows: Sequence[Sequence[str]]) -> "Table":
     return table
 
 
+def _fitted(rows: Sequence[Sequence[str]], room: int) -> list[list[str]] | None:
+    """The rows with lines broken so that the columns have room beside each other, if that goes."""
+    full = _longest_lines(rows)
+    room -= len(full) + 1  # what divides columns
+    for pieces in (WORDS, HYPHENS):
+        least = [
+            max(len(piece.rstrip()) for cell in column for piece in pieces.findall(cell))
+            for column in zip(*rows, strict=True)  # none is empty: it has a head
+        ]
+        least[0] = full[0]
+        wanted, spare = sum(full) - sum(least), room - sum(least)
+        if spare >= 0:
+            share = min(1.0, spare / wanted) if wanted else 0
+            spans = zip(least, full, strict=True)
+            widths = [low + int((high - low) * share) for low, high in spans]
+            return [
+                [_broken(cell, width, pieces) for cell, width in zip(row, widths, strict=True)]
+                for row in rows
+            ]
+    return None
+
+
+def _longest_lines(rows: Sequence[Sequence[str]]) -> list[int]:
+    columns = zip(*rows, strict=True)
+    return [max(len(line) for cell in column for line in cell.split("\n")) for column in columns]
+
+
+def _broken(cell: str, width: int, pieces: re.Pattern[str]) -> str:
+    lines: list[str] = []
+    for line in cell.split("\n"):
+        lines.append("")
+        for piece in pieces.findall(line):
+            if lines[-1] and len((lines[-1] + piece).rstrip()) > width:
+                lines.append("")
+            lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)
+
+
 def _as_lines(title: str, rows: Sequence[Sequence[str]]) -> str:
     """Each row as a paragraph of names and cells, which a terminal may break where it likes."""
-    head, *body = rows
+    head, *body = [[cell.replace("\n", " ") for cell in row] for row in rows]
     width = max(map(len, head))
     paragraphs = [
         "\n".join(f"  {name:{width}}  {text}" for name, text in zip(head, row, strict=True) if text)

@@ -304,14 +304,17 @@ def test_dropout_covers_like_it_was_calibrated(made: Runs, tiny_pairs: Path) -> 
     assert coverage(voxels, found.scale) == pytest.approx(found.coverage[0])
 
 
+def test_pairs_given_for_a_run_are_said_to_be_none(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not a run"):
+        method_of(None, tmp_path)
+
+
 def test_the_way_is_chosen_by_the_model_or_named(made: Runs) -> None:
     run = made.make()
     assert method_of(None, run).way == runs.BEST
     assert method_of("stages", run) == Method("stages")
     with pytest.raises(UsageError, match="--way guess: there are stages, dropout"):
         method_of("guess", run)
-    with pytest.raises(UsageError, match="is not a run"):
-        method_of(None, run.parent)
 
 
 @pytest.mark.slow
