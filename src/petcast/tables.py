@@ -75,8 +75,11 @@ def _fitted(rows: Sequence[Sequence[str]], room: int) -> list[list[str]] | None:
     room -= len(full) + 1  # what divides columns
     for pieces in (WORDS, HYPHENS):
         least = [
-            max(len(piece.rstrip()) for cell in column for piece in pieces.findall(cell))
-            for column in zip(*rows, strict=True)  # none is empty: it has a head
+            max(
+                (len(piece.rstrip()) for cell in column for piece in pieces.findall(cell)),
+                default=0,
+            )
+            for column in zip(*rows, strict=True)
         ]
         least[0] = full[0]
         wanted, spare = sum(full) - sum(least), room - sum(least)

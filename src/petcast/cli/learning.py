@@ -146,10 +146,11 @@ def calibrate(
     way: Annotated[
         str | None,
         typer.Option(
-            help="uptake, quantiles, stages, dropout, augmented or ensemble; else the best."
+            help="uptake, quantiles, stages, dropout, augmented or ensemble; by default quantiles "
+            "of a run that gives them, uptake of any other."
         ),
     ] = None,
-    passes: Annotated[int, typer.Option(min=2, help="Of dropout.")] = 8,
+    passes: Annotated[int, typer.Option(min=2, help="Of dropout: how many passes.")] = 8,
     seed: Annotated[int, typer.Option(help="Of dropout.")] = 0,
     model: Annotated[
         list[Path] | None, typer.Option(help="Of an ensemble: another run; may be repeated.")
