@@ -443,10 +443,11 @@ def test_a_run_and_files_do_not_go_together(tmp_path: Path) -> None:
 def test_what_belongs_to_files_is_not_taken_for_a_run_in_silence(
     tmp_path: Path, given: dict[str, Any], words: str
 ) -> None:
-    for name in ("pairs.json", "recipe.toml"):
-        (tmp_path / name).touch()
+    for file in ("pairs/pairs.json", "run/recipe.toml"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).touch()
     with pytest.raises(UsageError, match=words):
-        evaluate(tmp_path, tmp_path, **given)
+        evaluate(tmp_path / "pairs", tmp_path / "run", **given)
 
 
 def test_files_have_no_parts(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def match(
     for level in range(max(len(case.keys) for case in (*truths, *others))):
         free = [truth for truth in truths if id(truth) not in partners]
         taken = {id(other) for other in partners.values()}
-        _pair_up(free, [other for other in others if id(other) not in taken], level, partners)
+        _pair_up(free, [other for other in others if id(other) not in taken], level, partners, what)
     if not partners:
         raise UsageError(
             f"no names match between the truth ({count(len(truths), 'case')}) and the {what} "
@@ -361,7 +361,11 @@ def _why_nothing(path: Path, modality: str, series: "Sequence[Series]") -> str:
 
 
 def _pair_up(
-    truths: Sequence[Case], others: Sequence[Case], level: int, partners: dict[int, Case]
+    truths: Sequence[Case],
+    others: Sequence[Case],
+    level: int,
+    partners: dict[int, Case],
+    what: str,
 ) -> None:
     """Pair what shares its key of one level and is the only one on its side to have it."""
     here, there = _by_key(truths, level), _by_key(others, level)
@@ -371,8 +375,8 @@ def _pair_up(
             partners[id(mine[0])] = theirs[0]
         elif level == 0:
             raise UsageError(
-                f"case {mine[0].name} has {len(mine)} volumes on one side and {len(theirs)} on the "
-                "other; leave one of each"
+                f"case {mine[0].name} has {count(len(mine), 'volume')} in the truth and "
+                f"{len(theirs)} in the {what}; leave one of each"
             )
 
 
