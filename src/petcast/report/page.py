@@ -8,7 +8,7 @@ from petcast.durable import write_text
 from petcast.errors import UsageError
 from petcast.report.artefacts import artefact_panel
 from petcast.report.bland_altman import bland_altman
-from petcast.report.card import render_card, write_card
+from petcast.report.card import write_card
 from petcast.report.catalogue import TRIVIAL, Metric, metric_of, number, region_label
 from petcast.report.comparisons import comparisons_of
 from petcast.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, draw_curves
@@ -65,30 +65,6 @@ def write_report(run: Path, out: Path, card: Path | None = None) -> Path:
         write_card(found, content, card)
     write_text(out, fill("report.html.j2", content))
     return out
-
-
-def render(run: Run) -> str:
-    """Write the page of a run as text; the same run gives the same text.
-
-    Args:
-        run: Its files.
-
-    Returns:
-        HTML.
-    """
-    return fill("report.html.j2", _content(run))
-
-
-def card_of(run: Run) -> str:
-    """Write the model card of a run as text.
-
-    Args:
-        run: Its files.
-
-    Returns:
-        Markdown.
-    """
-    return render_card(run, _content(run))
 
 
 def _content(run: Run) -> dict[str, Any]:
