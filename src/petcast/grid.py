@@ -100,16 +100,13 @@ def standing(volume: Volume, name: str) -> Volume:
     return volume.canonical()
 
 
-def chest_slices(
-    regions: NDArray[np.uint8], grid: Grid, recipe: "PreparationRecipe", name: str = "CT"
-) -> slice:
+def chest_slices(regions: NDArray[np.uint8], grid: Grid, recipe: "PreparationRecipe") -> slice:
     """Choose the slices to keep: those with lungs and a margin, or all.
 
     Args:
         regions: Labels of `anatomy.regions` on `grid`, (z, y, x).
         grid: Where they lie.
         recipe: `slices` and `margin_mm`.
-        name: What they were found on, for the refusal.
 
     Returns:
         Which z to keep; at least one.
@@ -126,7 +123,7 @@ def chest_slices(
     if not places.size or not LEAST_LUNG_ML <= volume_ml <= MOST_LUNG_ML:
         raise RefusedError(
             Reason.NO_LUNGS,
-            f"On the {name}, {volume_ml:.0f} mL look like lung; expected {LEAST_LUNG_ML:.0f} to "
+            f"On the CT, {volume_ml:.0f} mL look like lung; expected {LEAST_LUNG_ML:.0f} to "
             f"{MOST_LUNG_ML:.0f} mL.",
         )
     margin = round(recipe.margin_mm / z_mm)

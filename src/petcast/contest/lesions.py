@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from petcast.contest.tables import markdown
 from petcast.evaluate.detection import BINS_ML
 from petcast.evaluate.hotspots import connected
-from petcast.evaluate.statistics import DRAWS, LEVEL, expanded_tail, resampled_patients
+from petcast.evaluate.statistics import DRAWS, expanded_tail, resampled_patients
 from petcast.study.tables import interval, number
 from petcast.volume import Grid
 
@@ -145,15 +145,12 @@ def _averaged(rows: Sequence[Mapping[str, Any]], known: Known) -> Shown:
     )
 
 
-def mean_over(
-    lesions: Iterable[Shown], value: Callable[[Shown], float], seed: int = 0
-) -> Mean | None:
+def mean_over(lesions: Iterable[Shown], value: Callable[[Shown], float]) -> Mean | None:
     """Average lesions, and draw patients for the interval.
 
     Args:
         lesions: Of any patients.
         value: Of a lesion.
-        seed: Of the bootstrap.
 
     Returns:
         The mean over lesions; None of none.
@@ -165,19 +162,17 @@ def mean_over(
         return None
     sums = np.array([sum(own) for own in groups.values()])
     counts = np.array([len(own) for own in groups.values()])
-    low, high = _ends(sums, counts, seed) or (None, None)
+    low, high = _ends(sums, counts) or (None, None)
     return Mean(sums.sum() / counts.sum(), low, high, int(counts.sum()), len(counts))
 
 
-def _ends(
-    sums: NDArray[np.float64], counts: NDArray[np.int64], seed: int
-) -> tuple[float, float] | None:
+def _ends(sums: NDArray[np.float64], counts: NDArray[np.int64]) -> tuple[float, float] | None:
     """Ends of the interval of a ratio of sums: a patient brings all of its lesions."""
     if len(counts) < 2:
         return None
-    drawn = resampled_patients(len(counts), DRAWS, seed)
+    drawn = resampled_patients(len(counts), DRAWS, seed=0)
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    tail = expanded_tail(len(counts), LEVEL)
+    tail = expanded_tail(len(counts))
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
 

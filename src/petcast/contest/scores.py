@@ -197,12 +197,11 @@ def spread(values: Sequence[float]) -> Spread | None:
     return Spread(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
 
 
-def student_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float] | None:
-    """Give the interval of a mean by Student's t.
+def student_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Give the 95 % interval of a mean by Student's t.
 
     Args:
         values: Taken as independent and normal.
-        level: Its coverage.
 
     Returns:
         Lower and upper end; None of fewer than two.
@@ -218,7 +217,7 @@ def student_interval(values: Sequence[float], level: float = LEVEL) -> tuple[flo
 
     if len(values) < 2:
         return None
-    reach = float(stdtrit(len(values) - 1, (1 + level) / 2)) * stdev(values) / len(values) ** 0.5
+    reach = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * stdev(values) / len(values) ** 0.5
     return fmean(values) - reach, fmean(values) + reach
 
 

@@ -166,14 +166,13 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
-def least_difference(
-    differences: Sequence[float] | NDArray[np.float64], *, power: float = POWER
-) -> float | None:
+def least_difference(differences: Sequence[float] | NDArray[np.float64]) -> float | None:
     """Say how small a mean difference so many patients could show, given how they scatter.
+
+    It would be found with the probability `POWER`, at p < 0.05, two-sided.
 
     Args:
         differences: One of each patient.
-        power: How surely it would be found, at p < 0.05, two-sided.
 
     Returns:
         In the metric's unit; None with fewer than two patients, or where they do not scatter.
@@ -191,7 +190,7 @@ def least_difference(
 
     free = values.size - 1
     limit = float(stdtrit(free, (1 + LEVEL) / 2))
-    shift = brentq(lambda ncp: 1 - power - nctdtr(free, ncp, limit), 0.0, 10 * limit + 10)
+    shift = brentq(lambda ncp: 1 - POWER - nctdtr(free, ncp, limit), 0.0, 10 * limit + 10)
     return float(shift * values.std(ddof=1) / math.sqrt(values.size))
 
 

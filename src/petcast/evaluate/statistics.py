@@ -86,15 +86,13 @@ def bootstrap_interval(
     values: Sequence[float] | NDArray[np.float64],
     *,
     seed: int,
-    level: float = LEVEL,
     draws: int = DRAWS,
 ) -> tuple[float, float] | None:
-    """Give the interval of a mean over patients.
+    """Give the 95 % interval of a mean over patients.
 
     Args:
         values: One of each patient.
         seed: The same seed gives the same interval.
-        level: Its nominal coverage.
         draws: Bootstrap samples.
 
     Returns:
@@ -112,7 +110,7 @@ def bootstrap_interval(
     if sample.size < 2:
         return None
     means = sample[resampled_patients(sample.size, draws, seed)].mean(axis=1)
-    tail = expanded_tail(sample.size, level)
+    tail = expanded_tail(sample.size)
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
 
@@ -154,21 +152,20 @@ def resampled_patients(n: int, draws: int, seed: int) -> NDArray[np.int32]:
 
 
 @lru_cache(maxsize=16)
-def expanded_tail(n: int, level: float) -> float:
+def expanded_tail(n: int) -> float:
     """Give the share of bootstrap samples beyond either end of an interval over few patients.
 
     Args:
         n: Patients.
-        level: Nominal coverage.
 
     Returns:
-        Less than (1 − level) / 2, which it nears with many patients.
+        Less than (1 − 0.95) / 2, which it nears with many patients.
 
     Example:
-        >>> round(expanded_tail(10, 0.95), 4)
+        >>> round(expanded_tail(10), 4)
         0.0086
     """
     from scipy.special import ndtr, stdtrit  # scipy.stats takes most of a second to import
 
-    quantile = math.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 - level) / 2)
+    quantile = math.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 - LEVEL) / 2)
     return float(ndtr(quantile))

@@ -9,6 +9,9 @@ from petcast.phantom.frame import Frame
 from petcast.phantom.shapes import Bounds, Field, Point, Slab, Tissue, capsule, coverage
 from petcast.phantom.tissues import TRACHEAL_AIR, Tissues
 
+LEAVES = 230
+"""Ends of each tree in a lung."""
+
 HILA = {-1: Point(-40, 10, -18), 1: Point(46, 16, -16)}
 THINNEST_BRONCHUS_MM = 1.7
 THINNEST_SEEN = 0.4
@@ -91,25 +94,24 @@ def _paint_fissures(part: Slab, lung: Field, value: Field) -> None:
     part.blend(sheet, value + np.float32(110))
 
 
-def grow_trees(rng: np.random.Generator, frame: Frame, leaves: int = 230) -> dict[str, list[Tree]]:
+def grow_trees(rng: np.random.Generator, frame: Frame) -> dict[str, list[Tree]]:
     """Grow arteries, veins and bronchi through both lungs.
 
     Args:
         rng: The patient's stream.
         frame: The patient's shape.
-        leaves: Ends of each tree.
 
     Returns:
         Trees by kind: "vessels" and "bronchi".
     """
     vessels, bronchi = [], []
     for side, hilum in HILA.items():
-        ends = _places_in_lung(rng, frame, side, 2 * leaves + 50)
+        ends = _places_in_lung(rng, frame, side, 2 * LEAVES + 50)
         vein = Point(hilum.x * 0.95, hilum.y, -46)
-        vessels.append(_grow(rng, hilum, ends[:leaves], 0.8))
-        vessels.append(_grow(rng, vein, ends[leaves : 2 * leaves], 0.8))
+        vessels.append(_grow(rng, hilum, ends[:LEAVES], 0.8))
+        vessels.append(_grow(rng, vein, ends[LEAVES : 2 * LEAVES], 0.8))
         airway = Point(side * 48, 28, -40)
-        bronchi.append(_grow(rng, airway, ends[2 * leaves :], 0.9))
+        bronchi.append(_grow(rng, airway, ends[2 * LEAVES :], 0.9))
     return {"vessels": vessels, "bronchi": bronchi}
 
 

@@ -248,21 +248,20 @@ class Chart:
         return tuple(Tick(at, text) for at, text in zip(places, texts, strict=True))
 
 
-def ticks_around(values: Sequence[float], about: int = ABOUT_TICKS) -> tuple[float, ...]:
+def ticks_around(values: Sequence[float]) -> tuple[float, ...]:
     """Round values that enclose others.
 
     Args:
         values: At least one.
-        about: How many ticks are wanted.
 
     Returns:
         Ascending ticks.
 
     Example:
-        >>> ticks_around([0.2, 3.8], 4)
+        >>> ticks_around([0.2, 3.8])
         (0.0, 1.0, 2.0, 3.0, 4.0)
     """
-    return tuple(nice_ticks(min(values), max(values), about))
+    return tuple(nice_ticks(min(values), max(values), ABOUT_TICKS))
 
 
 def tick_texts(ticks: Sequence[float]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 LEVEL = 0.9
+"""Share of the body's voxels that the intervals shall hold."""
 
 FLOOR_SHARES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Floors that are tried, as shares of the mean spread."""
@@ -105,12 +106,11 @@ class Scale:
         return np.asarray(self.factor * (spread + self.floor_suv), dtype=np.float32)
 
 
-def calibrate(patients: Collection[Voxels], level: float = LEVEL) -> Scale:
-    """Find the factor, and the floor with which the intervals are best.
+def calibrate(patients: Collection[Voxels]) -> Scale:
+    """Find the factor, and the floor with which the intervals of `LEVEL` are best.
 
     Args:
         patients: None of whom the model was trained on; each weighs the same.
-        level: Share of the voxels that the intervals shall hold.
 
     Returns:
         Of the floors tried, the one with the least interval score.
@@ -118,23 +118,22 @@ def calibrate(patients: Collection[Voxels], level: float = LEVEL) -> Scale:
     usual = float(np.mean([voxels.spread.mean() for voxels in patients]))
     if usual <= 0:  # a spread that says nothing: every interval is as wide
         usual = float(np.mean([voxels.error.mean() for voxels in patients])) or 1.0
-    tried = [scale_with_floor(patients, share * usual, level) for share in FLOOR_SHARES]
-    scores = [float(np.mean([interval_score(v, s, level) for v in patients])) for s in tried]
+    tried = [scale_with_floor(patients, share * usual) for share in FLOOR_SHARES]
+    scores = [float(np.mean([interval_score(v, s) for v in patients])) for s in tried]
     return tried[int(np.argmin(scores))]
 
 
-def scale_with_floor(patients: Collection[Voxels], floor_suv: float, level: float = LEVEL) -> Scale:
+def scale_with_floor(patients: Collection[Voxels], floor_suv: float) -> Scale:
     """Find the factor for a floor.
 
     Args:
         patients: None of whom the model was trained on; each weighs the same.
         floor_suv: Above 0.
-        level: Share of the voxels that the intervals shall hold.
 
     Returns:
         Factor and floor.
     """
-    return Scale(balanced_quantile(_Scores(patients, floor_suv), level), floor_suv)
+    return Scale(balanced_quantile(_Scores(patients, floor_suv), LEVEL), floor_suv)
 
 
 @dataclass(frozen=True)
