@@ -9,7 +9,7 @@ from typing import Protocol
 
 from petcast.align import Reading
 from petcast.archive import BoxTable
-from petcast.diagnosis import diagnosis_of
+from petcast.archive.collection import diagnosis_of
 from petcast.dicom.header import read_header
 from petcast.dicom.read import read_ct, read_pet
 from petcast.dicom.scan import Scan, Series, Study, scan

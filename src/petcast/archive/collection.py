@@ -99,6 +99,24 @@ LUNG_PET_CT_DX = Collection(
 """Li, Wang, Li, Lu, Huangfu, Wang: A large-scale CT and PET/CT dataset for lung cancer
 diagnosis. The Cancer Imaging Archive, 2020."""
 
+
+def diagnosis_of(patient_id: str) -> str:
+    """Read the diagnosis letter off a patient's number, where a collection puts it there.
+
+    Args:
+        patient_id: PatientID, or what a NIfTI cohort calls the patient.
+
+    Returns:
+        A, B, E or G for a patient of Lung-PET-CT-Dx; empty for anybody else.
+
+    Example:
+        >>> diagnosis_of("Lung_Dx-A0164"), diagnosis_of("4711")
+        ('A', '')
+    """
+    letter = LUNG_PET_CT_DX.diagnosis(patient_id)
+    return "" if letter == UNKNOWN_DIAGNOSIS else letter
+
+
 _COLLECTIONS = {LUNG_PET_CT_DX.name: LUNG_PET_CT_DX}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from petcast.align import Reading
-from petcast.diagnosis import diagnosis_of
+from petcast.archive.collection import diagnosis_of
 from petcast.errors import FormatError, GeometryError, UnitError
 from petcast.nifti.header import require_sound
 from petcast.nifti.layout import Found
