@@ -1,11 +1,11 @@
-"""Counts read as English does."""
+"""Counts read as English does, and numbers as print has them."""
 
 import re
 from pathlib import Path
 
 import petcast
 from petcast.audit import SPLITS
-from petcast.words import count
+from petcast.words import count, number
 
 
 def test_one_is_singular_and_all_else_plural() -> None:
@@ -35,3 +35,10 @@ NEVER_ONE = {
 
 def test_no_split_is_called_by_its_keyword_alone() -> None:
     assert SPLITS["published"] == "split by slices, whosever they are"
+
+
+def test_numbers_have_true_minus_signs_and_no_negative_zero() -> None:
+    assert [number(value, 1) for value in (-1.25, -0.01, float("nan"), None)] == [
+        "−1.2", "0.0", "", "",
+    ]  # fmt: skip
+    assert [number(value, 0, signed=True) for value in (-0.4, 0.6, -1.0)] == ["+0", "+1", "−1"]

@@ -3,7 +3,7 @@
 import csv
 import io
 
-from petcast.study.tables import Cell, Group, Line, Table, mark_best, number, table_of
+from petcast.study.tables import Cell, Group, Line, Table, mark_best, table_of
 
 TABLE = Table(
     "key", "A title", "Name", [Group("Left", ("a", "b")), Group("", ("c",))],
@@ -41,9 +41,3 @@ def test_the_best_of_a_column_is_found_across_cells_that_span() -> None:
     first, second = mark_best(lines, [[None, None, 5.0], [1.0, None, 9.0]])
     assert [cell.best for cell in first.cells] == [False, False]
     assert [cell.best for cell in second.cells] == [True, False, True]
-
-
-def test_numbers_have_true_minus_signs_and_no_negative_zero() -> None:
-    assert [number(value, 1) for value in (-1.25, -0.01, float("nan"), None)] == [
-        "−1.2", "0.0", "", "",
-    ]  # fmt: skip

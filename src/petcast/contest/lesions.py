@@ -17,8 +17,8 @@ from petcast.contest.tables import markdown
 from petcast.evaluate.detection import BINS_ML
 from petcast.evaluate.hotspots import connected
 from petcast.evaluate.statistics import DRAWS, expanded_tail, resampled_patients
-from petcast.study.tables import interval, number
 from petcast.volume import Grid
+from petcast.words import interval, number
 
 REACH_MM = 10.0
 """A piece of a mask belongs to the lesion that lies this near, beyond the lesion's own radius."""

@@ -26,7 +26,7 @@ from petcast.contest.scores import (
     with_excess,
 )
 from petcast.study.scores import Metric
-from petcast.study.tables import number
+from petcast.words import number
 
 SPREAD_NOTE = (
     "The 95 % intervals are Student's t over the pairs of runs that share seed and direction (n of "

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from petcast.report.catalogue import MINUS, interval, metric_of, number
+from petcast.report.catalogue import interval, metric_of, number
 from petcast.report.inputs import Document, finite, records, table
 from petcast.words import count
 
@@ -105,8 +105,8 @@ def answer_worth(results: Document) -> Answer:
     ssim, mae = (table(table(results, "worth"), key) for key in ("ssim", "mae"))
     if ssim and mae:
         sentences.append(
-            f"For SSIM it is worth {_signed(ssim['middle'], 4)}, for MAE "
-            f"{_signed(mae['middle'], 4)}."
+            f"For SSIM it is worth {number(ssim['middle'], 4, signed=True)}, for MAE "
+            f"{number(mae['middle'], 4, signed=True)}."
         )
     headline = f"The protocol alone is worth {_db(middle)}"
     return Answer("worth", "mixed", headline, tuple(filter(None, sentences)))
@@ -193,7 +193,9 @@ def _differences(answers: Document, mine: str, theirs: str) -> str:
             better = own["value"] * BETTER[key]
             word = "better" if better > 0 else "worse" if better < 0 else "equal"
             label = metric_of(key).label
-            parts.append(f"{label} {_signed(own['value'], digits)}{unit}{around}, {word}")
+            parts.append(
+                f"{label} {number(own['value'], digits, signed=True)}{unit}{around}, {word}"
+            )
     return f"{mine} minus {theirs}, same test patients: {'; '.join(parts)}."
 
 
@@ -276,13 +278,8 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]
 
 
-def _signed(value: float, digits: int) -> str:
-    text = number(value, digits)
-    return text if text.startswith(MINUS) else f"+{text}"
-
-
 def _db(value: float) -> str:
-    return f"{_signed(value, 2)} dB"
+    return f"{number(value, 2, signed=True)} dB"
 
 
 def _plain_db(value: float) -> str:

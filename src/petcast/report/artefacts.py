@@ -12,7 +12,6 @@ from petcast.report.arrays import Spectra, Spectrum
 from petcast.report.catalogue import (
     ARTEFACTS,
     BLURRED_TRUTH,
-    MINUS,
     MISSING,
     interval,
     metric_of,
@@ -368,6 +367,6 @@ def _peaks(title: str, lines: Sequence[_Drawn], frequency: NDArray[np.float64]) 
     said = [f"{title}: energy at frequencies of 1/8, 1/4, 3/8 and 1/2 per voxel."]
     for line in lines:
         at = [line.values[int(np.abs(frequency - f).argmin())] for f in LATTICE_FREQUENCIES]
-        texts = ", ".join(f"{value:.0f}".replace("-", MINUS) for value in at)
+        texts = ", ".join(number(value, 0) for value in at)
         said.append(f"{line.title}: {texts} dB.")
     return " ".join(said)

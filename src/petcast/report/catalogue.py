@@ -1,10 +1,10 @@
 """What a metric, a region or a trivial image is called, and how its numbers are written."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
-MINUS = "−"
+from petcast import words
+
 MISSING = "n/a"
 
 
@@ -248,26 +248,18 @@ def region_order(key: str) -> tuple[int, str]:
     return (keys.index(key) if key in _REGIONS else len(keys), key)
 
 
-def number(value: float | None, digits: int) -> str:
-    """A number with a true minus sign.
+def number(value: float | None, digits: int, *, signed: bool = False) -> str:
+    """A number as the page writes it.
 
     Args:
         value: Any number; None, NaN and infinity are not available.
         digits: Decimals.
+        signed: Whether a plus sign stands before what is not negative.
 
     Returns:
-        Its text.
-
-    Example:
-        >>> number(-0.126, 2)
-        '−0.13'
+        Its text, or "n/a".
     """
-    if value is None or not math.isfinite(value):
-        return MISSING
-    text = f"{value:.{digits}f}"
-    if float(text) == 0:
-        text = text.removeprefix("-")
-    return text.replace("-", MINUS)
+    return words.number(value, digits, signed=signed) or MISSING
 
 
 def interval(low: float | None, high: float | None, digits: int) -> str:
@@ -281,7 +273,4 @@ def interval(low: float | None, high: float | None, digits: int) -> str:
     Returns:
         Its text, or "n/a" where an end is missing.
     """
-    ends = number(low, digits), number(high, digits)
-    if MISSING in ends:
-        return MISSING
-    return (" to " if MINUS in "".join(ends) else "–").join(ends)
+    return words.interval(low, high, digits) or MISSING

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from petcast.report.catalogue import MINUS, number
+from petcast.report.catalogue import number
 from petcast.report.inputs import Document, Evaluation, finite, records
 from petcast.report.lesions import are_known, lesions_of, mean_uptake
 from petcast.report.tables import stage_names
@@ -145,14 +145,9 @@ def _lesions(own: Sequence[Document], evaluation: Evaluation, model: str) -> Ite
 
 def _change(change: float) -> str:
     if abs(change) < SAME_SHARE:
-        return f"kept on average ({_signed(change)})"
+        return f"kept on average ({number(100 * change, 0, signed=True)} %)"
     word = "underestimated" if change < 0 else "overestimated"
     return f"{word} by {number(abs(100 * change), 0)} %"
-
-
-def _signed(share: float) -> str:
-    text = f"{number(100 * share, 0)} %"
-    return text if text.startswith(MINUS) else f"+{text}"
 
 
 def _found(own: Sequence[Document]) -> str:

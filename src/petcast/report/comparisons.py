@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from petcast.report.catalogue import (
-    MINUS,
     MISSING,
     TRIVIAL,
     interval,
@@ -145,7 +144,7 @@ def _contest(one: Document, digits: int, model: str) -> Contest:
     ends = interval(finite(one.get("low")), finite(one.get("high")), digits)
     return Contest(
         reference=name.capitalize(),
-        difference=_signed(finite(one.get("difference")), digits),
+        difference=number(finite(one.get("difference")), digits, signed=True),
         ends="" if ends == MISSING else ends,
         p=_p(finite(one.get("p_holm"))),
         least=MISSING if _is_undecidable(one) else number(finite(least), digits),
@@ -157,11 +156,6 @@ def _is_undecidable(one: Document) -> bool:
     """Whether the patients are too few for any p below 0.05, whatever the difference."""
     n = finite(one.get("n"))
     return n is not None and 2 / 2**n > 0.05
-
-
-def _signed(value: float | None, digits: int) -> str:
-    text = number(value, digits)
-    return text if text.startswith(MINUS) or value is None else f"+{text}"
 
 
 def _p(value: float | None) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from petcast.report.catalogue import metric_of, number
 from petcast.report.inputs import Document, finite, table
+from petcast.words import MINUS
 
 WIDTH, HEIGHT = 440, 280
 LEFT, RIGHT, TOP, BOTTOM = 54, 14, 16, 40
@@ -256,7 +257,7 @@ def _epoch_ticks(first: int, last: int) -> list[int]:
 
 def _tick_text(value: float, ticks: Sequence[float], logarithmic: bool) -> str:
     if logarithmic:
-        return f"{value:g}".replace("-", "−")
+        return f"{value:g}".replace("-", MINUS)
     step = ticks[1] - ticks[0]
     digits = next(d for d in range(13) if abs(round(step, d) - step) < step * 1e-6)
     return number(value, digits)

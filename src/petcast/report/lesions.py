@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from petcast.report.catalogue import MINUS, MISSING, interval, number
+from petcast.report.catalogue import MISSING, interval, number
 from petcast.report.inputs import Document, Evaluation, finite, records
 from petcast.report.plot import Chart, Note, Plane, Spot, Stroke, ticks_around
 from petcast.words import count
@@ -277,7 +277,6 @@ def seen(one: Document) -> str:
 def _lesion(one: Document) -> Lesion:
     truth, predicted = _pair(one, "suv_max")
     change = (predicted or 0.0) - (truth or 0.0)
-    sign = "" if number(change, 1).startswith(MINUS) else "+"
     return Lesion(
         patient=str(one.get("patient", "")),
         number=int(finite(one.get("lesion")) or 0),
@@ -285,7 +284,7 @@ def _lesion(one: Document) -> Lesion:
         volume=number(finite(one.get("volume_ml")), 1),
         truth=number(truth, 1),
         prediction=number(predicted, 1),
-        change=f"{sign}{number(change, 1)}",
+        change=number(change, 1, signed=True),
         seen=seen(one),
         clipped=bool(one.get("clipped")),
     )

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from petcast.report.catalogue import MINUS, MISSING, metric_of, number
+from petcast.report.catalogue import MISSING, metric_of, number
 from petcast.report.data import Fact
 from petcast.report.inputs import Document, Run, finite, records, table
-from petcast.words import count
+from petcast.words import MINUS, count
 
 
 def provenance_of(run: Run) -> tuple[Fact, ...]:

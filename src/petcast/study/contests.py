@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from petcast.evaluate.comparison import Paired, holm
 from petcast.study.protocol import PROTOCOLS
 from petcast.study.scores import PAPER_METRICS, Metric, Scores, kind_of, meaning_of
-from petcast.study.tables import Cell, Group, Line, Record, Table, Value, interval, number
+from petcast.study.tables import Cell, Group, Line, Record, Table, Value
+from petcast.words import interval, number
 
 
 def table_paired(scores: Scores, reference: str) -> Table:

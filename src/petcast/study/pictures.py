@@ -20,8 +20,7 @@ from petcast.framing import (
 )
 from petcast.study.figures import Theme
 from petcast.study.protocol import run_folder
-from petcast.study.tables import number
-from petcast.words import count
+from petcast.words import count, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

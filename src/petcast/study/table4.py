@@ -14,11 +14,9 @@ from petcast.study.tables import (
     Record,
     Table,
     Value,
-    interval,
     mark_best,
-    number,
 )
-from petcast.words import count
+from petcast.words import count, interval, number
 
 NOT_OURS: list[float | None] = [None] * len(PAPER_METRICS)
 """The paper's numbers compete with nobody here."""

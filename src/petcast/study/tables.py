@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
@@ -15,7 +14,6 @@ Kind = Literal["model", "trivial", "sum"]
 Value = str | int | float | None
 Record = Mapping[str, Value]
 
-MINUS = "−"
 DECIMALS = 6
 """Of numbers in CSV: far below what any of them means, above what rounding could show."""
 
@@ -177,49 +175,6 @@ def table_of(document: Mapping[str, Any]) -> Table:
     ]
     groups = [Group(**group) for group in document["groups"]]
     return Table(**{**document, "lines": lines, "groups": groups})
-
-
-def number(value: float | None, digits: int, *, signed: bool = False) -> str:
-    """Write a number for readers.
-
-    Args:
-        value: Any; None and what is not finite has no text.
-        digits: Decimals.
-        signed: Whether a plus sign stands before positive numbers.
-
-    Returns:
-        Its text.
-
-    Example:
-        >>> number(-0.126, 2), number(0.5, 1, signed=True), number(None, 2)
-        ('−0.13', '+0.5', '')
-    """
-    if value is None or not math.isfinite(value):
-        return ""
-    text = f"{round(value, digits) + 0.0:{'+' if signed else ''}.{digits}f}"
-    return text.replace("-", MINUS)
-
-
-def interval(low: float | None, high: float | None, digits: int, *, signed: bool = False) -> str:
-    """Write an interval for readers.
-
-    Args:
-        low: Its lower end.
-        high: Its upper end.
-        digits: Decimals.
-        signed: As in `number`.
-
-    Returns:
-        Its text, empty where there is none.
-
-    Example:
-        >>> interval(0.5, 1.25, 1), interval(-0.5, 1.25, 1)
-        ('0.5–1.2', '−0.5 to 1.2')
-    """
-    ends = [number(end, digits, signed=signed) for end in (low, high)]
-    if not all(ends):
-        return ""
-    return (" to " if signed or MINUS in "".join(ends) else "–").join(ends)
 
 
 def mark_best(lines: Sequence[Line], values: Sequence[Sequence[float | None]]) -> list[Line]:
