@@ -8,7 +8,7 @@ from jaxtyping import TypeCheckError
 from numpy.typing import NDArray
 
 from petcast.errors import GeometryError
-from petcast.metrics.lattice import Lattice, find_lattice, spread
+from petcast.metrics.lattice import MOST_SLICES, Lattice, find_lattice, slices_to_measure
 
 Kind = tuple[int, str]
 KINDS: list[Kind] = [(period, axis) for period in (2, 4, 8) for axis in ("x", "y", "both")]
@@ -165,5 +165,11 @@ def test_no_body_is_refused() -> None:
 
 
 def test_slices_are_spread_over_the_scan() -> None:
-    assert spread(np.arange(5), 9).tolist() == [0, 1, 2, 3, 4]
-    assert spread(np.arange(100), 4).tolist() == [12, 37, 62, 87]
+    body = np.zeros((200, 2, 2), dtype=bool)
+    body[50:55, 1, 1] = True
+    assert slices_to_measure(body).tolist() == [50, 51, 52, 53, 54]
+    body[:] = True
+    places = slices_to_measure(body)
+    assert len(places) == MOST_SLICES
+    assert (places[0], places[-1]) == (1, 198)
+    assert set(np.diff(places)) == {3, 4}

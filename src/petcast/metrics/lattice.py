@@ -111,7 +111,7 @@ def find_lattice(image: Shaped[np.ndarray, "z y x"], body: Bool[np.ndarray, "z y
     """
     if image.shape != body.shape or not body.any():
         raise GeometryError(f"a lattice is looked for inside a body; {body.shape} holds none")
-    places = spread(np.flatnonzero(body.any(axis=(1, 2))), MOST_SLICES)
+    places = slices_to_measure(body)
     flat, detail, outline, uptake = _stacked(image[places].astype(np.float32), body[places])
     energy = np.abs(_transform(flat)) ** 2
     contrasts = _contrasts(energy, _band_of(outline))
@@ -130,23 +130,23 @@ def find_lattice(image: Shaped[np.ndarray, "z y x"], body: Bool[np.ndarray, "z y
     )
 
 
-def spread(places: Shaped[np.ndarray, " n"], most: int) -> Shaped[np.ndarray, " m"]:
-    """Choose some of many, evenly.
+def slices_to_measure(body: Bool[np.ndarray, "z y x"]) -> Shaped[np.ndarray, " n"]:
+    """Choose the slices that a spectrum is averaged over, evenly among those with body.
 
     Args:
-        places: To choose from.
-        most: How many at most.
+        body: True inside the body.
 
     Returns:
-        All of them, or as many as `most`.
+        Their numbers, at most `MOST_SLICES`.
 
     Example:
-        >>> spread(np.arange(9), 3).tolist()
+        >>> slices_to_measure(np.ones((192, 1, 1), bool)).tolist()[:3]
         [1, 4, 7]
     """
-    if len(places) <= most:
+    places = np.flatnonzero(body.any(axis=(1, 2)))
+    if len(places) <= MOST_SLICES:
         return places
-    chosen = ((np.arange(most) + 0.5) * len(places) / most).astype(int)
+    chosen = ((np.arange(MOST_SLICES) + 0.5) * len(places) / MOST_SLICES).astype(int)
     return np.asarray(places[chosen])
 
 

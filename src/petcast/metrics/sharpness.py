@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Shaped
 from numpy.typing import NDArray
 
 from petcast.errors import GeometryError
-from petcast.metrics.lattice import spread
+from petcast.metrics.lattice import slices_to_measure
 from petcast.volume import FWHM_PER_SIGMA
 
 FIT_PER_MM = (0.015, 0.1)
@@ -31,9 +31,6 @@ FOLLOWED = 0.25
 
 BIN_PER_MM = 0.0025
 """Width of the spectrum's rings."""
-
-MOST_SLICES = 64
-"""Spread evenly over the scan."""
 
 EDGE = 16
 """The outer sixteenth of a slice fades to zero, so that its border is no detail."""
@@ -88,7 +85,7 @@ def measure_blur(
             f"a prediction of {prediction.shape} and a body of {body.shape} do not fit a real PET "
             f"of {truth.shape}"
         )
-    places = spread(np.flatnonzero(body.any(axis=(1, 2))), MOST_SLICES)
+    places = slices_to_measure(body)
     rings = _Rings.of(truth.shape[1], truth.shape[2], spacing_mm)
     powers = np.zeros((3, rings.count))
     for z in places:

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Shaped
 from numpy.typing import NDArray
 
 from petcast.errors import GeometryError
-from petcast.metrics.lattice import spread
+from petcast.metrics.lattice import slices_to_measure
 
 PATCH_MM = 32.0
 """Side of a square: it holds several grains of PET noise and little anatomy."""
@@ -26,7 +26,6 @@ QUIETEST = 0.25
 FEWEST = 8
 """With fewer squares there is no spectrum."""
 
-MOST_SLICES = 64
 SILENT = 1e-3
 """Noise below this share of the real PET's is none: its texture agrees with nothing."""
 
@@ -108,7 +107,7 @@ def _quiet_patches(
     prediction: NDArray[Any], truth: NDArray[Any], body: NDArray[np.bool_], side: int
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Squares of either image without their trend: the quietest that lie wholly in the body."""
-    places = spread(np.flatnonzero(body.any(axis=(1, 2))), MOST_SLICES)
+    places = slices_to_measure(body)
     inside = _tiles(body[places], side).all(axis=1)
     real, guess = (_tiles(image[places], side)[inside] for image in (truth, prediction))
     if not len(real):
