@@ -192,19 +192,10 @@ def split_by_file(
     part_of: dict[str, str] = {}
     line_of: dict[str, int] = {}
     for line, written, part in file.rows:
-        several = (numbers or {}).get(pseudonym(written), ())
         patient = _looked_up(written, known, studies, pseudonym)
-        if patient is None and len(several) > 1:
-            raise UsageError(
-                f"{file.name}, line {line}: {len(several)} hospitals gave that number to a "
-                "patient; write the ids that `petcast scan` prints"
-            )
-        patient = patient or next(iter(several), None)
         if patient is None:
-            raise UsageError(
-                f"{file.name}, line {line}: no patient or study of that name was found; write the "
-                "id that `petcast scan` prints, or the PatientID exactly as in the DICOM files"
-            )
+            several = (numbers or {}).get(pseudonym(written), ())
+            patient = _only_one(several, f"{file.name}, line {line}")
         if part_of.setdefault(patient, part) != part:
             raise UsageError(
                 f"{file.name}, lines {line_of[patient]} and {line}: one patient in two parts; a "
@@ -323,19 +314,34 @@ def _looked_up(
     return hashed if hashed in known else None
 
 
+def _only_one(patients: Collection[str], where: str) -> str:
+    """The patient who bears a number, where one hospital alone gave it."""
+    if len(patients) > 1:
+        raise UsageError(
+            f"{where}: {len(patients)} hospitals gave that number to a patient; write the ids that "
+            "`petcast scan` prints"
+        )
+    for patient in patients:
+        return patient
+    raise UsageError(
+        f"{where}: no patient or study of that name was found; write the id that `petcast scan` "
+        "prints, or the PatientID exactly as in the DICOM files"
+    )
+
+
 def _note(part_of: Mapping[str, str]) -> str:
-    count = {part: list(part_of.values()).count(part) for part in PARTS}
-    said = ", ".join(f"{part} {number}" for part, number in count.items())
+    patients = {part: list(part_of.values()).count(part) for part in PARTS}
+    said = ", ".join(f"{part} {number}" for part, number in patients.items())
     sentences = [f"Whole patients: {said}."]
-    if not count["train"]:
+    if not patients["train"]:
         sentences.append("Nobody trains: these pairs can only be evaluated on.")
-    elif not count["validation"]:
+    elif not patients["validation"]:
         sentences.append(
             "No patient is left for choosing an epoch, so `best` is the last epoch; the test "
             "patients never choose it."
         )
-    if count["train"] and not count["test"]:
+    if patients["train"] and not patients["test"]:
         sentences.append("Nobody tests: nothing can be said about patients never seen.")
-    elif count["test"] == 1:
+    elif patients["test"] == 1:
         sentences.append("One test patient says nothing about how patients differ.")
     return " ".join(sentences)

@@ -103,7 +103,7 @@ def _obstacle(models: Models, method: Method) -> str:
     if method.way == "dropout" and not any(_dropouts(model)):
         return "the model has no dropout (model.dropout = 0): every pass would give the same PET"
     if method.way == "dropout" and method.passes < 2:
-        return f"{method.passes} pass(es) have no spread; give 2 or more"
+        return "one pass has no spread; give 2 or more"
     if method.way == "quantiles" and not model.gives_quantiles:
         return 'the model gives no quantiles; train one with --set model.output="quantiles"'
     if (method.way == "ensemble") != (len(models) > 1):
