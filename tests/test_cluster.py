@@ -75,9 +75,9 @@ def farm(tmp_path: Path) -> Iterator[Farm]:
 
 
 def on_cluster(farm: Farm, source: Path, out: Path) -> Pairs:
-    with connected(farm.address, [source, out]) as hands:
+    with connected(farm.address, [source, out]) as pool:
         return prepare(
-            [source], out, COARSE, salt=SALT, workers=hands.workers, executor=hands.executor
+            [source], out, COARSE, salt=SALT, workers=pool.workers, executor=pool.executor
         )
 
 
@@ -181,9 +181,9 @@ def test_without_dask_it_says_what_to_install(
 
 
 def lose(scheduler: subprocess.Popen[bytes], address: str, path: Path) -> None:
-    with connected(address, [path]) as hands:
-        assert hands.executor is not None
-        working = hands.executor.submit(time.sleep, PATIENCE_S)
+    with connected(address, [path]) as pool:
+        assert pool.executor is not None
+        working = pool.executor.submit(time.sleep, PATIENCE_S)
         scheduler.kill()
         working.result()
 
@@ -203,5 +203,5 @@ def enter(address: str, path: Path, monkeypatch: pytest.MonkeyPatch | None = Non
 
 
 def test_without_an_address_this_machine_works() -> None:
-    with connected(None, [Path("anything")], 3) as hands:
-        assert (hands.workers, hands.executor) == (3, None)
+    with connected(None, [Path("anything")], 3) as pool:
+        assert (pool.workers, pool.executor) == (3, None)

@@ -24,8 +24,8 @@ PATIENCE_S = 5
 
 
 @dataclass(frozen=True)
-class Hands:
-    """Who does the work.
+class Pool:
+    """The processes that do the work.
 
     Attributes:
         workers: How many tasks are done at a time; one a core where None.
@@ -39,7 +39,7 @@ class Hands:
 @contextmanager
 def connected(
     address: str | None, paths: Sequence[Path], workers: int | None = None
-) -> Iterator[Hands]:
+) -> Iterator[Pool]:
     """Use a running Dask cluster, if one is given.
 
     Args:
@@ -57,14 +57,14 @@ def connected(
         DataError: Worker after worker died on the same piece of work.
     """
     if address is None:
-        yield Hands(workers)
+        yield Pool(workers)
         return
     client = _client(address)
     try:
         with _said(address):
             _require_workers(client, address, list(map(_there, paths)))
             # Not pure: what is given again shall be looked at again
-            yield Hands(sum(client.nthreads().values()), client.get_executor(pure=False))
+            yield Pool(sum(client.nthreads().values()), client.get_executor(pure=False))
     finally:
         client.close(timeout=PATIENCE_S)
 

@@ -106,15 +106,15 @@ def prepare(
     from petcast.recipe import load_recipe
 
     knobs = load_recipe(recipe, settings or ()).preparation
-    with connected(cluster, [*existing(folders), out], workers) as hands:
+    with connected(cluster, [*existing(folders), out], workers) as pool:
         pairs = prepare_pairs(
             folders,
             out,
             knobs,
             split_file=split,
             boxes=boxes,
-            workers=hands.workers,
-            executor=hands.executor,
+            workers=pool.workers,
+            executor=pool.executor,
         )
     for remark in tables.registration_remarks(pairs.index):
         say(remark)

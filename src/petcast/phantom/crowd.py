@@ -29,7 +29,7 @@ IDENTIFIERS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "
 
 
 @dataclass(frozen=True)
-class Mould:
+class Template:
     """One file, ready to be written again for another patient.
 
     Attributes:
@@ -46,7 +46,7 @@ class Mould:
     names: tuple[tuple[bytes, bytes], ...]
     uids: tuple[bytes, ...]
 
-    def cast(self, patient: int) -> bytes:
+    def file_of(self, patient: int) -> bytes:
         """Make the file of another patient.
 
         Args:
@@ -114,18 +114,18 @@ def write_crowd(
 
 def _write_copies(sources: list[Path], out: Path, patients: int, model: int) -> int:
     """Write every patient who is made of one model."""
-    moulds = list(_moulds(sources[model]))
+    templates = list(_templates(sources[model]))
     own = range(model, patients, len(sources))
     for patient in own:
         folder = out / f"crowd-{patient:05d}"
-        for inner in {mould.name.parent for mould in moulds}:
+        for inner in {template.name.parent for template in templates}:
             (folder / inner).mkdir(parents=True, exist_ok=True)
-        for mould in moulds:
-            (folder / mould.name).write_bytes(mould.cast(patient))
-    return len(own) * len(moulds)
+        for template in templates:
+            (folder / template.name).write_bytes(template.file_of(patient))
+    return len(own) * len(templates)
 
 
-def _moulds(folder: Path) -> Iterator[Mould]:
+def _templates(folder: Path) -> Iterator[Template]:
     for path in sorted(chain((folder / "CT").iterdir(), (folder / "PT").iterdir())):
         dataset, content = dcmread(path), path.read_bytes()
         stored = dataset.PixelData
@@ -135,7 +135,7 @@ def _moulds(folder: Path) -> Iterator[Mould]:
             (str(dataset.PatientName).encode(), b"CROWD^"),
         )
         head = content[: len(content) - len(stored)]
-        yield Mould(path.relative_to(folder), head, np.frombuffer(stored, "<u2"), names, uids)
+        yield Template(path.relative_to(folder), head, np.frombuffer(stored, "<u2"), names, uids)
 
 
 def _other_uid(uid: bytes, patient: int) -> bytes:
