@@ -187,7 +187,7 @@ def test_a_flipped_bit_is_found_by_verifying(pairs: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "word"),
     [
-        (lambda pairs: index(pairs, format=FORMAT + 1), "update it"),
+        (lambda pairs: index(pairs, format=FORMAT + 1), "update petcast"),
         (lambda pairs: index(pairs, format="one"), "names no format"),
         (lambda pairs: index(pairs, studies=None), "lists no studies"),
         (lambda pairs: index(pairs, studies=["aaa"]), "lists no studies"),
@@ -197,7 +197,7 @@ def test_a_flipped_bit_is_found_by_verifying(pairs: Path) -> None:
         (lambda pairs: cut_off(pairs / "pairs.json"), "not whole JSON"),
         (lambda pairs: (pairs / "pairs.json").write_text("[]"), "names no format"),
         (lambda pairs: (pairs / "pairs.json").unlink(), "preparation has not ended"),
-        (lambda pairs: card(pairs, format=FORMAT + 1), "update it"),
+        (lambda pairs: card(pairs, format=FORMAT + 1), "update petcast"),
         (lambda pairs: card(pairs, grid={"shape": [1, 2]}), "grid is damaged"),
         (lambda pairs: card(pairs, grid=None), "no 'grid'"),
         (lambda pairs: card(pairs, arrays=7), "no 'arrays'"),

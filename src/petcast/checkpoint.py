@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import petcast
-from petcast.durable import read_json, whole, write_directory, write_json
+from petcast.durable import read_json, require_known_format, whole, write_directory, write_json
 from petcast.errors import FormatError, UsageError
 from petcast.models.synthesizer import Synthesizer
 from petcast.recipe import Recipe
@@ -103,11 +103,7 @@ class Card:
             FormatError: A field is missing, or a newer petcast wrote it.
         """
         try:
-            if document["format"] > FORMAT:
-                raise FormatError(
-                    f"{source} has format {document['format']}, this petcast knows {FORMAT}; "
-                    "update petcast"
-                )
+            require_known_format(document["format"], FORMAT, source)
             for name, kind in (("epoch", int), ("grid", dict), ("sha256", dict)):
                 if not isinstance(document[name], kind):
                     raise TypeError(f"{name} = {document[name]!r}")  # noqa: TRY301

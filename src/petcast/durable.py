@@ -150,6 +150,23 @@ def read_json(path: Path, *keys: str) -> Any:
     return document
 
 
+def require_known_format(written: float, known: int, source: Path | str) -> None:
+    """Refuse a document that a newer petcast wrote.
+
+    Args:
+        written: The `format` that it names.
+        known: The newest that the caller reads.
+        source: Where it comes from, for the message.
+
+    Raises:
+        FormatError: It is newer.
+    """
+    if written > known:
+        raise FormatError(
+            f"{source} has format {written:g}, this petcast knows {known}; update petcast"
+        )
+
+
 def write_directory(target: Path, fill: Callable[[Path], None], *, hidden: bool = False) -> None:
     """Replace a directory by a new one, so that a whole one can always be recovered.
 

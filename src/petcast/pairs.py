@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petcast.content import slice_hashes
-from petcast.durable import read_json, write_directory, write_json
+from petcast.durable import read_json, require_known_format, write_directory, write_json
 from petcast.errors import FormatError, UsageError
 from petcast.grid import part_of
 from petcast.split import MIXED, PARTS, Range
@@ -306,8 +306,7 @@ def _read_document(path: Path) -> Document:
     written = document.get("format") if isinstance(document, dict) else None
     if not isinstance(written, int):
         raise FormatError(f"{path} names no format; {_AGAIN}")
-    if written > FORMAT:
-        raise FormatError(f"{path} has format {written}, this petcast knows {FORMAT}; update it")
+    require_known_format(written, FORMAT, path)
     return dict(document)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from petcast.durable import read_json, whole
+from petcast.durable import read_json, require_known_format, whole
 from petcast.errors import FormatError, UsageError
 from petcast.report.arrays import (
     Fused,
@@ -260,8 +260,8 @@ def _read_document(path: Path) -> Document:
     if not isinstance(document, dict):
         raise FormatError(f"{path} should hold a JSON object; make it again")
     written = finite(document.get("format"))
-    if written is not None and written > FORMAT:
-        raise FormatError(f"{path} has format {written:g}, this petcast knows {FORMAT}; update it")
+    if written is not None:
+        require_known_format(written, FORMAT, path)
     return document
 
 

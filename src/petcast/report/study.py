@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from petcast.durable import read_json
+from petcast.durable import read_json, require_known_format
 from petcast.errors import FormatError, UsageError
 from petcast.report.answers import answer_question, answer_trivial, answer_worth, cautions
 from petcast.report.data import Fact
@@ -95,8 +95,7 @@ def read_study(folder: Path) -> StudyFiles:
     results = read_json(path)
     if not isinstance(results, dict) or not isinstance(results.get("format"), int):
         raise FormatError(f"{path} names no format; write the study's tables again")
-    if results["format"] > FORMAT:
-        raise FormatError(f"{path} has format {results['format']}, this petcast knows {FORMAT}")
+    require_known_format(results["format"], FORMAT, path)
     said = table(results, "figures")
     drawn = (_figure(folder, key, title, said) for key, title in TITLES.items())
     figures = tuple(figure for figure in drawn if set(CURVE_VARIANTS) <= set(figure.uris))

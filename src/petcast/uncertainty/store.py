@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import petcast
 from petcast.checkpoint import MODEL_FILE, Card, load_card
-from petcast.durable import read_json, write_json
+from petcast.durable import read_json, require_known_format, write_json
 from petcast.errors import FormatError, UsageError
 from petcast.uncertainty.calibrate import LEVEL, Scale
 from petcast.uncertainty.spread import Method, Way
@@ -118,11 +118,7 @@ class Calibration:
             FormatError: It is damaged, or a newer petcast wrote it.
         """
         try:
-            if document["format"] > FORMAT:
-                raise FormatError(
-                    f"{source} has format {document['format']}, this petcast knows {FORMAT}; "
-                    "update petcast"
-                )
+            require_known_format(document["format"], FORMAT, source)
             return cls._read(document)
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(
