@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from petcast.report.curves import HEIGHT, WIDTH, draw_curves, nice_ticks
+from petcast.report.curves import HEIGHT, WIDTH, draw_curves
+from petcast.report.plot import nice_ticks
 
 EpochRow = Callable[[int], dict[str, Any]]
 

@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from petcast.report.catalogue import metric_of, number
+from petcast.report.catalogue import metric_of
 from petcast.report.inputs import Document, finite, table
+from petcast.report.plot import Tick, nice_ticks, tick_texts
 from petcast.words import MINUS
 
 WIDTH, HEIGHT = 440, 280
@@ -53,19 +54,6 @@ class Curve:
     path: str
     dots: tuple[Dot, ...]
     chosen: Dot | None
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A mark on an axis.
-
-    Attributes:
-        at: Its place in the drawing.
-        label: Its text.
-    """
-
-    at: float
-    label: str
 
 
 @dataclass(frozen=True)
@@ -145,6 +133,7 @@ def _panel(key: str, title: str, series: Sequence[_Series], chosen: int | None) 
     values = [value for one in drawn for _, value in one.finite()]
     logarithmic = key == "loss" and min(values) > 0 and max(values) > LOG_RATIO * min(values)
     ticks = _log_ticks(values) if logarithmic else nice_ticks(min(values), max(values), 5)
+    texts = _tick_texts(ticks, logarithmic)
     axes = _axes(epochs, ticks, logarithmic)
     here = chosen if chosen is not None and min(epochs) <= chosen <= max(epochs) else None
     return Panel(
@@ -153,7 +142,7 @@ def _panel(key: str, title: str, series: Sequence[_Series], chosen: int | None) 
         summary=_summary(title, drawn, here),
         curves=tuple(_curve(one, axes, here) for one in drawn),
         x_ticks=tuple(Tick(axes.x(e), str(e)) for e in _epoch_ticks(min(epochs), max(epochs))),
-        y_ticks=tuple(Tick(axes.y(v), _tick_text(v, ticks, logarithmic)) for v in ticks),
+        y_ticks=tuple(Tick(axes.y(v), text) for v, text in zip(ticks, texts, strict=True)),
         chosen_x=axes.x(here) if here is not None else None,
         chosen=here,
         logarithmic=logarithmic,
@@ -211,29 +200,6 @@ def _summary(title: str, series: Sequence[_Series], chosen: int | None) -> str:
     return f"{title} over epochs. {' '.join(sentences)}"
 
 
-def nice_ticks(low: float, high: float, about: int) -> list[float]:
-    """Round values that enclose a range.
-
-    Args:
-        low: The smallest value.
-        high: The largest.
-        about: How many are wanted.
-
-    Returns:
-        At least two ascending values, the first at most `low`, the last at least `high`.
-
-    Example:
-        >>> nice_ticks(0.12, 0.88, 4)
-        [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    """
-    span = high - low or abs(high) or 1.0
-    raw = span / max(about, 1)
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(s for s in (power, 2 * power, 2.5 * power, 5 * power, 10 * power) if s >= raw)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(n * step, 12) for n in range(first, max(last, first + 1) + 1)]
-
-
 def _log_ticks(values: Sequence[float]) -> list[float]:
     """1, 2 and 5 times powers of ten around the values; of many, only the powers and the ends."""
     first, last = (math.floor(math.log10(end)) for end in (min(values), max(values)))
@@ -255,9 +221,7 @@ def _epoch_ticks(first: int, last: int) -> list[int]:
     return [first, *(e for e in inner if e - first > gap and last - e > gap), last]
 
 
-def _tick_text(value: float, ticks: Sequence[float], logarithmic: bool) -> str:
+def _tick_texts(ticks: Sequence[float], logarithmic: bool) -> Sequence[str]:
     if logarithmic:
-        return f"{value:g}".replace("-", MINUS)
-    step = ticks[1] - ticks[0]
-    digits = next(d for d in range(13) if abs(round(step, d) - step) < step * 1e-6)
-    return number(value, digits)
+        return [f"{value:g}".replace("-", MINUS) for value in ticks]
+    return tick_texts(ticks)

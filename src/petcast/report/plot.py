@@ -1,14 +1,27 @@
 """Axes, lines and marks of a drawing, laid out for SVG drawn by the template `marks.html.j2`."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from petcast.report.catalogue import number
-from petcast.report.curves import Tick, nice_ticks
 
 WIDTH, HEIGHT = 440, 300
 LEFT, RIGHT, TOP, BOTTOM = 66, 22, 20, 44
 ABOUT_TICKS = 5
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on an axis.
+
+    Attributes:
+        at: Its place in the drawing.
+        label: Its text.
+    """
+
+    at: float
+    label: str
 
 
 @dataclass(frozen=True)
@@ -248,6 +261,29 @@ class Chart:
         return tuple(Tick(at, text) for at, text in zip(places, texts, strict=True))
 
 
+def nice_ticks(low: float, high: float, about: int) -> list[float]:
+    """Round values that enclose a range.
+
+    Args:
+        low: The smallest value.
+        high: The largest.
+        about: How many are wanted.
+
+    Returns:
+        At least two ascending values, the first at most `low`, the last at least `high`.
+
+    Example:
+        >>> nice_ticks(0.12, 0.88, 4)
+        [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    """
+    span = high - low or abs(high) or 1.0
+    raw = span / max(about, 1)
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(s for s in (power, 2 * power, 2.5 * power, 5 * power, 10 * power) if s >= raw)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(n * step, 12) for n in range(first, max(last, first + 1) + 1)]
+
+
 def ticks_around(values: Sequence[float]) -> tuple[float, ...]:
     """Round values that enclose others.
 
@@ -278,5 +314,5 @@ def tick_texts(ticks: Sequence[float]) -> tuple[str, ...]:
         ('−0.5', '0.0', '0.5')
     """
     step = ticks[1] - ticks[0]
-    digits = next((d for d in range(7) if abs(round(step, d) - step) < abs(step) * 1e-6), 7)
+    digits = next((d for d in range(13) if abs(round(step, d) - step) < abs(step) * 1e-6), 13)
     return tuple(number(value, digits) for value in ticks)
