@@ -23,7 +23,7 @@ def scan(
     Example: petcast scan /data/petct
     """
     from petcast.cohort import NOTHING_FOUND
-    from petcast.survey import survey
+    from petcast.scan import survey
     from petcast.words import count
 
     document = survey(existing(folders), where=where)

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from petcast.refusal import Reason
-from petcast.survey import survey
+from petcast.scan import survey
 from petcast.tables import print_pairs, print_scan
 
 
