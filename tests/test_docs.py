@@ -22,6 +22,7 @@ MANUAL = "\n".join(text for name, text in TEXT.items() if name != "CHANGELOG.md"
 NO_CODES = {"MS-SSIM"}
 """Words that look like one."""
 
+ROOMS = sorted(path.parent.name for path in ROOT.glob("src/petcast/*/__init__.py"))
 CODE = re.compile(r"[A-Z]{2,}(-[A-Z0-9]+)+")
 
 
@@ -141,3 +142,12 @@ def test_every_key_of_pairs_and_their_cards_is_explained(whole_pairs: Path) -> N
     keys = {key for document in (index, *index["studies"], *cards) for key in document}
     assert len(keys) > 20
     assert {key for key in keys if f"`{key}`" not in TEXT["docs/files.md"]} == set()
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_lists_its_modules(room: str) -> None:
+    folder = ROOT / "src/petcast" / room
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8"))) or ""
+    listed = re.findall(r"^ *(\w+)(?:\.py)? {2,}\S", text, re.MULTILINE)
+    assert sorted(listed) == sorted(modules)

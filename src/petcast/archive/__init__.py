@@ -1,7 +1,14 @@
 """Public collections: which of their series can be paired, how to get them, where the tumours are.
 
-`summarise` reads an index that is installed beside petcast and needs no network. `download` is
-the only part of petcast that does. Both need the extra `archive`; the tumour boxes do not.
+    collection  which series can become pairs, by rules that need only an index
+    index       the index that is installed beside petcast; it needs no network
+    download    fetches the usable series
+    bucket      from where: a public bucket over HTTPS
+    boxes       tumour boxes as they are published
+    markup      their XML, from strangers
+    lesions     the boxes in patient coordinates
+
+Index and download need the extra `archive`; the tumour boxes do not.
 """
 
 from petcast.archive.boxes import BoxTable, TumourBox, read_boxes

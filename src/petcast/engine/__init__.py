@@ -11,6 +11,7 @@
     possible   what cannot be done, said before any work
     processor  what a processor does faster in another layout or precision
     opponent   the discriminator's convolutions with fewer operations
+    curves     TensorBoard's, where a recipe wants them
 
 Everything here is a knob of the recipe. Nothing here changes what a step computes, except where a
 knob says so.

@@ -1,6 +1,9 @@
 """Recipes: every knob there is.
 
 A recipe is a TOML file. A missing knob takes its default, an unknown one is refused.
+
+    knobs  every knob, table by table
+    load   a whole recipe, and how it is read
 """
 
 from petcast.recipe.knobs import (
