@@ -302,6 +302,6 @@ def test_a_batch_of_64_slices_is_scored_within_a_second_on_one_core() -> None:
     prediction, truth = random_pair(0, (64, 256, 256))
     body = torch.ones(truth.shape, dtype=torch.bool)
     image.score_slices(prediction, truth, body, (0.0, 1.0))
-    started = time.perf_counter()
+    started = time.process_time()
     image.score_slices(prediction, truth, body, (0.0, 1.0))
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
