@@ -33,6 +33,24 @@ _FLOATS = {16: "f4", 64: "f8"}
 """NIfTI's codes of the types that can hold NaN."""
 
 
+@contextmanager
+def open_unzipped(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading, gzipped or not, whatever its name says.
+
+    Args:
+        path: The file.
+
+    Yields:
+        What it holds. Reading it raises `EOFError`, `zlib.error` or `gzip.BadGzipFile` where its
+        gzip is damaged.
+    """
+    with path.open("rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        with gzip.open(raw) if zipped else raw as stream:
+            yield cast("BinaryIO", stream)
+
+
 def read_floats(path: Path) -> NDArray[np.floating] | None:
     """Read the voxels of a NIfTI file and make sure that they are numbers.
 
@@ -47,7 +65,7 @@ def read_floats(path: Path) -> NDArray[np.floating] | None:
         FormatError: The file ends early or is damaged, or holds NaN or infinite values.
     """
     try:
-        with _opened(path) as stream:
+        with open_unzipped(path) as stream:
             header = _Header.of(stream.read(_HEADER_BYTES))
             if header is None:
                 return None
@@ -76,7 +94,7 @@ def is_whole(path: Path, voxel_bytes: int) -> bool:
         return False
     place, kind = _LAYOUT["offset"]
     try:
-        with _opened(path) as stream:
+        with open_unzipped(path) as stream:
             header = stream.read(_HEADER_BYTES)
             held = len(header)
             while piece := stream.read(_PIECE_BYTES):
@@ -117,15 +135,6 @@ class _Header:
         plain = len(shape) == 3 and slope in (0, 1) and intercept == 0  # a slope of 0 says none
         first = max(int(offset), _HEADER_BYTES)  # as ITK has it
         return cls(shape, np.dtype(f"{order}{_FLOATS[code]}"), first, plain)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    with path.open("rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        with gzip.open(raw) if zipped else raw as stream:
-            yield cast("BinaryIO", stream)
 
 
 def _read_voxels(stream: BinaryIO, header: _Header) -> NDArray[np.floating]:

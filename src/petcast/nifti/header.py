@@ -17,12 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from petcast.refusal import Reason, RefusedError
+from petcast.stored import open_unzipped
 from petcast.volume import COARSEST_MM, FINEST_MM
 
 MOST_VOXELS_A_SIDE = 4096
@@ -146,11 +147,8 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for ever
             raise RefusedError(Reason.UNREADABLE, "It is no regular file.")
-        with path.open("rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            with gzip.open(raw) if zipped else raw as stream:
-                yield cast("BinaryIO", stream)
+        with open_unzipped(path) as stream:
+            yield stream
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise _damaged("Its gzip stream is cut off or damaged.") from None
     except OSError as error:
