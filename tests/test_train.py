@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from petcast.checkpoint import MODEL_FILE, TRAINING_FILE, load_card, sha256_of
+from petcast.checkpoint import MODEL_FILE, TRAINING_FILE, load_card
+from petcast.durable import sha256_of
 from petcast.engine.parallel import World
 from petcast.errors import DataError, TrainingError, UsageError
 from petcast.models.synthesizer import Synthesizer

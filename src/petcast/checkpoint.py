@@ -7,7 +7,6 @@ A checkpoint is a directory `RUN/last` or `RUN/best`::
     card.json              recipe, units, windows, grid, data, versions, and the files' SHA-256
 """
 
-import hashlib
 import os
 import re
 import stat
@@ -22,7 +21,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import petcast
-from petcast.durable import read_json, require_known_format, whole, write_directory, write_json
+from petcast.durable import (
+    read_json,
+    require_known_format,
+    sha256_of,
+    whole,
+    write_directory,
+    write_json,
+)
 from petcast.errors import FormatError, UsageError
 from petcast.models.synthesizer import Synthesizer
 from petcast.recipe import Recipe
@@ -322,19 +328,6 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors, prefix
             state.setdefault(int(place), {})[key] = like.copy_(value) if fits else value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def sha256_of(path: Path) -> str:
-    """Hash a file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        64 hexadecimal digits.
-    """
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def git_state() -> str | None:

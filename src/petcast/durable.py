@@ -8,6 +8,7 @@ through three names, and `settle` brings any interruption between them to the la
     last.previous  the one before, until `last` stands
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -165,6 +166,19 @@ def require_known_format(written: float, known: int, source: Path | str) -> None
         raise FormatError(
             f"{source} has format {written:g}, this petcast knows {known}; update petcast"
         )
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_directory(target: Path, fill: Callable[[Path], None], *, hidden: bool = False) -> None:

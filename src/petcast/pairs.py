@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petcast.content import slice_hashes
-from petcast.durable import read_json, require_known_format, write_directory, write_json
+from petcast.durable import read_json, require_known_format, sha256_of, write_directory, write_json
 from petcast.errors import FormatError, UsageError
 from petcast.grid import part_of
 from petcast.split import MIXED, PARTS, Range
@@ -224,7 +224,7 @@ def write_study(
         for name in sorted(arrays):
             path = partial / f"{name}.npy"
             save_array(path, np.ascontiguousarray(arrays[name], ARRAYS[name]))
-            hashes[name] = _sha256_of(path)
+            hashes[name] = sha256_of(path)
         place = {"shape": list(grid.shape), "affine": grid.affine.tolist()}
         card.update({"format": FORMAT, **facts, "grid": place, "arrays": hashes})
         card["slice_hashes"] = content
@@ -284,7 +284,7 @@ def verify_study(folder: Path) -> Document:
     card = read_card(folder)
     for name, expected in _table(card, "arrays", folder).items():
         path = folder / f"{name}.npy"
-        if not path.is_file() or _sha256_of(path) != expected:
+        if not path.is_file() or sha256_of(path) != expected:
             raise FormatError(f"{path} is missing or has changed; {_AGAIN}")
     return card
 
@@ -386,11 +386,6 @@ def _require_whole(path: Path, name: str, shape: tuple[int, int, int]) -> None:
 def _mapped(path: Path, content: str) -> NDArray[Any]:  # noqa: ARG001  other content, another map
     mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return mapped
-
-
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _sha256_of_json(value: Any) -> str:

@@ -1,7 +1,5 @@
 """Whether a run's intervals hold what they promise, where it was calibrated (petcast calibrate)."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 from petcast.checkpoint import Card, load_synthesizer
 from petcast.durable import open_whole, write_text
 from petcast.evaluate.measure import Masks
+from petcast.evaluate.records import records_as_csv
 from petcast.evaluate.result import Finding
 from petcast.evaluate.statistics import bootstrap_interval
 from petcast.models import Synthesizer
@@ -165,7 +164,7 @@ class Intervals:
         """
         if not self._seen:
             return
-        write_text(folder / "uncertainty.csv", _as_csv(self._rows()))
+        write_text(folder / "uncertainty.csv", records_as_csv(PatientIntervals, self._rows()))
         if not self._shown:
             return
         studies, places, images = zip(*self._shown, strict=True)
@@ -231,13 +230,3 @@ def _mean_curves(curves: Sequence[Sparsification]) -> dict[str, list[float]]:
         "error": np.mean([curve.error for curve in curves], axis=0).tolist(),
         "oracle": np.mean([curve.oracle for curve in curves], axis=0).tolist(),
     }
-
-
-def _as_csv(rows: Sequence[PatientIntervals]) -> str:
-    stream = io.StringIO()
-    writer = csv.DictWriter(
-        stream, list(PatientIntervals.__dataclass_fields__), lineterminator="\n"
-    )
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return stream.getvalue()

@@ -4,9 +4,12 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from petcast.words import count
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True)
@@ -174,11 +177,11 @@ class Comparison:
 Record = LesionRow | DetectionRow | Agreement | Comparison
 
 
-def records_as_csv(kind: type[Record], records: Sequence[Record]) -> str:
+def records_as_csv(kind: "type[DataclassInstance]", records: "Sequence[DataclassInstance]") -> str:
     """Give records as CSV, without the points that only pictures need.
 
     Args:
-        kind: Of the records, for the head.
+        kind: The dataclass of the records, for the head.
         records: Of this kind.
 
     Returns:

@@ -1,6 +1,5 @@
 """What an evaluation gives: rows with intervals, the patients behind them, and warnings."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -212,25 +211,6 @@ class Evaluation:
 
     def _measured(self, region: str, metric: str) -> bool:
         return any((row.region, row.metric) == (region, metric) for row in self.rows)
-
-
-def rows_as_csv(rows: Sequence[Row]) -> str:
-    """Give rows as CSV.
-
-    Args:
-        rows: Means over patients.
-
-    Returns:
-        A head and a line a row; ends of intervals that do not exist are empty.
-    """
-    import csv
-    import io
-
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(Row.__dataclass_fields__), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return stream.getvalue()
 
 
 def _cell(row: Row | None, digits: int) -> str:

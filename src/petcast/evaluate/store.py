@@ -8,7 +8,7 @@ from petcast.durable import exclusive, write_directory, write_json, write_text
 from petcast.errors import UsageError
 from petcast.evaluate.montage import Pictures
 from petcast.evaluate.records import records_as_csv
-from petcast.evaluate.result import RECORDS, Evaluation, rows_as_csv
+from petcast.evaluate.result import RECORDS, Evaluation, Row
 
 DOCUMENT = "evaluation.json"
 
@@ -30,7 +30,7 @@ def save_evaluation(
 
     def fill(directory: Path) -> None:
         write_json(directory / DOCUMENT, evaluation.to_json())
-        write_text(directory / "rows.csv", rows_as_csv(evaluation.rows))
+        write_text(directory / "rows.csv", records_as_csv(Row, evaluation.rows))
         for name, kind in RECORDS.items():
             text = records_as_csv(kind, getattr(evaluation, name))
             write_text(directory / f"{name}.csv", text)
