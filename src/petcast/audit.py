@@ -17,13 +17,13 @@ from petcast.leaks import (
     Content,
     LeakKind,
     Leaks,
-    content_of,
+    contents_of,
     describe,
     find_leaks,
     leak_rows,
     parts_of,
 )
-from petcast.pairs import Document, Pairs, read_card, study_folder
+from petcast.pairs import Document, Pairs
 from petcast.progress import track
 from petcast.recipe import ModelRecipe
 from petcast.shuffle import split_by_slice
@@ -195,7 +195,7 @@ def audit(pairs: Pairs) -> Audit:
     Raises:
         FormatError: The pairs are damaged, or older than slice hashes.
     """
-    contents = contents_of(pairs)
+    contents = list(contents_of(pairs.path, pairs.index["studies"]))
     split = pairs.index.get("split", {})
     kind = str(split.get("kind", ""))
     shuffled = contents if kind == "published" else _shuffled(contents, pairs)
@@ -223,7 +223,7 @@ def require_clean(pairs: Pairs) -> None:
     Raises:
         DataError: They leak, and what.
     """
-    contents = contents_of(pairs)
+    contents = list(contents_of(pairs.path, pairs.index["studies"]))
     leaks = find_leaks(contents)
     if leaks and pairs.index["split"].get("leaks"):
         _LOG.warning("these pairs leak, as their split says: %s", describe(leaks))
@@ -242,7 +242,7 @@ def leak_of(pairs: Pairs) -> str:
     """
     if pairs.index["audit"]["clean"] or pairs.index["split"].get("leaks"):
         return ""
-    contents = contents_of(pairs)
+    contents = list(contents_of(pairs.path, pairs.index["studies"]))
     return _said(pairs, find_leaks(contents), contents)
 
 
@@ -254,24 +254,6 @@ def _said(pairs: Pairs, leaks: Leaks, contents: Sequence[Content]) -> str:
 
 
 # What is compared
-
-
-def contents_of(pairs: Pairs) -> list[Content]:
-    """Gather what pairs hold, without reading arrays.
-
-    Args:
-        pairs: Opened.
-
-    Returns:
-        Their studies.
-
-    Raises:
-        FormatError: A card is damaged, or older than slice hashes.
-    """
-    return [
-        content_of(row, read_card(study_folder(pairs.path, row["id"])))
-        for row in pairs.index["studies"]
-    ]
 
 
 def _shuffled(contents: Sequence[Content], pairs: Pairs) -> list[Content]:

@@ -8,15 +8,16 @@ cut differently, is found out.
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from petcast.errors import FormatError
-from petcast.pairs import Document
+from petcast.pairs import Document, read_card, study_folder
 from petcast.split import MIXED, PARTS
 from petcast.words import count
 
@@ -94,19 +95,24 @@ class Content:
         return set(self.parts) - {""}
 
 
-def content_of(row: Document, card: Document) -> Content:
-    """Gather what one study holds.
+def contents_of(pairs: Path, rows: Iterable[Document]) -> Iterator[Content]:
+    """Gather what studies hold, card by card: all cards at once would fill the memory.
 
     Args:
-        row: Of pairs.json.
-        card: Of the study.
+        pairs: Their folder.
+        rows: Of pairs.json.
 
-    Returns:
-        The study.
+    Yields:
+        A study each; no array is read.
 
     Raises:
-        FormatError: The card is damaged, or older than slice hashes.
+        FormatError: A card is damaged, or older than slice hashes.
     """
+    for row in rows:
+        yield _content_of(row, read_card(study_folder(pairs, row["id"])))
+
+
+def _content_of(row: Document, card: Document) -> Content:
     try:
         slices = {name: tuple(card["slice_hashes"][name]) for name in MODALITIES}
         known = card.get("source_hashes") or {}

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from petcast.content import slice_hashes
 from petcast.dicom.privacy import pseudonym, user_salt
 from petcast.durable import LOCK_FILE, exclusive, settle
 from petcast.errors import DataError, FormatError, GeometryError, UsageError
-from petcast.leaks import Content, content_of, find_leaks, leak_rows
+from petcast.leaks import contents_of, find_leaks, leak_rows
 from petcast.pairs import Document, Pairs
 from petcast.progress import track
 from petcast.recipe import PreparationRecipe
@@ -355,7 +355,7 @@ def _finish(
     """Write the index, then sweep away what it does not name."""
     studies = [card | split.place(card["id"], card["patient"]) for card in cards]
     studies = [{key: row[key] for key in _ROW_KEYS if key in row} for row in studies]
-    leaks = find_leaks(_contents(out, studies))
+    leaks = find_leaks(contents_of(out, studies))
     index = {
         "petcast": petcast.__version__,
         "preparation": recipe.model_dump(mode="json"),
@@ -373,12 +373,6 @@ def _finish(
         if folder.name not in named:
             shutil.rmtree(folder)
     shutil.rmtree(out / LOCKS_FOLDER)
-
-
-def _contents(out: Path, studies: Iterable[Document]) -> Iterator[Content]:
-    """What each study holds, from its card: all cards would fill the memory."""
-    for row in studies:
-        yield content_of(row, store.read_card(store.study_folder(out, row["id"])))
 
 
 _ROW_KEYS = (

@@ -13,8 +13,8 @@ Either division is an index that points to the same voxels (`petcast.voxels`).
 from pathlib import Path
 from typing import Literal, get_args
 
-from petcast.leaks import content_of, find_leaks, leak_rows
-from petcast.pairs import Document, Pairs, read_card, study_folder, write_index
+from petcast.leaks import contents_of, find_leaks, leak_rows
+from petcast.pairs import Document, Pairs, write_index
 from petcast.recipe import PreparationRecipe
 from petcast.shuffle import split_by_slice
 from petcast.split import PARTS, Split, split_by_seed
@@ -104,8 +104,7 @@ def _split(pairs: Pairs, protocol: Protocol) -> Split:
 def _divided(pairs: Pairs, split: Split) -> Document:
     """What a division changes in the index."""
     rows = [_placed(row, split) for row in pairs.index["studies"]]
-    cards = [read_card(study_folder(pairs.path, row["id"])) for row in rows]
-    leaks = find_leaks([content_of(row, card) for row, card in zip(rows, cards, strict=True)])
+    leaks = find_leaks(contents_of(pairs.path, rows))
     kind = "published" if split.kind == "published" else "patient"
     whole = {"folds": 0, "fold": 0} if kind == "published" else {}  # slices know no folds
     return {
