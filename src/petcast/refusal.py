@@ -92,7 +92,7 @@ class Reason(StrEnum):
     )
     PIXEL_FORMAT = (
         "PIXEL-FORMAT",
-        "The pixels are not whole grey numbers of 8, 16 or 32 bits.",
+        "The pixels are not whole grey numbers of 8, 16 or 32 bits, or not in the lowest bits.",
         "Export the original images of the scanner.",
     )
     CODEC = (

@@ -86,6 +86,15 @@ def test_values_beyond_the_scale_are_clipped(export) -> None:
     assert (volume.voxels.min(), volume.voxels.max()) == (-1024, 3071)
 
 
+@pytest.mark.parametrize("name", ["ct", "pet"])
+def test_values_in_the_upper_bits_are_refused_and_not_taken_for_others(export, codes, name) -> None:
+    """Decoders overlook HighBit: such a PET read 0.29 to 0.61 as 1.08 to 2.28, without a word."""
+    for slice_ in getattr(export, name):
+        slice_.BitsStored, slice_.HighBit = 12, 15
+        slice_.PixelData = (np.frombuffer(slice_.PixelData, np.uint16) << 4).tobytes()
+    assert Reason.PIXEL_FORMAT in codes(scan([export.write()], salt=SALT))
+
+
 def test_rows_and_columns_are_not_confused(export) -> None:
     for slice_ in export.ct:
         slice_.Rows, slice_.Columns, slice_.PixelSpacing = 8, 32, [40, 10]

@@ -66,6 +66,7 @@ class Layout:
         bits: Bits a value takes in the file.
         photometric: PhotometricInterpretation.
         signed: Whether values are signed.
+        low: Whether the bits of a value are the lowest of those it takes, as PS3.5 8.1.1 wants.
     """
 
     rows: int
@@ -75,6 +76,7 @@ class Layout:
     bits: int
     photometric: str
     signed: bool
+    low: bool = True
 
     @property
     def length(self) -> int:
@@ -190,6 +192,11 @@ def require_layout(layout: Layout) -> None:
         )
     if layout.bits not in BITS:
         raise RefusedError(Reason.PIXEL_FORMAT, f"A value takes {layout.bits} bits.")
+    if not layout.low:  # decoders overlook it, and would take other bits for the value
+        raise RefusedError(
+            Reason.PIXEL_FORMAT,
+            "Its values are not in the lowest bits: HighBit is not BitsStored - 1.",
+        )
 
 
 def require_pixels(stream: BinaryIO, syntax: str, layout: Layout, size: int) -> None:

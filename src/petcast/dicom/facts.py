@@ -119,9 +119,9 @@ SHARED_KEYWORDS = (
     "IssuerOfPatientID", "FrameOfReferenceUID", "Modality", "ImageType", "PixelSpacing",
     "ImageOrientationPatient", "GantryDetectorTilt", "ConvolutionKernel", "SliceThickness",
     "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleType", "LossyImageCompression",
-    "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns", "BitsAllocated",
-    "PhotometricInterpretation", "PixelRepresentation", "PatientName", "PatientBirthDate",
-    "PatientSex",
+    "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns", "BitsAllocated", "BitsStored",
+    "HighBit", "PhotometricInterpretation", "PixelRepresentation", "PatientName",
+    "PatientBirthDate", "PatientSex",
 )  # fmt: skip
 PET_KEYWORDS = (
     "RadiopharmaceuticalInformationSequence", "TimezoneOffsetFromUTC", "Units", "SUVType",
@@ -229,6 +229,7 @@ def _role(image_type: tuple[str, ...]) -> Role:
 def _layout(dataset: tags.Elements) -> Layout:
     frames = tags.whole(dataset, "NumberOfFrames")
     samples = tags.whole(dataset, "SamplesPerPixel")
+    stored, high = (tags.whole(dataset, keyword) for keyword in ("BitsStored", "HighBit"))
     return Layout(
         rows=tags.whole(dataset, "Rows") or 0,
         columns=tags.whole(dataset, "Columns") or 0,
@@ -237,6 +238,7 @@ def _layout(dataset: tags.Elements) -> Layout:
         bits=tags.whole(dataset, "BitsAllocated") or 0,
         photometric=tags.text(dataset, "PhotometricInterpretation"),
         signed=tags.whole(dataset, "PixelRepresentation") == 1,
+        low=None in (stored, high) or high == (stored or 0) - 1,
     )
 
 
