@@ -54,6 +54,19 @@ def test_the_study_s_date_serves_where_it_is_the_only_one(export) -> None:
     assert (reading.time_rule, reading.uptake_minutes) == (TimeRule.SERIES_TIME, 60)
 
 
+def test_a_frame_past_midnight_without_a_date_of_its_own_belongs_to_the_next_day(export) -> None:
+    """Dated like its series, it lay a day before the start, and that was not believed."""
+    for slice_ in export.pet:
+        del slice_.AcquisitionDate
+        slice_.SeriesTime, slice_.AcquisitionTime = "234500", "000500"
+    for injection in export.injections:
+        injection.RadiopharmaceuticalStartTime = "224500"
+        injection.RadiopharmaceuticalStartDateTime = "20200102224500"
+    reading = read_pet(series_of(export.write(), "PT"))
+    assert (reading.time_rule, reading.uptake_minutes) == (TimeRule.SERIES_TIME, 60)
+    assert not any("date" in note for note in reading.notes)
+
+
 def test_a_pet_without_any_date_is_told_so(export) -> None:
     for slice_ in export.pet:
         del slice_.StudyDate, slice_.SeriesDate, slice_.AcquisitionDate

@@ -184,6 +184,43 @@ def test_without_vendor_s_time_the_frames_tell_the_start() -> None:
     assert span == pytest.approx(3600, abs=1e-3)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_frames_that_name_several_starts_name_none(reverse: bool) -> None:
+    """GE stamps all beds with one time: by a real scan's first bed, the SUV was 3.5 % off."""
+    stamped = replace(HEADER, series_start=SCAN + timedelta(hours=1))
+    beds = [slice_at(reference_s=reference_s) for reference_s in (0.0, 243.0, 1215.0)]
+    assert refusal(stamped, *(beds[::-1] if reverse else beds)) is Reason.NO_TIME
+
+
+def test_frames_that_were_dated_a_day_apart_agree() -> None:
+    """Only the frames' times of day count: one date for all is wrong past midnight."""
+    stamped = replace(HEADER, series_start=SCAN + timedelta(minutes=30))
+    frame = slice_at(SCAN, reference_s=60.0)
+    rule, _ = decay_times_s(
+        stamped, [frame, frame._replace(acquired=SCAN + timedelta(days=1))], HALF_LIFE_S, []
+    )
+    assert rule is TimeRule.FRAME_REFERENCE
+
+
+@pytest.mark.parametrize(
+    ("minutes", "change", "said"),
+    [
+        (20, {}, "20 minutes after SeriesTime, which was taken; by them the SUV would be 1.13"),
+        (-20, {}, "20 minutes before SeriesTime, which was taken; by them the SUV would be 0.88"),
+        (2.5, {}, ""),  # FrameReferenceTime was counted to the frame's start
+        (20, {"ge_scan_start": SCAN}, ""),
+    ],
+)
+def test_frames_that_agree_on_another_start_are_said(minutes: float, change, said: str) -> None:
+    """Such as a StudyTime that was written into SeriesTime."""
+    frame = slice_at(SCAN + timedelta(minutes=25), reference_s=(25 - minutes) * 60 + 60)
+    _, spans = decay_times_s(
+        replace(HEADER, **change), [frame, frame], HALF_LIFE_S, notes := list[str]()
+    )
+    assert spans == (3600.0, 3600.0)
+    assert [said in note for note in notes] == ([True] if said else [])
+
+
 def test_administration_means_no_decay() -> None:
     header = replace(HEADER, decay_correction="ADMIN")
     scale = suv_scale(header, [slice_at()])

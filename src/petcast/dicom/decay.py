@@ -81,6 +81,8 @@ def decay_times_s(
         return TimeRule.FRAME_AVERAGE, tuple(span.total_seconds() for span in spans)
     rule, start = scan_start(pet, slices, half_life_s)
     injected = _injected(pet, start, half_life_s, notes)
+    if rule is TimeRule.SERIES_TIME:
+        notes += _frames_doubt(pet, start, slices, half_life_s)
     return rule, ((start - injected).total_seconds(),) * len(slices)
 
 
@@ -123,8 +125,58 @@ def scan_start(
             "SeriesTime is missing, after the acquisition or hours before it, and neither the "
             "vendor's scan time nor FrameReferenceTime is there.",
         )
-    average = _average_moment(first, half_life_s)
-    return TimeRule.FRAME_REFERENCE, average - timedelta(seconds=first.reference_s)
+    by_first = _average_moment(first, half_life_s) - timedelta(seconds=first.reference_s)
+    found = _starts_by_frames(by_first, slices, half_life_s)
+    if (apart := max(found) - min(found)) > ONE_MINUTE:
+        raise RefusedError(
+            Reason.NO_TIME,
+            "SeriesTime is missing, after the acquisition or hours before it, the vendor's scan "
+            "time is not there, and by AcquisitionTime and FrameReferenceTime the frames name "
+            f"moments for the scan's start that lie {apart / ONE_MINUTE:.0f} minutes apart.",
+        )
+    return TimeRule.FRAME_REFERENCE, by_first
+
+
+def _starts_by_frames(
+    start: datetime, slices: Sequence[Slice], half_life_s: float
+) -> list[timedelta]:
+    """How long after a moment the scan began, by each frame that has all its times.
+
+    GE stamps all beds of a scan with one AcquisitionTime: by that, the start lies apart as the
+    beds do, and no frame can be trusted. Whole days count for nothing.
+    """
+    found = []
+    for place in slices:
+        if None not in (place.acquired, place.duration_s) and place.reference_s is not None:
+            average = _average_moment(place, half_life_s)
+            after = average - timedelta(seconds=place.reference_s) - start
+            found.append((after + ONE_DAY / 2) % ONE_DAY - ONE_DAY / 2)
+    return found
+
+
+def _frames_doubt(
+    pet: PetHeader, start: datetime, slices: Sequence[Slice], half_life_s: float
+) -> list[str]:
+    """Say it where all frames agree on another start than SeriesTime, and no vendor's time on it.
+
+    Some writers count FrameReferenceTime to a frame's start and not to its average, which makes
+    the scan's start look later by as much.
+    """
+    found = _starts_by_frames(start, slices, half_life_s)
+    vendors = (pet.ge_scan_start, pet.siemens_scan_start)
+    sure = any(moment is not None and abs(moment - start) <= ONE_MINUTE for moment in vendors)
+    if sure or not found or max(found) - min(found) > ONE_MINUTE:
+        return []
+    late = min(found)
+    longest = timedelta(seconds=max(place.duration_s or 0.0 for place in slices))
+    if -ONE_MINUTE <= late <= longest + ONE_MINUTE:
+        return []
+    where = "after" if late > timedelta(0) else "before"
+    factor = 2 ** (late.total_seconds() / half_life_s)
+    return [
+        f"By its frames' own times the scan began {abs(late) / ONE_MINUTE:.0f} minutes {where} "
+        f"SeriesTime, which was taken; by them the SUV would be {factor:.2f} times as high."
+    ]
 
 
 def _begins(start: datetime, first: datetime) -> bool:

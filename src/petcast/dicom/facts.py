@@ -4,7 +4,7 @@ Nothing is judged here but that numbers are numbers; `header` does that.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any, Literal, NamedTuple
 
@@ -36,6 +36,10 @@ STEEPEST = 1e12
 
 UNPLACED = Refusal(Reason.NO_POSITION, "ImagePositionPatient is missing.")
 """What a rendering or a screenshot says that was stored among the slices."""
+
+ONE_DAY = timedelta(days=1)
+PAST_MIDNIGHT = timedelta(hours=3)
+"""A frame whose time of day lies so far behind its series' start, or less, is the next day's."""
 
 MODALITIES = {"CT", "PT", "MR", "NM", "SC", "OT", "SR", "SEG", "RTSTRUCT", "PR", "KO", "REG", "US"}
 """Modalities that may be repeated in messages; anything else could be a planted text."""
@@ -314,16 +318,25 @@ def _rescale(dataset: tags.Elements, keyword: str) -> float:
 
 
 def _acquired(dataset: tags.Elements) -> datetime | None:
-    dates = (tags.text(dataset, f"{event}Date") for event in ("Acquisition", "Series", "Study"))
-    date = next(filter(None, dates), "")
-    moment = moments.parse_moment(date, tags.text(dataset, "AcquisitionTime"))
+    events = ("Acquisition", "Series", "Study")
+    dated = next((event for event in events if tags.text(dataset, f"{event}Date")), "Study")
+    date, time = tags.text(dataset, f"{dated}Date"), tags.text(dataset, "AcquisitionTime")
+    moment = moments.parse_moment(date, time)
     if moment is not None:
-        return moment
+        began = moments.parse_moment(date, tags.text(dataset, f"{dated}Time"))
+        return _past_midnight(moment, began)
     clock = tags.text(dataset, "TimezoneOffsetFromUTC")
     whole = tags.text(dataset, "FrameAcquisitionDateTime") or tags.text(
         dataset, "AcquisitionDateTime"
     )
     return moments.parse_datetime(whole, clock)
+
+
+def _past_midnight(moment: datetime, began: datetime | None) -> datetime:
+    """A frame dated by what began before midnight may have been measured after it."""
+    if began is None or not ONE_DAY - PAST_MIDNIGHT <= began - moment <= ONE_DAY:
+        return moment
+    return moment + ONE_DAY
 
 
 def _frame_acquisition(dataset: tags.Elements) -> str:
