@@ -124,6 +124,16 @@ def test_philips_counts_take_the_suv_factor_first() -> None:
     assert by_activity == pytest.approx(2 * PER_BQ * DECAYED)
 
 
+@pytest.mark.parametrize(("share", "said"), [(1.0, 0), (1.02, 0), (1.2, 1)])
+def test_philips_two_ways_are_held_against_each_other(share: float, said: int) -> None:
+    """A weight that was corrected after the scan is not in the scanner's factor."""
+    direct = 2 * PER_BQ * DECAYED / share
+    header = replace(HEADER, units="CNTS", philips_suv_factor=direct, philips_activity_factor=2.0)
+    scale = suv_scale(header, [slice_at()])
+    assert scale.factors == (direct,)
+    assert ["1.20 times as high" in note for note in scale.notes] == [True] * said
+
+
 def test_philips_counts_without_suv_factor_take_the_activity() -> None:
     header = replace(HEADER, units="CNTS", philips_activity_factor=2.0)
     scale = suv_scale(header, [slice_at()])

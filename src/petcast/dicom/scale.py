@@ -29,6 +29,8 @@ USUAL_DOSE_BQ = (5e6, 2e9)
 USUAL_MBQ_PER_KG = (0.5, 25.0)
 """From what a total-body scanner needs to the least dose of a newborn; a dose in mCi, or a weight
 that lost its decimal point, lies beyond it."""
+ROUTES_SHARE = 0.03
+"""Philips' two ways to SUV agree within half a percent on a real scanner."""
 HEAVIEST_KG = 350.0
 """Tables carry no more."""
 
@@ -92,6 +94,7 @@ def suv_scale(pet: PetHeader, slices: Sequence[Slice]) -> SuvScale:
         rule, factor = _from_body_surface(pet, notes)
     elif pet.units == "CNTS" and pet.philips_suv_factor is not None:
         rule, factor = FactorRule.PHILIPS_SUV, pet.philips_suv_factor
+        notes += _routes_doubt(pet, slices)
     else:
         return _from_activity(pet, slices, notes)
     minutes = decay.uptake_minutes(pet, slices)
@@ -132,6 +135,20 @@ def philips_routes(pet: PetHeader, slices: Sequence[Slice]) -> tuple[float, floa
         raise RefusedError(Reason.NO_SUV_FACTOR, "Both private factors are needed to compare.")
     by_activity = _from_activity(pet, slices, [])
     return direct, by_activity.factors[0]
+
+
+def _routes_doubt(pet: PetHeader, slices: Sequence[Slice]) -> list[str]:
+    """Say it where Philips' two ways part: after the scan a weight or a dose was corrected."""
+    try:
+        direct, by_activity = philips_routes(pet, slices)
+    except RefusedError:  # the other way is closed
+        return []
+    if abs(by_activity / direct - 1) <= ROUTES_SHARE:
+        return []
+    return [
+        "The SUV is by (7053,1000), in which weight and dose are the scanner's; by (7053,1009) and "
+        f"the header's weight, dose and times it would be {by_activity / direct:.2f} times as high."
+    ]
 
 
 # What must have been corrected
