@@ -71,6 +71,21 @@ def test_an_original_before_its_equal_that_was_derived() -> None:
     assert chosen(derived, series("b", "CT", begun_s=2.0)) == "b"
 
 
+def test_the_ct_of_the_pet_s_day_before_a_better_one_of_another_visit() -> None:
+    """An export may put all visits of a patient into one study and one frame of reference."""
+    day_s = 24 * 3600.0
+    first = series("pet 1", "PT", begun_s=day_s)
+    old = series("a", "CT", begun_s=400 * day_s, step_mm=1.0)
+    own = series("b", "CT", begun_s=day_s - 600, step_mm=5.0)
+    for cts, id_, said in (([old, own], "b", ""), ([old], "a", "acquired 399 days apart")):
+        [study] = pair([first, *cts])
+        assert study.ct is not None
+        assert study.ct.id == id_
+        assert [note for note in study.notes if "apart" in note] == [
+            note for note in study.notes if said and said in note
+        ]
+
+
 def test_what_is_left_equal_is_decided_by_the_pseudonym() -> None:
     assert chosen(series("b", "CT"), series("a", "CT")) == "a"
 

@@ -5,16 +5,17 @@ Where several would do, the rules below decide, in this order; the study's notes
 
 - PET: original before derived; the longer one; the one with more slices; the earlier one, since of
   two time points the first is the usual hour after the injection.
-- CT: the one that covers more of the PET's length (to 5 %); the wider field of view (to 50 mm,
-  up to 500 mm), because a narrow one cuts the body off; soft kernel before unknown before sharp;
-  thinner slices, down to 1 mm; original before derived, which may be a grey fusion or a map of
-  iodine; the earlier one.
+- CT: the one of the PET's day; the one that covers more of the PET's length (to 5 %); the wider
+  field of view (to 50 mm, up to 500 mm), because a narrow one cuts the body off; soft kernel before
+  unknown before sharp; thinner slices, down to 1 mm; original before derived, which may be a grey
+  fusion or a map of iodine; the earlier one.
 
 What is left equal is decided by a hash of the series' UID, so that the choice depends neither on
 the order of files nor on the user's key: everyone who has the study takes the same.
 Where a CT is wanted alone, the longest one takes the place of the one that covers more of the PET.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -22,6 +23,7 @@ from petcast.dicom.persons import several_people
 from petcast.dicom.privacy import Person
 from petcast.dicom.series import Geometry, Series, Span, Study
 from petcast.refusal import Reason, Refusal, RefusedError
+from petcast.words import count
 
 SHARED_MM = 100.0
 """CT and PET must share this length of the body, or nine tenths of the PET where it is shorter."""
@@ -36,6 +38,7 @@ NEVER_MEANT = {
 WIDEST_MM = 500.0
 """A field of view beyond this is no better: it covers any body."""
 THINNEST_MM = 1.0
+DAY_S = 24 * 3600.0
 KERNEL_ORDER = {"soft": 0, "": 1, "sharp": 2}
 
 
@@ -84,7 +87,7 @@ def _doubts(series: Sequence[Series]) -> dict[str, tuple[str, ...]]:
     persons: dict[str, set[Person]] = defaultdict(set)
     for one in series:
         if one.modality in ("CT", "PT"):
-            persons[one.patient_id].add(one.person)
+            persons[one.patient_id] |= one.persons
     return {patient: several_people(patient, own) for patient, own in persons.items()}
 
 
@@ -119,7 +122,7 @@ def _choose(
     pet = min(measured, key=_pet_rank)
     ct = min(
         _matching(members, cts, pet),
-        key=lambda one: _ct_rank(one, _share(_lying(one), _lying(pet))),
+        key=lambda one: (_days(one, pet), _ct_rank(one, _share(_lying(one), _lying(pet)))),
     )
     return ct, pet, tuple(_remarks(ct, pet, len(cts), measured))
 
@@ -209,6 +212,12 @@ def _ct_rank(ct: Series, share: float) -> tuple[object, ...]:
     )
 
 
+def _days(ct: Series, pet: Series) -> int:
+    """How many days lie between them: an export may have put several visits into one study."""
+    apart_s = abs(ct.begun_s - pet.begun_s)
+    return round(apart_s / DAY_S) if math.isfinite(apart_s) else 0
+
+
 def _order(series: Series) -> tuple[object, ...]:
     """Of what is equally good."""
     return series.begun_s, series.lot, series.id
@@ -227,6 +236,10 @@ def _remarks(ct: Series, pet: Series, cts: int, pets: Sequence[Series]) -> list[
         )
     if cts > 1:
         remarks.append(f"Series {ct.id} was taken of {cts} CT series.")
+    if days := _days(ct, pet):
+        remarks.append(
+            f"CT and PET were acquired {count(days, 'day')} apart; are they of one visit?"
+        )
     share = _share(_lying(ct), _lying(pet))
     if share < 0.95:
         remarks.append(
