@@ -117,3 +117,23 @@ def test_two_phases_in_one_file_are_refused(export, codes, frames) -> None:
         ),
     ]
     assert codes(scan([export.write()], salt=SALT)) == {Reason.ACQUISITIONS}
+
+
+def test_a_mapping_to_another_unit_leaves_the_frames_own_scale(export, plain, frames) -> None:
+    """Units said Bq/mL and the mapping SUV: activity was multiplied by the slope of SUV."""
+
+    def groups(one: FileDataset) -> dict[str, list[Dataset]]:
+        unit = frames.item(
+            CodeValue="g/ml{SUVbw}", CodingSchemeDesignator="UCUM", CodeMeaning="SUV"
+        )
+        mapping = frames.item(
+            RealWorldValueSlope=1e-4, RealWorldValueIntercept=0.0, MeasurementUnitsCodeSequence=unit
+        )
+        return (
+            frames.plane(one) | frames.values_of(one) | {"RealWorldValueMappingSequence": mapping}
+        )
+
+    export.pet = [frames.enhanced(export.pet, ENHANCED_PET, groups)]
+    [study] = scan([export.write()], salt=SALT).studies
+    assert study.pet is not None
+    np.testing.assert_allclose(read_pet(study.pet).suv.voxels, plain[1].suv.voxels, rtol=1e-6)

@@ -125,12 +125,16 @@ def _corrections(frame: tags.Elements) -> dict[str, str]:
 
 
 def _real(frame: tags.Elements) -> tags.Elements:
-    """The real-world mapping replaces the rescale slope where it names a PET's unit."""
+    """The real-world mapping replaces the rescale slope where it names a PET's unit.
+
+    Not where the frame's Units, to which its own slope belongs, are others.
+    """
     slope, intercept = (
         tags.number(frame, keyword)
         for keyword in ("RealWorldValueSlope", "RealWorldValueIntercept")
     )
-    if slope is None or not _units(frame):
+    mapped, own = _units(frame), tags.text(frame, "Units").upper()
+    if slope is None or not mapped or own not in ("", mapped["Units"]):
         return {}
     return dict(_numbers({"RescaleSlope": slope, "RescaleIntercept": intercept or 0.0}.items()))
 
