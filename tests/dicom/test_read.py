@@ -99,6 +99,25 @@ def test_values_beyond_the_scale_are_clipped(export) -> None:
     assert (volume.voxels.min(), volume.voxels.max()) == (-1024, 3071)
 
 
+def test_padding_of_a_pet_is_no_uptake(export) -> None:
+    """It read as SUV of -20 in the air, and the mean inside the body did not show it."""
+    plain = read_pet(series_of(export.write(), "PT")).suv.voxels
+    for slice_ in export.pet:
+        stored = np.frombuffer(slice_.PixelData, np.int16).reshape(8, 8).copy()
+        stored[[0, 0, -1, -1], [0, -1, 0, -1]] = -32768
+        slice_.PixelData = stored.tobytes()
+        slice_.add_new("PixelPaddingValue", "SS", -32768)
+    np.testing.assert_array_equal(read_pet(series_of(export.write(), "PT")).suv.voxels, plain)
+
+
+def test_a_pet_with_fewer_slices_than_its_header_speaks_of_is_said(export) -> None:
+    for number, said in ((12, 0), (24, 1)):
+        for slice_ in export.pet:
+            slice_.NumberOfSlices = number
+        notes = series_of(export.write(), "PT").notes
+        assert ["24 slices, and 12 are here" in note for note in notes] == [True] * said
+
+
 @pytest.mark.parametrize("name", ["ct", "pet"])
 def test_values_in_the_upper_bits_are_refused_and_not_taken_for_others(export, codes, name) -> None:
     """Decoders overlook HighBit: such a PET read 0.29 to 0.61 as 1.08 to 2.28, without a word."""

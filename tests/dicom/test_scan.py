@@ -399,6 +399,14 @@ def test_two_visits_of_one_number_are_one_patient_unless_two_hospitals_gave_it(
     assert {one.number_id for one in found.series} == {pseudonym("patient", "4711", SALT)}
 
 
+def test_people_inside_one_series_are_doubted_too(export) -> None:
+    """Whichever of them its first file names."""
+    for number, slice_ in enumerate(export.pet):
+        slice_.PatientBirthDate = "19600102" if number % 2 else "19700203"
+    [study] = scan([export.write()], salt=SALT).studies
+    assert ["differ in date of birth" in note for note in study.notes] == [True]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "marks"),

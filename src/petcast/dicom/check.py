@@ -35,7 +35,7 @@ SMALLEST_PART = 3
 STATIC_SERIES = ("", "STATIC", "WHOLE BODY", "WHOLEBODY")
 """First values of SeriesType (0054,1000) that are one picture of the body."""
 
-INCIDENTAL = {"tracer", "nuclide", "corrected", "series_type", "synthetic", "half_width"}
+INCIDENTAL = {"tracer", "nuclide", "corrected", "series_type", "synthetic", "half_width", "slices"}
 """Facts of a PET header that have no part in the SUV; slices may differ in them."""
 
 
@@ -283,7 +283,7 @@ def _base(headers: Sequence[Header], salt: str) -> Series:
         half_width=shared.pet is not None and shared.pet.half_width,
         number_id=pseudonym("patient", shared.patient_id, salt) if shared.patient_id else "",
         lot=pseudonym("series", shared.series_uid, ""),
-        person=shared.person,
+        persons=frozenset(one.person for one in map(_known, headers)),
     )
 
 
@@ -305,6 +305,11 @@ def _remarks(shared: Shared, lying: Stack) -> list[str]:
     if shared.pet is not None and not shared.pet.synthetic:
         if shared.pet.tracer != FDG:
             remarks.append("The header names no tracer; FDG was assumed.")
+        if (shared.pet.slices or 0) > len(lying.places):
+            remarks.append(
+                f"Its header speaks of {count(shared.pet.slices or 0, 'slice')}, and "
+                f"{len(lying.places)} are here; was it copied to its end?"
+            )
         remarks += suv_scale(shared.pet, lying.slices).notes
     return remarks
 

@@ -132,6 +132,7 @@ PET_KEYWORDS = (
     "DecayCorrection", "DecayCorrectionDateTime", "CorrectedImage", "SeriesType",
     "PatientWeight", "PatientSize", "SeriesDescription", "SeriesDate", "StudyDate",
     "SeriesTime", "StudyDescription", "ProtocolName", "AttenuationCorrectionMethod",
+    "NumberOfSlices",
 )  # fmt: skip
 CT_TAGS = tuple(map(tags.tag_of, SHARED_KEYWORDS))
 PET_TAGS = (*CT_TAGS, *map(tags.tag_of, PET_KEYWORDS), TRIAL_PROJECT)

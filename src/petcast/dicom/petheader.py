@@ -55,6 +55,7 @@ class PetHeader:
         half_width: It is synthetic, and calls its values half-widths of intervals.
         coded_nuclide: The radionuclide's name, where a code of it is known; else empty.
         zone_unknown: The injection's time names a time zone, and nothing names the scanner's.
+        slices: NumberOfSlices.
     """
 
     units: str
@@ -82,6 +83,7 @@ class PetHeader:
     half_width: bool = False
     coded_nuclide: str = ""
     zone_unknown: bool = False
+    slices: int | None = None
 
 
 class PrivateTexts(NamedTuple):
@@ -161,6 +163,7 @@ def read_pet_header(header: tags.Elements | Dataset, private: PrivateTexts) -> P
         half_width=synthetic and HALF_WIDTH_MARK in description,
         coded_nuclide=coded_nuclide(injection),
         zone_unknown=injected is not None and _foreign(injection, clock),
+        slices=tags.whole(header, "NumberOfSlices"),
     )
 
 

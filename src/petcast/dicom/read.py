@@ -262,4 +262,10 @@ def _is_padding(stored: NDArray[Any], shared: Shared) -> NDArray[np.bool_]:
 
 
 def _by_slope(stored: NDArray[Any], place: Place) -> NDArray[Any]:
-    return np.asarray(stored * np.float64(place.slice.slope))
+    values = np.asarray(stored * np.float64(place.slice.slope))
+    shared = place.header.shared
+    if shared is not None and shared.padding is not None:
+        padded = _is_padding(stored, shared)
+        if padded[CORNERS].any():  # else it is a value that tissue has too
+            values[padded] = 0.0
+    return values

@@ -63,7 +63,7 @@ class Series:
         begun_s: When its first slice was acquired, in seconds since 1970 by the scanner's clock;
             later than all others where unknown. Never written.
         lot: A hash of its UID, the same whoever's key it is. Never written.
-        person: Hashes that tell people of one PatientID apart. Never written.
+        persons: Hashes that tell people of one PatientID apart, of all its files. Never written.
     """
 
     id: str
@@ -83,7 +83,7 @@ class Series:
     half_width: bool = False
     begun_s: float = math.inf
     lot: str = ""
-    person: Person = field(default=("", "", ""), repr=False)
+    persons: frozenset[Person] = field(default=frozenset(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Lay the series out for `petcast scan --json`.
