@@ -110,6 +110,21 @@ def test_padding_of_a_pet_is_no_uptake(export) -> None:
     np.testing.assert_array_equal(read_pet(series_of(export.write(), "PT")).suv.voxels, plain)
 
 
+def test_unsigned_pixels_that_are_called_signed_are_no_uptake(export) -> None:
+    """The hottest voxels became the coldest, and the mean of the body stayed plausible."""
+    for slice_ in export.pet:
+        stored = np.zeros((8, 8), np.uint16)
+        stored[2:6, 2:6], stored[3, 3] = 3000, 40_000
+        slice_.PixelData = stored.tobytes()
+    with pytest.raises(RefusedError, match="PixelRepresentation") as error:
+        read_pet(series_of(export.write(), "PT"))
+    assert error.value.refusal.reason is Reason.NOT_SUV
+    for slice_ in export.pet:
+        slice_.PixelRepresentation = 0
+    suv = read_pet(series_of(export.write(), "PT")).suv
+    assert suv.voxels[0].max() == pytest.approx(40_000 * EXPECTED_SUV)
+
+
 def test_a_pet_with_fewer_slices_than_its_header_speaks_of_is_said(export) -> None:
     for number, said in ((12, 0), (24, 1)):
         for slice_ in export.pet:

@@ -31,6 +31,8 @@ from petcast.words import count
 BODY_HU = (-900, HIGHEST_HU)
 """Between them lies what a body is made of. A CT that was rescaled may keep a padding value that
 meant air in its first scale and is water in its second."""
+LOWEST_SUV = -5.0
+"""Filtered backprojection undershoots beside a full bladder, but never by half of its height."""
 CORNERS = np.ix_((0, -1), (0, -1))
 """Where padding stands, if there is any: outside the circle that the scanner sees."""
 
@@ -119,6 +121,7 @@ def read_pet_files(files: Sequence[Path]) -> PetReading:
             values = slopes * np.float32(scale.activity)
             activity = Volume(values, lying.affine, Unit.BQ_PER_ML)
     _require_finite(suv)
+    _require_signed(suv)
     notes = (*lying.notes, *scale.notes)
     minutes = scale.uptake_minutes
     return PetReading(suv, activity, scale.factor_rule, scale.time_rule, minutes, notes)
@@ -128,6 +131,17 @@ def _require_finite(suv: Volume) -> None:
     if not np.isfinite(suv.voxels.sum(dtype=np.float64)):  # NaN or infinite where any voxel is
         raise RefusedError(
             Reason.RESCALE, "Slopes and factors give SUV that are no numbers, or too large for one."
+        )
+
+
+def _require_signed(suv: Volume) -> None:
+    """Refuse unsigned pixels that the header calls signed: the hottest come out far below zero."""
+    low, high = float(suv.voxels.min()), float(suv.voxels.max())
+    if low < LOWEST_SUV and -low > high / 2:
+        raise RefusedError(
+            Reason.NOT_SUV,
+            f"The PET's values run from {low:.3g} to {high:.3g}; no reconstruction falls so far "
+            "below zero. PixelRepresentation may be wrong, or a padding value is not named.",
         )
 
 
