@@ -294,6 +294,17 @@ def test_times_that_were_set_to_midnight_are_missing(scan_hour: int, injection_h
     assert refusal(header, slice_at(scan)) is Reason.NO_TIME
 
 
+@pytest.mark.parametrize(
+    "correction",
+    [{}, {"decay_correction": "NONE", "corrected": ("ATTN",)}],
+    ids=["start", "none"],
+)
+def test_frames_that_were_set_to_midnight_are_missing(correction: dict) -> None:
+    """Their average is a minute later: it made of an hour's uptake 14, and the SUV 138-fold."""
+    frame = slice_at(SCAN.replace(hour=0))
+    assert refusal(replace(HEADER, **correction), frame) is Reason.NO_TIME
+
+
 def test_midnight_is_believed_where_the_uptake_is_usual() -> None:
     scan = SCAN.replace(hour=1)
     header = replace(HEADER, series_start=scan, injected=scan.replace(hour=0), injected_time=None)

@@ -70,7 +70,8 @@ def decay_times_s(
         return TimeRule.ADMINISTRATION, (0.0,) * len(slices)
     if pet.decay_correction == "NONE":
         moments = [_average_moment(place, half_life_s) for place in slices]
-        injected = _injected(pet, min(moments), half_life_s, notes)
+        stamped = _earliest(slices).acquired
+        injected = _injected(pet, min(moments), half_life_s, notes, stamped)
         spans = [moment - injected for moment in moments]
         if not _plausible(max(spans), half_life_s):  # past midnight, with no date of its own
             raise RefusedError(
@@ -80,7 +81,8 @@ def decay_times_s(
             )
         return TimeRule.FRAME_AVERAGE, tuple(span.total_seconds() for span in spans)
     rule, start = scan_start(pet, slices, half_life_s)
-    injected = _injected(pet, start, half_life_s, notes)
+    stamped = _earliest(slices).acquired if rule is TimeRule.FRAME_REFERENCE else None
+    injected = _injected(pet, start, half_life_s, notes, stamped)
     if rule is TimeRule.SERIES_TIME:
         notes += _frames_doubt(pet, start, slices, half_life_s)
     return rule, ((start - injected).total_seconds(),) * len(slices)
@@ -263,10 +265,20 @@ def _average_moment(place: Slice, half_life_s: float) -> datetime:
     return place.acquired + timedelta(seconds=average_count_rate_s(place.duration_s, half_life_s))
 
 
-def _injected(pet: PetHeader, scan: datetime, half_life_s: float, notes: list[str]) -> datetime:
-    """When it was; midnight, here or of the scan, is believed with a usual uptake alone."""
+def _injected(
+    pet: PetHeader,
+    scan: datetime,
+    half_life_s: float,
+    notes: list[str],
+    stamped: datetime | None = None,
+) -> datetime:
+    """When it was; midnight, here or of the scan, is believed with a usual uptake alone.
+
+    Where the scan's moment was counted from a frame, `stamped` is what that frame carries.
+    """
     injected = _stated_injection(pet, scan, half_life_s, notes)
-    if MIDNIGHT in (injected.time(), scan.time()) and doubt((scan - injected) / ONE_MINUTE):
+    stamps = {moment.time() for moment in (injected, scan, stamped or scan)}
+    if MIDNIGHT in stamps and doubt((scan - injected) / ONE_MINUTE):
         raise RefusedError(
             Reason.NO_TIME,
             "The injection or the scan is stamped midnight, as times are that were removed, and "
