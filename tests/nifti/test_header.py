@@ -54,6 +54,10 @@ DAMAGES: dict[str, tuple[Reason, Callable[[bytes], bytes]]] = {
     "no voxels along x": (Reason.NIFTI_DAMAGED, lambda whole: put(whole, DIM + 2, "h", 0)),
     "negative size": (Reason.NIFTI_DAMAGED, lambda whole: put(whole, DIM + 4, "h", -5)),
     "bits and type disagree": (Reason.NIFTI_DAMAGED, lambda whole: put(whole, BITS, "h", 8)),
+    "an intercept without a slope": (
+        Reason.NIFTI_DAMAGED,
+        lambda whole: put(whole, SCALE, "2f", 0, 0.5),
+    ),
     "offset into the header": (Reason.NIFTI_DAMAGED, lambda whole: put(whole, OFFSET, "f", 100)),
     "offset NaN": (Reason.NIFTI_DAMAGED, lambda whole: put(whole, OFFSET, "f", np.nan)),
     "offset far away": (Reason.NIFTI_DAMAGED, lambda whole: put(whole, OFFSET, "f", 1e30)),

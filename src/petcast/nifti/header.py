@@ -204,6 +204,11 @@ def _dtype(fields: _Fields) -> np.dtype[Any]:
         raise _damaged(f"Its voxels have {bits} bits and NIfTI's type {code}.")
     if not all(map(math.isfinite, fields["scale"])):
         raise _damaged("Its slope or intercept is no number.")
+    slope, intercept = fields["scale"]
+    if slope == 0 != intercept:  # the standard scales nothing then, and ITK adds the intercept
+        raise _damaged(
+            f"Its slope is 0 and its intercept {intercept:g}, which readers understand differently."
+        )
     return dtype
 
 
