@@ -192,3 +192,17 @@ def test_a_zip_is_known_by_name_or_by_content(tmp_path: Path) -> None:
     assert is_archive(tmp_path / "broken.ZIP")
     assert not is_archive(tmp_path / "text")
     assert not is_archive(tmp_path)
+
+
+@pytest.mark.parametrize("first", ["[Content_Types].xml", "META-INF/MANIFEST.MF", "mimetype"])
+def test_documents_and_programs_beside_an_export_are_no_archives(export, codes, first: str) -> None:
+    """Inside a zip each of a viewer's .jar files was an unsafe archive in an archive."""
+    folder = export.write()
+    zip_of(folder / "beside", {first: b"1", "word/document.xml": b"2"})
+    archive = zip_of(
+        folder.with_suffix(".zip"), {path.name: path.read_bytes() for path in folder.iterdir()}
+    )
+    for place in (folder, archive):
+        found = scan([place], salt="tests")
+        assert codes(found) == {Reason.NOT_DICOM}
+        assert len(found.files) == 1

@@ -25,6 +25,10 @@ from petcast.words import count
 CHUNK_BYTES = 1 << 20
 ENCRYPTED = 0x1
 PREFIX, LOCK, FILES = "petcast-", "lock", "files"
+ZIP_NAME_AT = 30
+"""Where a zip says the name of its first member."""
+DOCUMENTS = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"META-INF/", b"mimetype")
+"""How the first member's name begins in .docx, .xlsx, .jar and .odt, which lie beside exports."""
 MOST_DIRECTORY_BYTES = 64 << 20
 """Of half a million members some 100 bytes each; zipfile makes an object of each before they can
 be counted."""
@@ -126,7 +130,9 @@ def open_folder(path: Path) -> Iterator[Path]:
 
 
 def is_archive(path: Path) -> bool:
-    """Say whether a file is a zip, by its name or by its first bytes.
+    """Say whether a file is a zip of files, by its name or by its first bytes.
+
+    Documents and programs that are zips inside hold no images.
 
     Args:
         path: Anything.
@@ -139,7 +145,8 @@ def is_archive(path: Path) -> bool:
     if path.suffix.lower() == ".zip":
         return True
     with path.open("rb") as stream:
-        return stream.read(4) == b"PK\x03\x04"
+        head = stream.read(ZIP_NAME_AT + 32)
+    return head.startswith(b"PK\x03\x04") and not head[ZIP_NAME_AT:].startswith(DOCUMENTS)
 
 
 def _locked(place: Path) -> BinaryIO | None:
