@@ -6,7 +6,7 @@ import pytest
 
 from petcast.dicom.encoding import Layout
 from petcast.dicom.facts import Shared
-from petcast.dicom.persons import several_people, with_issuers
+from petcast.dicom.persons import several_numbers, several_people, with_issuers
 
 HEADER = Shared(
     study_uid="1", series_uid="2", patient_id="4711", issuer="", frame_uid="4", kind="CT",
@@ -53,3 +53,13 @@ def test_without_a_number_nobody_named_it() -> None:
 def test_what_tells_people_apart_is_named() -> None:
     [said] = several_people("p", [("a", "b", "M"), ("c", "b", "F"), ("", "", "")])
     assert "patient p differ in name and sex" in said
+
+
+def test_one_person_under_several_numbers_is_doubted_unless_everybody_is() -> None:
+    alike = {number: [("a", "b", "F")] for number in "pqrs"}
+    assert several_numbers(alike) == {}
+    del alike["s"]
+    alike["t"] = [("a", "", "F")]
+    said = several_numbers(alike)
+    assert sorted(said) == ["p", "q", "r"]
+    assert "Patients p, q, r share name and date of birth" in said["q"][0]

@@ -399,6 +399,17 @@ def test_two_visits_of_one_number_are_one_patient_unless_two_hospitals_gave_it(
     assert {one.number_id for one in found.series} == {pseudonym("patient", "4711", SALT)}
 
 
+def test_one_person_under_two_numbers_is_doubted(export) -> None:
+    for slice_ in (*export.ct, *export.pet):
+        slice_.PatientBirthDate = "19600102"
+        export.twin(slice_).PatientID = "X4711"
+    another_visit(export.extra)
+    studies = scan([export.write()], salt=SALT).studies
+    assert len({study.patient_id for study in studies}) == 2
+    for study in studies:
+        assert ["share name and date of birth" in note for note in study.notes] == [True]
+
+
 def test_people_inside_one_series_are_doubted_too(export) -> None:
     """Whichever of them its first file names."""
     for number, slice_ in enumerate(export.pet):

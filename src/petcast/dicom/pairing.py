@@ -19,7 +19,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-from petcast.dicom.persons import several_people
+from petcast.dicom.persons import several_numbers, several_people
 from petcast.dicom.privacy import Person
 from petcast.dicom.series import Geometry, Series, Span, Study
 from petcast.refusal import Reason, Refusal, RefusedError
@@ -83,12 +83,16 @@ def choose_ct(cts: Sequence[Series]) -> Series:
 
 
 def _doubts(series: Sequence[Series]) -> dict[str, tuple[str, ...]]:
-    """Whether each patient of an image is one person, as far as the images tell."""
+    """Whether each patient of an image is one person, and no other is, as far as images tell."""
     persons: dict[str, set[Person]] = defaultdict(set)
     for one in series:
         if one.modality in ("CT", "PT"):
             persons[one.patient_id] |= one.persons
-    return {patient: several_people(patient, own) for patient, own in persons.items()}
+    shared = several_numbers(persons)
+    return {
+        patient: (*several_people(patient, own), *shared.get(patient, ()))
+        for patient, own in persons.items()
+    }
 
 
 def _patients_of(series: Sequence[Series], modality: str) -> dict[str, set[str]]:

@@ -1,6 +1,7 @@
 """Who is one person: equal numbers, whose issuer some files name and others leave out.
 
 Anonymised exports may give one number to everybody; then names, dates of birth or sex differ.
+Merged ones may hold one person under several numbers; then name and date of birth are the same.
 """
 
 from collections import defaultdict
@@ -12,6 +13,9 @@ from petcast.dicom.privacy import Person
 
 MARKS = ("name", "date of birth", "sex")
 """What a `Person` is made of."""
+
+MOST_NUMBERS = 3
+"""Where more share name and date of birth, an anonymisation gave them to everybody."""
 
 Issuers = Mapping[object, set[str]]
 
@@ -74,3 +78,33 @@ def several_people(patient_id: str, persons: Iterable[Person]) -> tuple[str, ...
         "they may be of several people, and count as one. If they are, give each a PatientID of "
         "their own and prepare again; the split then has more patients to divide.",
     )
+
+
+def several_numbers(persons: Mapping[str, Iterable[Person]]) -> dict[str, tuple[str, ...]]:
+    """Say it where several numbers seem to stand for one person, who could train and test.
+
+    Args:
+        persons: What the images of each patient's pseudonym say.
+
+    Returns:
+        A sentence for each such patient.
+
+    Example:
+        >>> several_numbers({"p": [("a", "b", "M")], "q": [("a", "", "")]})
+        {}
+    """
+    patients: dict[object, set[str]] = defaultdict(set)
+    for patient, own in persons.items():
+        for name, born, _ in own:
+            if name and born:
+                patients[name, born].add(patient)
+    found: dict[str, tuple[str, ...]] = {}
+    for alike in patients.values():
+        if 1 < len(alike) <= MOST_NUMBERS:
+            remark = (
+                f"Patients {', '.join(sorted(alike))} share name and date of birth: they may be "
+                f"one person, and count as {len(alike)}. If they are one, give all images one "
+                "PatientID and prepare again, or the same person may train and test."
+            )
+            found |= dict.fromkeys(alike, (remark,))
+    return found
