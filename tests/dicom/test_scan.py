@@ -399,6 +399,18 @@ def test_two_visits_of_one_number_are_one_patient_unless_two_hospitals_gave_it(
     assert {one.number_id for one in found.series} == {pseudonym("patient", "4711", SALT)}
 
 
+@pytest.mark.parametrize(
+    ("date", "time", "reference_ms"),
+    [("00010101", "000000", 6e4), ("99991231", "235955", 6e4), ("20200102", "110000", 1e18)],
+)
+def test_times_at_the_calendar_s_ends_end_no_scan(export, date, time, reference_ms) -> None:
+    """They stand for dates that were removed; arithmetic with them has no room."""
+    for slice_ in export.pet:
+        slice_.StudyDate = slice_.SeriesDate = slice_.AcquisitionDate = date
+        slice_.AcquisitionTime, slice_.FrameReferenceTime = time, reference_ms
+    assert len(scan([export.write()], salt=SALT).series) == 2
+
+
 def test_one_person_under_two_numbers_is_doubted(export) -> None:
     for slice_ in (*export.ct, *export.pet):
         slice_.PatientBirthDate = "19600102"

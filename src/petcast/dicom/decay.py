@@ -149,7 +149,7 @@ def _starts_by_frames(
     """
     found = []
     for place in slices:
-        if None not in (place.acquired, place.duration_s) and place.reference_s is not None:
+        if place.reference_s is not None and place.acquired is not None and _lasted(place):
             average = _average_moment(place, half_life_s)
             after = average - timedelta(seconds=place.reference_s) - start
             found.append((after + ONE_DAY / 2) % ONE_DAY - ONE_DAY / 2)
@@ -255,8 +255,12 @@ def _earliest(slices: Sequence[Slice]) -> Slice:
     return min(slices, key=lambda place: place.acquired or NEVER)
 
 
+def _lasted(place: Slice) -> bool:
+    return place.duration_s is not None and place.duration_s >= 0
+
+
 def _average_moment(place: Slice, half_life_s: float) -> datetime:
-    if place.acquired is None or place.duration_s is None or place.duration_s < 0:
+    if place.acquired is None or place.duration_s is None or not _lasted(place):
         raise RefusedError(
             Reason.NO_TIME,
             "AcquisitionTime, any date to go with it, or ActualFrameDuration is missing "

@@ -37,6 +37,8 @@ STEEPEST = 1e12
 UNPLACED = Refusal(Reason.NO_POSITION, "ImagePositionPatient is missing.")
 """What a rendering or a screenshot says that was stored among the slices."""
 
+LONGEST_MS = 1e10
+"""A time within a scan beyond this, 116 days, is damaged."""
 ONE_DAY = timedelta(days=1)
 PAST_MIDNIGHT = timedelta(hours=3)
 """A frame whose time of day lies so far behind its series' start, or less, is the next day's."""
@@ -349,6 +351,6 @@ def _seconds(dataset: tags.Elements, *keywords: str) -> float | None:
     """The first of some durations in milliseconds that is given."""
     for keyword in keywords:
         milliseconds = tags.number(dataset, keyword)
-        if milliseconds is not None:
+        if milliseconds is not None and abs(milliseconds) <= LONGEST_MS:
             return milliseconds / 1000
     return None

@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+FIRST_YEAR, LAST_YEAR = 2, 9998
+"""00010101 and 99991231 stand for dates that were removed, and must leave room for a day beside."""
+
 
 def parse_date(value: str) -> datetime | None:
     """Read DICOM's DA, also in the old form with dots.
@@ -19,8 +22,9 @@ def parse_date(value: str) -> datetime | None:
     digits = value.replace(".", "").replace("-", "")
     if len(digits) != 8 or not digits.isdecimal():
         return None
+    year = min(max(int(digits[:4]), FIRST_YEAR), LAST_YEAR)
     try:
-        return datetime(int(digits[:4]), int(digits[4:6]), int(digits[6:]), tzinfo=UTC)
+        return datetime(year, int(digits[4:6]), int(digits[6:]), tzinfo=UTC)
     except ValueError:
         return None
 
