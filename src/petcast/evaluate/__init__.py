@@ -4,6 +4,7 @@ What comes in:
 
     runs         a run of ours on prepared pairs
     files        anyone's NIfTI, DICOM, PNG or `.npy`
+    foreign      one case of them
     cases        which cases their paths hold, and which belong together
     flat         images without a header, and what their user declares
     placed       prediction, CT and mask on the grid of the real PET

@@ -10,6 +10,7 @@
 The page from top to bottom:
 
     verdict       what the numbers say, in three sentences
+    claims        the four numbers that it rests on
     closer        what pixel metrics do not show, in one
     strips        one metric as dots on a line
     tables        the scores
