@@ -142,6 +142,17 @@ def test_values_in_the_upper_bits_are_refused_and_not_taken_for_others(export, c
     assert Reason.PIXEL_FORMAT in codes(scan([export.write()], salt=SALT))
 
 
+@pytest.mark.parametrize(("bits", "high"), [(12, 15), (16, 11), (16, 16)])
+def test_values_in_the_lowest_bits_are_read_whatever_highbit_says(export, bits, high) -> None:
+    """Some writers leave HighBit as it was; nothing in the pixels is amiss."""
+    plain = read_pet(series_of(export.write(), "PT")).suv.voxels
+    for slice_ in export.pet:
+        slice_.BitsStored, slice_.HighBit = bits, high
+    blank = np.frombuffer(export.pet[0].PixelData, np.int16) * 0
+    export.pet[0].PixelData, plain[0] = blank.tobytes(), 0
+    np.testing.assert_array_equal(read_pet(series_of(export.write(), "PT")).suv.voxels, plain)
+
+
 def test_rows_and_columns_are_not_confused(export) -> None:
     for slice_ in export.ct:
         slice_.Rows, slice_.Columns, slice_.PixelSpacing = 8, 32, [40, 10]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
 from pydicom import uid
 
 from petcast.refusal import Reason, Refusal, RefusedError
@@ -35,6 +36,8 @@ MAX_SIDE = 8192
 MAX_PIXELS = 2**31
 """Pixels of one file, all frames together: 4 GiB of 16 bits."""
 BITS = (8, 16, 32)
+CHUNK_BYTES = 1 << 20
+NOT_LOW = "Its values are not in the lowest bits: HighBit is not BitsStored - 1."
 
 IMPLICIT = str(uid.ImplicitVRLittleEndian)
 NATIVE = {IMPLICIT, str(uid.ExplicitVRLittleEndian)}
@@ -66,7 +69,7 @@ class Layout:
         bits: Bits a value takes in the file.
         photometric: PhotometricInterpretation.
         signed: Whether values are signed.
-        low: Whether the bits of a value are the lowest of those it takes, as PS3.5 8.1.1 wants.
+        below: Bits below a value's own, by HighBit; 0 as PS3.5 8.1.1 wants.
     """
 
     rows: int
@@ -76,7 +79,7 @@ class Layout:
     bits: int
     photometric: str
     signed: bool
-    low: bool = True
+    below: int = 0
 
     @property
     def length(self) -> int:
@@ -192,11 +195,6 @@ def require_layout(layout: Layout) -> None:
         )
     if layout.bits not in BITS:
         raise RefusedError(Reason.PIXEL_FORMAT, f"A value takes {layout.bits} bits.")
-    if not layout.low:  # decoders overlook it, and would take other bits for the value
-        raise RefusedError(
-            Reason.PIXEL_FORMAT,
-            "Its values are not in the lowest bits: HighBit is not BitsStored - 1.",
-        )
 
 
 def require_pixels(stream: BinaryIO, syntax: str, layout: Layout, size: int) -> None:
@@ -219,8 +217,12 @@ def require_pixels(stream: BinaryIO, syntax: str, layout: Layout, size: int) -> 
     rest = size - stream.tell()
     if syntax in NATIVE or syntax == BIG_ENDIAN:
         _require_native(length, rest, layout)
+        if layout.below:
+            _require_low(stream, ">" if syntax == BIG_ENDIAN else "<", layout)
     elif length != UNDEFINED_LENGTH:
         raise RefusedError(Reason.PIXEL_LENGTH, "Compressed pixels lack their fragments.")
+    elif layout.below:
+        raise RefusedError(Reason.PIXEL_FORMAT, NOT_LOW)
     else:
         _require_fragments(stream, size, layout.frames)
 
@@ -238,6 +240,25 @@ def _require_native(length: int, rest: int, layout: Layout) -> None:
             Reason.TRUNCATED,
             f"The image needs {expected} bytes of pixels, the file holds {rest}.",
         )
+
+
+def _require_low(stream: BinaryIO, order: str, layout: Layout) -> None:
+    """Refuse values in the upper bits, which leave the lower ones empty; decoders overlook HighBit.
+
+    Some writers give a wrong HighBit for values that are in the lowest bits. A slice of one value
+    may be either; then the others of its series tell.
+    """
+    kind = np.dtype(f"{order}u{layout.bits // 8}")
+    first, changing, rest = None, False, layout.length
+    while piece := stream.read(min(rest, CHUNK_BYTES)):
+        values = np.frombuffer(piece, kind)
+        if (values & ((1 << layout.below) - 1)).any():
+            return
+        first = values[0] if first is None else first
+        changing = changing or bool((values != first).any())
+        rest -= len(piece)
+    if changing:
+        raise RefusedError(Reason.PIXEL_FORMAT, NOT_LOW)
 
 
 def _require_fragments(stream: BinaryIO, size: int, frames: int) -> None:

@@ -236,7 +236,6 @@ def _role(image_type: tuple[str, ...]) -> Role:
 def _layout(dataset: tags.Elements) -> Layout:
     frames = tags.whole(dataset, "NumberOfFrames")
     samples = tags.whole(dataset, "SamplesPerPixel")
-    stored, high = (tags.whole(dataset, keyword) for keyword in ("BitsStored", "HighBit"))
     return Layout(
         rows=tags.whole(dataset, "Rows") or 0,
         columns=tags.whole(dataset, "Columns") or 0,
@@ -245,8 +244,16 @@ def _layout(dataset: tags.Elements) -> Layout:
         bits=tags.whole(dataset, "BitsAllocated") or 0,
         photometric=tags.text(dataset, "PhotometricInterpretation"),
         signed=tags.whole(dataset, "PixelRepresentation") == 1,
-        low=None in (stored, high) or high == (stored or 0) - 1,
+        below=_bits_below(dataset),
     )
+
+
+def _bits_below(dataset: tags.Elements) -> int:
+    """How many bits HighBit leaves below a value; none where it cannot be meant."""
+    bits, stored, high = (
+        tags.whole(dataset, keyword) or 0 for keyword in ("BitsAllocated", "BitsStored", "HighBit")
+    )
+    return high + 1 - stored if 0 < stored <= high < bits else 0
 
 
 def _padding(dataset: tags.Elements) -> tuple[int, int] | None:
