@@ -167,6 +167,25 @@ def test_two_acquisitions_in_one_series_are_told_apart(export, accounted) -> Non
     assert accounted(found) == sorted(export.folder.iterdir())
 
 
+def test_no_slice_is_missing_where_a_series_holds_two_scans_or_a_rendering(export) -> None:
+    """NumberOfSlices may count all of them; "was it copied to its end?" was said of each scan."""
+    for slice_ in export.pet:
+        slice_.NumberOfSlices = 13
+    rendering = export.twin(export.pet[0])
+    rendering.SOPInstanceUID = generate_uid()
+    del rendering.ImagePositionPatient
+    pets = series_of(scan([export.write()], salt=SALT), "PT")
+    export.extra.clear()
+    for slice_ in export.pet:
+        slice_.NumberOfSlices = 24
+        twin = export.twin(slice_)
+        twin.SOPInstanceUID, twin.AcquisitionNumber = generate_uid(), 2
+        twin.PixelData = np.full((8, 8), 7, np.int16).tobytes()
+    pets += series_of(scan([export.write()], salt=SALT), "PT")
+    assert [one.refusal for one in pets] == [None] * 3
+    assert not any("copied" in note for one in pets for note in one.notes)
+
+
 def test_acquisitions_are_told_apart_by_time_where_numbers_are_missing(export) -> None:
     for slice_ in export.ct:
         twin = export.twin(slice_)

@@ -87,7 +87,8 @@ def _judge_sound(
     _require_one_visit(sound)
     _require_content(sound)
     try:
-        return [_usable(sound, stack(sound), copies, notes, salt)]
+        lying = stack(sound)
+        return [_usable(sound, lying, copies, [*notes, *_missing(lying, len(copies))], salt)]
     except ClashError as clash:
         parts = _acquisitions(sound)
         if not parts:
@@ -305,13 +306,23 @@ def _remarks(shared: Shared, lying: Stack) -> list[str]:
     if shared.pet is not None and not shared.pet.synthetic:
         if shared.pet.tracer != FDG:
             remarks.append("The header names no tracer; FDG was assumed.")
-        if (shared.pet.slices or 0) > len(lying.places):
-            remarks.append(
-                f"Its header speaks of {count(shared.pet.slices or 0, 'slice')}, and "
-                f"{len(lying.places)} are here; was it copied to its end?"
-            )
         remarks += suv_scale(shared.pet, lying.slices).notes
     return remarks
+
+
+def _missing(lying: Stack, left_out: int) -> list[str]:
+    """Say it where NumberOfSlices counts more than is here, renderings that were left out included.
+
+    Not of one acquisition of several in a series: it may count them all.
+    """
+    pet = lying.shared.pet
+    spoken, here = (pet.slices if pet is not None else None) or 0, len(lying.places)
+    if spoken <= here + left_out:
+        return []
+    return [
+        f"Its header speaks of {count(spoken, 'slice')}, and {here} are here; "
+        "was it copied to its end?"
+    ]
 
 
 def _geometry(lying: Stack) -> Geometry:
