@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from petcast.predict import hu_batches
-from petcast.progress import speaks, track
+from petcast.progress import bar, speaks, track
 
 
 class _Terminal(io.StringIO):
@@ -67,3 +67,18 @@ def test_the_next_work_is_shown_again(monkeypatch: pytest.MonkeyPatch) -> None:
     next(track([1, 2], "Reading headers"))  # and no further, as after an error
     assert list(track([1], "Writing DICOM")) == [1]
     assert "Writing DICOM" in terminal.getvalue()
+
+
+def test_a_bar_moves_within_an_item_and_knows_the_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An epoch may take minutes: longer than what rich looks back on by default."""
+    terminal = _watched(monkeypatch)
+    times = iter(range(0, 100_000, 100))
+    monkeypatch.setattr("rich.console.monotonic", lambda: float(next(times)))
+    with bar("training", 2) as reach:
+        for done in (0.25, 0.5, 0.75):
+            reach(done)
+    last = terminal.getvalue().split("training")[-1]
+    assert "38%" in last
+    assert "-:--:--" not in last

@@ -99,10 +99,10 @@ def test_a_run_that_ends_earlier_than_it_was_begun_for_has_a_best_epoch(
     """Without validation patients, and with some who were not scored yet."""
     pairs, run, whole = request.getfixturevalue(parts), tmp_path / "run", Training._train_epoch
 
-    def dies_in_the_third(self: Training, epoch: int) -> dict[str, float]:
+    def dies_in_the_third(self: Training, epoch: int, *reach: Any) -> dict[str, float]:
         if epoch == 3:
             raise KeyboardInterrupt
-        return whole(self, epoch)
+        return whole(self, epoch, *reach)
 
     monkeypatch.setattr("petcast.train.SAVING_SHARE", 1e9)  # after each epoch
     monkeypatch.setattr(Training, "_train_epoch", dies_in_the_third)
@@ -140,10 +140,10 @@ def test_greedy_stages_stopped_between_their_turns_end_in_the_same_weights(
     train(greedy, tiny_pairs, tmp_path / "straight")
     whole = Training._train_epoch
 
-    def dies_in_the_second(self: Training, epoch: int) -> dict[str, float]:
+    def dies_in_the_second(self: Training, epoch: int, *reach: Any) -> dict[str, float]:
         if epoch == 2:
             raise KeyboardInterrupt
-        return whole(self, epoch)
+        return whole(self, epoch, *reach)
 
     monkeypatch.setattr(Training, "_train_epoch", dies_in_the_second)
     with pytest.raises(KeyboardInterrupt):
@@ -295,8 +295,8 @@ def test_weights_that_an_epochs_last_step_has_spoilt_are_not_kept(
     """No loss of that epoch has seen them, and it may not be scored."""
     whole = Training._train_epoch
 
-    def spoilt(self: Training, epoch: int) -> dict[str, float]:
-        terms = whole(self, epoch)
+    def spoilt(self: Training, epoch: int, *reach: Any) -> dict[str, float]:
+        terms = whole(self, epoch, *reach)
         if epoch == 2:
             next(self.learner.synthesizer.parameters()).data.fill_(torch.nan)
         return terms

@@ -1,8 +1,10 @@
 """A progress bar with the time left, on standard error, and only where somebody watches."""
 
+import math
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -23,8 +25,38 @@ def speaks() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) == 1 or os.environ.get("RANK", "0") == "0"
 
 
+@contextmanager
+def bar(what: str, total: float | None) -> Iterator[Callable[..., None]]:
+    """Show how far work has come, which may be measured in parts of its items.
+
+    Args:
+        what: The work, in a few words.
+        total: How much of it there is; None where nobody knows.
+
+    Yields:
+        Takes how much is done, in numbers that add up. Where standard error is no terminal, a bar
+        is shown already, or another process shows it, no bar is shown.
+    """
+    if _Bar.shown or not sys.stderr.isatty() or not speaks():
+        yield lambda *_: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    # The time left by all that is remembered: of half a minute, the default, slow steps leave none.
+    console = Console(stderr=True)
+    shown = Progress(console=console, transient=True, speed_estimate_period=math.inf)
+    _Bar.shown = True
+    try:
+        with shown:
+            task = shown.add_task(what, total=total)
+            yield lambda *done: shown.update(task, completed=sum(done))
+    finally:
+        _Bar.shown = False
+
+
 def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
-    """Yield the items, showing how far the caller has come.
+    """Yield the items, showing how far the caller has come (see `bar`).
 
     Args:
         items: What is worked through.
@@ -32,17 +64,11 @@ def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterato
         total: How many items there are, where `len` cannot tell.
 
     Yields:
-        Each item. Where standard error is no terminal, a bar is shown already, or another process
-        shows it, no bar is shown.
+        Each item.
     """
-    if _Bar.shown or not sys.stderr.isatty() or not speaks():
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import track as rich_track
-
-    _Bar.shown = True
-    try:
-        yield from rich_track(items, what, total, console=Console(stderr=True), transient=True)
-    finally:
-        _Bar.shown = False
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    with bar(what, total) as reach:
+        for done, item in enumerate(items, 1):
+            yield item
+            reach(done)

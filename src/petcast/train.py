@@ -9,9 +9,10 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from petcast.pretraining import (
     remove_phantoms,
     require_place,
 )
-from petcast.progress import track
+from petcast.progress import bar
 from petcast.recipe import Recipe
 from petcast.split import PARTS
 
@@ -91,8 +92,7 @@ class Training:
             if mine:
                 settle(last)
         if last.is_dir():
-            card = load_card(last)
-            self.learner.restore(last, card)
+            self.learner.restore(last, card := load_card(last))
             self._epoch, self._best = card.epoch, card.best
         elif start is not None:
             self.learner.begin_from(start, load_card(start))
@@ -109,23 +109,24 @@ class Training:
         epochs = range(self._epoch + 1, self.recipe.training.epochs + 1)
         with self._world.led() as mine:
             curves = Curves(self.run, self.recipe.engine.tensorboard and mine)
-        for epoch in track(epochs, f"{activity} {self.recipe.model.name}"):
-            started = time.perf_counter()
-            terms = self._train_epoch(epoch)
-            self._epoch = epoch
-            with self._world.led() as mine:
-                if mine:
-                    scores = {part: self._score(part, epoch) for part in ("validation", "test")}
-                    seconds = round(time.perf_counter() - started, 3)
-                    row = {"epoch": epoch, "seconds": seconds, "train": terms, **scores}
-                    self._keep(row)
-                    curves.add(row)
+        with bar(f"{activity} {self.recipe.model.name}", len(epochs)) as reach:
+            for done, epoch in enumerate(epochs):
+                started = time.perf_counter()
+                terms = self._train_epoch(epoch, partial(reach, done))
+                self._epoch = epoch
+                with self._world.led() as mine:
+                    if mine:
+                        scores = {part: self._score(part, epoch) for part in ("validation", "test")}
+                        seconds = round(time.perf_counter() - started, 3)
+                        row = {"epoch": epoch, "seconds": seconds, "train": terms, **scores}
+                        self._keep(row)
+                        curves.add(row)
         with self._world.led() as mine:
             if mine:
                 self._keep_unjudged()
         curves.close()
 
-    def _train_epoch(self, epoch: int) -> dict[str, float]:
+    def _train_epoch(self, epoch: int, reach: Callable[[float], None]) -> dict[str, float]:
         knobs, feed = self.recipe.training, self.parts["train"]
         seed = _epoch_seed(knobs.seed, epoch)
         torch.manual_seed(seed)
@@ -140,14 +141,14 @@ class Training:
         division = feed.dataset.division(order, knobs.batch_size, max(2, self._world.parts))
         for step, batch in enumerate(feed.batches(order, knobs.batch_size, self._world)):
             self.learner.advance(epoch - 1 + (step + 0.5) / len(division))
-            slices, places = batch, self._world.part(division[step])
+            slices, places, whole = batch, self._world.part(division[step]), len(division[step])
             if motions is not None:
                 slices = augment.move(batch, motions.at(places))
             if tints is not None:
                 slices = replace(slices, hu=augment.tint(slices.hu, tints.at(places)))
-            whole = len(division[step])
             for name, value in self.learner.step(slices, whole).items():
                 sums[name] = sums.get(name, 0.0) + value * (len(places) / whole)
+            reach((step + 1) / len(division))
         means = {name: value / len(division) for name, value in totals(sums).items()}
         _refuse_divergence(means, epoch, self.run)
         return means
