@@ -9,11 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from petcast import cli
+from petcast.predict import Prediction
 from petcast.tables import print_table
+from petcast.volume import Unit, Volume
 
 COMMANDS = sorted(command.callback.__name__ for command in cli.app.registered_commands)
 
@@ -136,6 +139,15 @@ def test_a_training_names_the_part_that_can_be_evaluated(monkeypatch, rows, furt
     done = CliRunner().invoke(cli.app, ["train", "tiny", "--data", "p", "--out", "r"])
     assert done.exit_code == 0, done.exception
     assert f"Next: petcast evaluate --truth p --predictions r{further}\n" in done.stdout
+
+
+@pytest.mark.parametrize(("out", "files"), [("pet", "40 DICOM files, "), ("pet.nii.gz", "")])
+def test_a_cast_series_says_how_many_files_it_has(tmp_path, monkeypatch, out, files) -> None:
+    pet = Volume(np.full((40, 4, 4), 2.5, np.float32), np.eye(4), Unit.SUV)
+    cast = Prediction(pet, ())
+    monkeypatch.setattr("petcast.uncertainty.predict_either", lambda *_, **__: cast)
+    command = ["predict", str(tmp_path), "--model", "run", "--out", out]
+    assert CliRunner().invoke(cli.app, command).stdout == f"{out}: {files}SUV 2.50 to 2.50\n"
 
 
 def test_signs_that_the_terminal_does_not_know_end_no_command(monkeypatch) -> None:

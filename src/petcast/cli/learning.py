@@ -8,6 +8,7 @@ import typer
 from petcast import tables
 from petcast.cli.common import Device, Json, existing, next_step, print_json, say
 from petcast.progress import speaks
+from petcast.words import count
 
 if TYPE_CHECKING:
     from petcast.recipe import Recipe
@@ -126,6 +127,7 @@ def predict(
 
     Example: petcast predict /data/ct --model run --out pet
     """
+    from petcast.predict import is_nifti
     from petcast.uncertainty import predict_either
 
     [ct] = existing([ct])
@@ -137,7 +139,8 @@ def predict(
         return
     for warning in summary["warnings"]:
         say(f"warning: {warning}")
-    typer.echo(f"{out}: SUV {summary['suv_min']:.2f} to {summary['suv_max']:.2f}")
+    series = "" if is_nifti(out) else f"{count(summary['shape'][0], 'DICOM file')}, "
+    typer.echo(f"{out}: {series}SUV {summary['suv_min']:.2f} to {summary['suv_max']:.2f}")
 
 
 def calibrate(
