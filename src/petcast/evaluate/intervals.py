@@ -199,7 +199,7 @@ def off_level(coverage: float, level: float) -> list[Finding]:
     Returns:
         A warning, or nothing.
     """
-    if abs(coverage - level) <= TOLERANCE:
+    if round(abs(coverage - level), 9) <= TOLERANCE:  # 0.9 - 0.85 is more than 0.05 in binary
         return []
     detail = (
         f"The {100 * level:.0f} % intervals hold {100 * coverage:.0f} % of these patients' body "
