@@ -343,11 +343,12 @@ def test_a_sharp_image_with_faithful_lesions_stays_good(
     assert "overestimated by 15 %" in verdict.sentences[1]
 
 
+@pytest.mark.parametrize(("cases", "which"), [(1, "The only case"), (2, "Every one of 2 cases")])
 def test_files_that_were_all_saved_wrongly_are_said_to_be(
-    verdict_of: VerdictOf, evaluated: Evaluated
+    verdict_of: VerdictOf, evaluated: Evaluated, cases: int, which: str
 ) -> None:
     document = evaluated("prediction", {"zero": 0.0})
-    document["left_out"] = [{"case": "c", "mistakes": ["FLIPPED"]}]
+    document["left_out"] = [{"case": "c", "mistakes": ["FLIPPED"]}] * cases
     verdict = verdict_of(document)
     assert verdict.kind == "bad"
-    assert "1 case was saved wrongly: FLIPPED" in verdict.sentences[0]
+    assert verdict.sentences[0] == f"{which} was saved wrongly: FLIPPED."

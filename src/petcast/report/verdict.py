@@ -78,8 +78,9 @@ def _mistaken(evaluation: Evaluation) -> Verdict:
     left_out = records(evaluation.document, "left_out")
     found = [one.get("mistakes") for one in left_out]
     codes = dict.fromkeys(str(c) for each in found if isinstance(each, list) for c in each)
+    which = f"Every one of {len(left_out)} cases" if len(left_out) > 1 else "The only case"
     sentences = (
-        f"Every one of {count(len(left_out), 'case')} was saved wrongly"
+        f"{which} was saved wrongly"
         f"{' or cannot be measured' if 'UNUSABLE' in codes else ''}: {', '.join(codes)}.",
         "So no number of the prediction stands on this page; it would say nothing about the model.",
         "The warnings below say what to mend; evaluate again after that.",
