@@ -14,6 +14,7 @@ import pytest
 from petcast.errors import DataError, GeometryError, UsageError
 from petcast.evaluate import Declared, Evaluation, evaluate, evaluate_files
 from petcast.evaluate.cases import Case
+from petcast.evaluate.notes import Notes
 from petcast.volume import Grid, Unit, Volume
 
 SHAPE = (6, 32, 32)
@@ -244,7 +245,7 @@ def test_cases_that_cannot_be_measured_are_named_and_stop_no_other(
     assert left_out == {"far": ["LOST-PLACE"], "lost": ["UNUSABLE"], "nan": ["UNUSABLE"]}
     assert all(("reason" in one) is (one["case"] != "far") for one in found.about["left_out"])
     told = {warning.code: warning.detail for warning in found.warnings}
-    assert "lost (case lost: the CT covers no voxel of the truth" in told["UNUSABLE"]
+    assert "lost (the CT covers no voxel of the truth" in told["UNUSABLE"]
     assert "nan (prediction of nan holds NaN" in told["UNUSABLE"]
     assert str(tmp_path) not in told["UNUSABLE"]
     assert "1 of 4 cases" in told["LOST-PLACE"]
@@ -254,6 +255,19 @@ def test_cases_that_cannot_be_measured_are_named_and_stop_no_other(
         DataError, match="none of 2 cases can be measured; the first: case lost: the CT"
     ):
         evaluate_files(truth, guess, ct=ct, named=True, with_lesions=False)
+
+
+def test_why_a_case_is_unusable_holds_no_path() -> None:
+    """Of a folder, where truth and predictions may lie in one, and of a file in it."""
+    folder, file = Path("c"), Path("c/Doe.nii")
+    why = {"a": "c, case a ends early", "b": "c/Doe.nii ends early", "e": "case e: cut off"}
+    notes = Notes(unusable=why)
+    notes.name_no_path({"real PET": folder, "prediction": folder, "CT": file, "mask": None})
+    assert notes.unusable == {
+        "a": "real PET or prediction of a ends early",
+        "b": "CT ends early",
+        "e": "cut off",
+    }
 
 
 def test_another_grid_is_resampled_and_said(tmp_path: Path, suv: np.ndarray) -> None:

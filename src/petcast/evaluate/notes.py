@@ -93,11 +93,8 @@ class Notes:
         """
         kinds: dict[str, list[str]] = {}
         for what, path in paths.items():
-            kinds.setdefault(f"{path}, case ", []).append(what)
-        for start, whats in kinds.items():
-            for name, said in self.unusable.items():
-                if said.startswith(start):
-                    self.unusable[name] = f"{' or '.join(whats)} of {said.removeprefix(start)}"
+            kinds.setdefault(str(path), []).append(what)
+        self.unusable = {name: _pathless(said, name, kinds) for name, said in self.unusable.items()}
 
     def leave_out_rescaled(self) -> bool:
         """Find out whether all volumes were divided by their own maximum.
@@ -129,6 +126,15 @@ class Notes:
                 for name, why in self.unusable.items()
             ),
         ]
+
+
+def _pathless(said: str, name: str, kinds: Mapping[str, Sequence[str]]) -> str:
+    """Call a path, or the case below it, by what it holds; beside its name, name no case again."""
+    for path, whats in kinds.items():
+        for start, of in ((f"{path}, case ", " of "), (f"{path} ", " "), (f"{path}: ", ": ")):
+            if said.startswith(start):
+                return f"{' or '.join(whats)}{of}{said.removeprefix(start)}"
+    return said.removeprefix(f"case {name}: ")
 
 
 def describe(notes: Notes, alone: Sequence[str]) -> list[Finding]:
