@@ -78,7 +78,8 @@ def _mistaken(evaluation: Evaluation) -> Verdict:
     left_out = records(evaluation.document, "left_out")
     found = [one.get("mistakes") for one in left_out]
     codes = dict.fromkeys(str(c) for each in found if isinstance(each, list) for c in each)
-    which = f"Every one of {len(left_out)} cases" if len(left_out) > 1 else "The only case"
+    cases = count(len(left_out), "case")
+    which = f"Every one of {cases}" if len(left_out) > 1 else "The only case"
     sentences = (
         f"{which} was saved wrongly"
         f"{' or cannot be measured' if 'UNUSABLE' in codes else ''}: {', '.join(codes)}.",
