@@ -392,8 +392,7 @@ def _warnings(ct: Volume) -> list[str]:
     if not lungs.any():
         return ["No lungs were found in this CT; the model was trained on the chest alone."]
     first, last = np.flatnonzero(lungs)[[0, -1]]
-    outside = len(lungs) - (last - first + 1)
-    if not outside:
+    if not (outside := len(lungs) - (last - first + 1)):
         return []
     return [
         f"{outside} of {count(len(lungs), 'slice')} {'lies' if outside == 1 else 'lie'} above or "
