@@ -67,6 +67,19 @@ def test_a_frame_past_midnight_without_a_date_of_its_own_belongs_to_the_next_day
     assert not any("date" in note for note in reading.notes)
 
 
+def test_a_frame_s_time_that_was_set_to_midnight_is_no_frame_past_midnight(export) -> None:
+    """SeriesTime, perhaps a reconstruction's at night, was believed because of it."""
+    for slice_ in export.pet:
+        del slice_.AcquisitionDate
+        slice_.SeriesTime, slice_.AcquisitionTime = "234500", "000000"
+    for injection in export.injections:
+        injection.RadiopharmaceuticalStartTime = "140000"
+        injection.RadiopharmaceuticalStartDateTime = "20200102140000"
+    refusal = series_of(export.write(), "PT").refusal
+    assert refusal is not None
+    assert refusal.reason is Reason.NO_TIME
+
+
 def test_a_pet_without_any_date_is_told_so(export) -> None:
     for slice_ in export.pet:
         del slice_.StudyDate, slice_.SeriesDate, slice_.AcquisitionDate

@@ -5,10 +5,10 @@ QIBA, IBSI and PS3.3 are the references of petcast.dicom.scale.
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from petcast.dicom.facts import Slice
+from petcast.dicom.facts import MIDNIGHT, ONE_DAY, Slice
 from petcast.dicom.petheader import PetHeader
 from petcast.dicom.tracer import F18_HALF_LIFE_S
 from petcast.refusal import Reason, RefusedError
@@ -18,7 +18,6 @@ LONGEST_HALF_LIVES = 10.0
 ROUNDING = timedelta(seconds=1)
 """Times that differ by less are the same: some writers drop the fraction of a second."""
 NEVER = datetime.max.replace(tzinfo=UTC)
-ONE_DAY = timedelta(days=1)
 LONGEST_LEAD = timedelta(hours=3)
 """No series starts longer before its first frame, but midnight stands for times that were removed.
 Whole days count for nothing: dates may have been shifted each by itself."""
@@ -29,8 +28,6 @@ ZONE_UNKNOWN = (
     "The injection's time names a time zone and the scanner's is unknown: it was taken for the "
     "scanner's own; each hour between them is a third of the SUV."
 )
-MIDNIGHT = time()
-"""What many de-identifications leave of a time that they removed."""
 
 
 class TimeRule(StrEnum):

@@ -4,7 +4,7 @@ Nothing is judged here but that numbers are numbers; `header` does that.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from math import isfinite
 from typing import Any, Literal, NamedTuple
 
@@ -40,6 +40,8 @@ UNPLACED = Refusal(Reason.NO_POSITION, "ImagePositionPatient is missing.")
 LONGEST_MS = 1e10
 """A time within a scan beyond this, 116 days, is damaged."""
 ONE_DAY = timedelta(days=1)
+MIDNIGHT = time()
+"""What many de-identifications leave of a time that they removed."""
 PAST_MIDNIGHT = timedelta(hours=3)
 """A frame whose time of day lies so far behind its series' start, or less, is the next day's."""
 
@@ -330,8 +332,8 @@ def _rescale(dataset: tags.Elements, keyword: str) -> float:
 def _acquired(dataset: tags.Elements) -> datetime | None:
     events = ("Acquisition", "Series", "Study")
     dated = next((event for event in events if tags.text(dataset, f"{event}Date")), "Study")
-    date, time = tags.text(dataset, f"{dated}Date"), tags.text(dataset, "AcquisitionTime")
-    moment = moments.parse_moment(date, time)
+    date = tags.text(dataset, f"{dated}Date")
+    moment = moments.parse_moment(date, tags.text(dataset, "AcquisitionTime"))
     if moment is not None:
         began = moments.parse_moment(date, tags.text(dataset, f"{dated}Time"))
         return _past_midnight(moment, began)
@@ -343,8 +345,13 @@ def _acquired(dataset: tags.Elements) -> datetime | None:
 
 
 def _past_midnight(moment: datetime, began: datetime | None) -> datetime:
-    """A frame dated by what began before midnight may have been measured after it."""
-    if began is None or not ONE_DAY - PAST_MIDNIGHT <= began - moment <= ONE_DAY:
+    """A frame dated by what began before midnight may have been measured after it.
+
+    Not at midnight itself: that may be a time that was removed.
+    """
+    if began is None or moment.time() == MIDNIGHT:
+        return moment
+    if not ONE_DAY - PAST_MIDNIGHT <= began - moment <= ONE_DAY:
         return moment
     return moment + ONE_DAY
 
