@@ -54,14 +54,19 @@ def test_the_study_s_date_serves_where_it_is_the_only_one(export) -> None:
     assert (reading.time_rule, reading.uptake_minutes) == (TimeRule.SERIES_TIME, 60)
 
 
-def test_a_frame_past_midnight_without_a_date_of_its_own_belongs_to_the_next_day(export) -> None:
-    """Dated like its series, it lay a day before the start, and that was not believed."""
+def begin_late(export, acquired: str, injected: str) -> None:
+    """A series of 23:45 whose frames have a time of day and no date of their own."""
     for slice_ in export.pet:
         del slice_.AcquisitionDate
-        slice_.SeriesTime, slice_.AcquisitionTime = "234500", "000500"
+        slice_.SeriesTime, slice_.AcquisitionTime = "234500", acquired
     for injection in export.injections:
-        injection.RadiopharmaceuticalStartTime = "224500"
-        injection.RadiopharmaceuticalStartDateTime = "20200102224500"
+        injection.RadiopharmaceuticalStartTime = injected
+        injection.RadiopharmaceuticalStartDateTime = f"20200102{injected}"
+
+
+def test_a_frame_past_midnight_without_a_date_of_its_own_belongs_to_the_next_day(export) -> None:
+    """Dated like its series, it lay a day before the start, and that was not believed."""
+    begin_late(export, acquired="000500", injected="224500")
     reading = read_pet(series_of(export.write(), "PT"))
     assert (reading.time_rule, reading.uptake_minutes) == (TimeRule.SERIES_TIME, 60)
     assert not any("date" in note for note in reading.notes)
@@ -69,12 +74,7 @@ def test_a_frame_past_midnight_without_a_date_of_its_own_belongs_to_the_next_day
 
 def test_a_frame_s_time_that_was_set_to_midnight_is_no_frame_past_midnight(export) -> None:
     """SeriesTime, perhaps a reconstruction's at night, was believed because of it."""
-    for slice_ in export.pet:
-        del slice_.AcquisitionDate
-        slice_.SeriesTime, slice_.AcquisitionTime = "234500", "000000"
-    for injection in export.injections:
-        injection.RadiopharmaceuticalStartTime = "140000"
-        injection.RadiopharmaceuticalStartDateTime = "20200102140000"
+    begin_late(export, acquired="000000", injected="140000")
     refusal = series_of(export.write(), "PT").refusal
     assert refusal is not None
     assert refusal.reason is Reason.NO_TIME
