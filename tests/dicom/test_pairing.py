@@ -86,19 +86,33 @@ def test_the_ct_of_the_pet_s_day_before_a_better_one_of_another_visit() -> None:
         ]
 
 
-def test_what_is_left_equal_is_decided_by_the_pseudonym() -> None:
-    assert chosen(series("b", "CT"), series("a", "CT")) == "a"
+def test_what_is_left_equal_is_decided_by_the_number_then_the_uid_then_the_acquisition() -> None:
+    """Of a TOF and a PSF reconstruction a user can foresee which one is taken."""
+    third = series("a", "CT", number=3, uid="1.1", part=1)
+    assert chosen(third, series("b", "CT", number=2, uid="1.2")) == "b"
+    assert chosen(third, series("b", "CT", number=3, uid="1.0", part=2)) == "b"
+    assert chosen(replace(third, part=2), replace(third, id="b")) == "b"
+    assert chosen(replace(third, number=None), series("b", "CT", number=3, uid="1.2")) == "b"
 
 
-def test_the_choice_is_said() -> None:
-    [study] = pair([PET, series("a", "CT"), series("b", "CT")])
-    assert study.notes == ("Series a was taken of 2 CT series.",)
+def test_the_choice_is_said_and_what_is_left() -> None:
+    [study] = pair([PET, series("a", "CT"), series("b", "CT", kernel="sharp")])
+    assert study.notes == ("Series a was taken of 2 CT series, not b.",)
+
+
+def test_it_is_said_where_no_rule_but_the_number_decides() -> None:
+    first, second = (replace(PET, id=id_, number=number) for id_, number in (("a", 5), ("b", 4)))
+    [study] = pair([first, second, series("c", "PT", (0, 150)), series("ct", "CT")])
+    assert study.notes == (
+        "Series b (number 4) was taken of 3 PET series, not a (number 5), c. No rule prefers it to "
+        "1 of them: the lowest SeriesNumber was taken, then the lowest SeriesInstanceUID.",
+    )
 
 
 def test_beds_that_were_saved_as_series_of_their_own_are_said() -> None:
     beds = [series("a", "PT", (0, 150)), series("b", "PT", (135, 280)), series("c", "PT", (0, 150))]
     [study] = pair([series("ct", "CT"), *beds])
-    assert study.notes[0] == "Series a was taken of 3 PET series."
+    assert study.notes[0].startswith("Series a was taken of 3 PET series, not b, c.")
     assert study.notes[1].endswith("saved one by one: 1. Series are not joined.")
     for other in (beds[2], replace(beds[1], frame_id="other")):
         [study] = pair([series("ct", "CT"), beds[0], other])
@@ -124,13 +138,13 @@ def test_of_two_time_points_the_earlier_and_of_equals_the_same_for_everyone() ->
     """Ids differ by the user's key; the choice must not."""
     for first, second in (("a", "b"), ("b", "a")):
         pets = (
-            series(first, "PT", begun_s=10.0, lot="2"),
-            series(second, "PT", begun_s=20.0, lot="1"),
+            series(first, "PT", begun_s=10.0, uid="2"),
+            series(second, "PT", begun_s=20.0, uid="1"),
         )
         [study] = pair([series("ct", "CT"), *pets])
         assert study.pet is not None
         assert study.pet.id == first
-        equal = (series(first, "CT", lot="1"), series(second, "CT", lot="2"))
+        equal = (series(first, "CT", uid="1"), series(second, "CT", uid="2"))
         assert chosen(*equal) == first
 
 

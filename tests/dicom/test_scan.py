@@ -45,6 +45,17 @@ def test_of_two_pet_and_ct_the_choice_is_the_same_for_every_key(export, minutes:
         assert sorted(int(path.stem) for path in (*ct, *pet)) == list(range(24))
 
 
+@pytest.mark.parametrize("second", [1, 3])
+def test_of_two_equal_pet_the_one_with_the_lower_number_is_taken(export, second: int) -> None:
+    for slice_ in export.pet:
+        twin = export.twin(slice_)
+        slice_.SeriesNumber, twin.SeriesNumber = 2, second
+        twin.SeriesInstanceUID, twin.SOPInstanceUID = "2.25.7", generate_uid()
+    [study] = scan([export.write()], salt=SALT).studies
+    assert study.pet is not None
+    assert study.pet.number == min(2, second)
+
+
 def test_names_and_folders_of_files_never_matter(export, tmp_path: Path) -> None:
     plain = scan([export.write()], salt=SALT)
     other = tmp_path / "other"

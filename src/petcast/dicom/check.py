@@ -115,7 +115,7 @@ def _split(
         except RefusedError as error:
             series = replace(_refused(part, error.refusal, salt), left_out=_paths(left))
         marked = pseudonym("series", f"{_shared(part).series_uid}/{number}", salt)
-        found.append(replace(series, id=marked))
+        found.append(replace(series, id=marked, part=number))
     return found
 
 
@@ -283,7 +283,8 @@ def _base(headers: Sequence[Header], salt: str) -> Series:
         synthetic=shared.pet is not None and shared.pet.synthetic,
         half_width=shared.pet is not None and shared.pet.half_width,
         number_id=pseudonym("patient", shared.patient_id, salt) if shared.patient_id else "",
-        lot=pseudonym("series", shared.series_uid, ""),
+        number=shared.series_number,
+        uid=shared.series_uid,
         persons=frozenset(one.person for one in map(_known, headers)),
     )
 

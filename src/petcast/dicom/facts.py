@@ -97,6 +97,7 @@ class Shared:
         syntax: Transfer syntax.
         pet: What only PET has.
         person: Hashes that tell people of one PatientID apart.
+        series_number: SeriesNumber; None where it is missing or no whole number.
     """
 
     study_uid: str
@@ -120,6 +121,7 @@ class Shared:
     syntax: str
     pet: PetHeader | None
     person: Person = ("", "", "")
+    series_number: int | None = None
 
 
 SHARED_KEYWORDS = (
@@ -129,7 +131,7 @@ SHARED_KEYWORDS = (
     "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleType", "LossyImageCompression",
     "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns", "BitsAllocated", "BitsStored",
     "HighBit", "PhotometricInterpretation", "PixelRepresentation", "PatientName",
-    "PatientBirthDate", "PatientSex",
+    "PatientBirthDate", "PatientSex", "SeriesNumber",
 )  # fmt: skip
 PET_KEYWORDS = (
     "RadiopharmaceuticalInformationSequence", "TimezoneOffsetFromUTC", "Units", "SUVType",
@@ -219,6 +221,7 @@ def read_shared(
             tags.text(dataset, "PatientBirthDate"),
             tags.text(dataset, "PatientSex").upper(),
         ),
+        series_number=tags.whole(dataset, "SeriesNumber"),
     )
 
 

@@ -10,14 +10,15 @@ Where several would do, the rules below decide, in this order; the study's notes
   unknown before sharp; thinner slices, down to 1 mm; original before derived, which may be a grey
   fusion or a map of iodine; the earlier one.
 
-What is left equal is decided by a hash of the series' UID, so that the choice depends neither on
-the order of files nor on the user's key: everyone who has the study takes the same.
+What is left equal, such as two reconstructions of one PET, is decided by the lower SeriesNumber,
+then by the SeriesInstanceUID that sorts first as text, and that is said: the choice depends neither
+on the order of files nor on the user's key, and everyone who has the study takes the same.
 Where a CT is wanted alone, the longest one takes the place of the one that covers more of the PET.
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from petcast.dicom.persons import several_numbers, several_people
 from petcast.dicom.privacy import Person
@@ -40,6 +41,9 @@ WIDEST_MM = 500.0
 THINNEST_MM = 1.0
 DAY_S = 24 * 3600.0
 KERNEL_ORDER = {"soft": 0, "": 1, "sharp": 2}
+
+Rank = Callable[[Series], tuple[object, ...]]
+"""By how good a series is; the lowest is taken."""
 
 
 def pair(series: Sequence[Series]) -> list[Study]:
@@ -79,7 +83,10 @@ def choose_ct(cts: Sequence[Series]) -> Series:
         The one that `pair` would take beside a PET as long as the longest of them.
     """
     longest = max(_length(_lying(ct).z_mm) for ct in cts)
-    return min(cts, key=lambda one: _ct_rank(one, _length(_lying(one).z_mm) / (longest or 1.0)))
+    return min(
+        cts,
+        key=lambda one: (_ct_rank(one, _length(_lying(one).z_mm) / (longest or 1.0)), _order(one)),
+    )
 
 
 def _doubts(series: Sequence[Series]) -> dict[str, tuple[str, ...]]:
@@ -123,12 +130,31 @@ def _choose(
             f"This study has a PET and no CT; {cts_elsewhere} other studies of the patient have.",
         )
     cts = _usable(members, "CT", Reason.NO_CT, "The study has no CT series.")
-    pet = min(measured, key=_pet_rank)
-    ct = min(
-        _matching(members, cts, pet),
-        key=lambda one: (_days(one, pet), _ct_rank(one, _share(_lying(one), _lying(pet)))),
-    )
-    return ct, pet, tuple(_remarks(ct, pet, len(cts), measured))
+    pet, chosen = _best(measured, measured, _pet_rank, "PET")
+    ct, taken = _best(_matching(members, cts, pet), cts, lambda one: _rank_beside(one, pet), "CT")
+    return ct, pet, (*chosen, *_beds(pet, measured), *taken, *_remarks(ct, pet))
+
+
+def _best(
+    among: Sequence[Series], known: Sequence[Series], rank: Rank, name: str
+) -> tuple[Series, list[str]]:
+    """The best of some series, and what is said of the choice among all that are known."""
+    best = min(among, key=lambda one: (rank(one), _order(one)))
+    if len(known) == 1:
+        return best, []
+    others = ", ".join(_named(one) for one in sorted(known, key=_order) if one is not best)
+    said = f"Series {_named(best)} was taken of {len(known)} {name} series, not {others}."
+    equal = sum(rank(one) == rank(best) for one in among) - 1
+    if equal:
+        said += (
+            f" No rule prefers it to {equal} of them: the lowest SeriesNumber was taken, then the "
+            "lowest SeriesInstanceUID."
+        )
+    return best, [said]
+
+
+def _named(series: Series) -> str:
+    return series.id if series.number is None else f"{series.id} (number {series.number})"
 
 
 def _usable(members: Sequence[Series], modality: str, absent: Reason, text: str) -> list[Series]:
@@ -200,7 +226,11 @@ def _needed_mm(pet: Geometry) -> float:
 
 def _pet_rank(pet: Series) -> tuple[object, ...]:
     lying = _lying(pet)
-    return (not pet.original, -round(_length(lying.z_mm)), -lying.slices, *_order(pet))
+    return not pet.original, -round(_length(lying.z_mm)), -lying.slices, pet.begun_s
+
+
+def _rank_beside(ct: Series, pet: Series) -> tuple[object, ...]:
+    return _days(ct, pet), *_ct_rank(ct, _share(_lying(ct), _lying(pet)))
 
 
 def _ct_rank(ct: Series, share: float) -> tuple[object, ...]:
@@ -212,7 +242,7 @@ def _ct_rank(ct: Series, share: float) -> tuple[object, ...]:
         KERNEL_ORDER[ct.kernel],
         max(THINNEST_MM, round(lying.spacing_mm[2], 1)),
         not ct.original,
-        *_order(ct),
+        ct.begun_s,
     )
 
 
@@ -224,22 +254,23 @@ def _days(ct: Series, pet: Series) -> int:
 
 def _order(series: Series) -> tuple[object, ...]:
     """Of what is equally good."""
-    return series.begun_s, series.lot, series.id
+    number = math.inf if series.number is None else series.number
+    return number, series.uid, series.part, series.id
 
 
-def _remarks(ct: Series, pet: Series, cts: int, pets: Sequence[Series]) -> list[str]:
-    remarks = []
-    if len(pets) > 1:
-        remarks.append(f"Series {pet.id} was taken of {len(pets)} PET series.")
+def _beds(pet: Series, pets: Sequence[Series]) -> list[str]:
     framed = [other for other in pets if other.frame_id == pet.frame_id]
     beyond = sum(_share(_lying(pet), _lying(other)) < BESIDE for other in framed)
-    if beyond:
-        remarks.append(
-            "PET series mostly above or below it, as beds are that were saved one by one: "
-            f"{beyond}. Series are not joined."
-        )
-    if cts > 1:
-        remarks.append(f"Series {ct.id} was taken of {cts} CT series.")
+    if not beyond:
+        return []
+    return [
+        "PET series mostly above or below it, as beds are that were saved one by one: "
+        f"{beyond}. Series are not joined."
+    ]
+
+
+def _remarks(ct: Series, pet: Series) -> list[str]:
+    remarks = []
     if days := _days(ct, pet):
         remarks.append(
             f"CT and PET were acquired {count(days, 'day')} apart; are they of one visit?"

@@ -62,7 +62,9 @@ class Series:
         half_width: A synthetic one whose values are half-widths of intervals, no uptake.
         begun_s: When its first slice was acquired, in seconds since 1970 by the scanner's clock;
             later than all others where unknown. Never written.
-        lot: A hash of its UID, the same whoever's key it is. Never written.
+        number: SeriesNumber; None where it has none.
+        uid: SeriesInstanceUID, which decides between equals. Never written.
+        part: Which acquisition of several under that UID; 0 where there is one.
         persons: Hashes that tell people of one PatientID apart, of all its files. Never written.
     """
 
@@ -82,7 +84,9 @@ class Series:
     number_id: str = ""
     half_width: bool = False
     begun_s: float = math.inf
-    lot: str = ""
+    number: int | None = None
+    uid: str = field(default="", repr=False)
+    part: int = 0
     persons: frozenset[Person] = field(default=frozenset(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
