@@ -74,3 +74,15 @@ def test_what_was_assumed_of_a_study_is_said_where_pairs_are_made(capsys) -> Non
     study = {"id": "a1", "part": "train", "slices": 9, "registration": {"warnings": []}}
     print_pairs({"studies": [study | {"notes": [note]}], "refused": []})
     assert note in capsys.readouterr().out
+
+
+def test_no_count_of_files_is_shown_of_a_refused_study(capsys) -> None:
+    """It said 0, as if nothing had been refused."""
+    rows = [
+        {"level": level, "id": level, "files": files, "reason": "NO-LUNGS", "detail": "None seen."}
+        for level, files in (("study", 0), ("series", 24))
+    ]
+    print_pairs({"studies": [], "refused": rows})
+    lines = capsys.readouterr().out.splitlines()
+    table = [line.split() for line in lines if line.strip().startswith(("study", "series"))]
+    assert [line[2] for line in table] == ["NO-LUNGS", "24"]

@@ -166,7 +166,8 @@ def print_pairs(index: Mapping[str, Any]) -> None:
     rows = [study | {"registration": _codes(study)} for study in index["studies"]]
     print_rows("Pairs", columns, rows)
     _print_notes(rows)
-    print_rows("Refused", ["level", "id", "files", "reason", "detail"], index["refused"])
+    refused = [row | {"files": row["files"] or None} for row in index["refused"]]
+    print_rows("Refused", ["level", "id", "files", "reason", "detail"], refused)
     print_remedies(index["refused"])
     if "boxes" in index:
         names = ("boxes", "placed", "unmatched", "outside", "resized", "clipped", "malformed")
