@@ -7,6 +7,7 @@ import pytest
 from petcast.dicom.encoding import Layout
 from petcast.dicom.facts import Shared
 from petcast.dicom.persons import several_numbers, several_people, with_issuers
+from petcast.dicom.privacy import person_of
 
 HEADER = Shared(
     study_uid="1", series_uid="2", patient_id="4711", issuer="", frame_uid="4", kind="CT",
@@ -63,3 +64,16 @@ def test_one_person_under_several_numbers_is_doubted_unless_everybody_is() -> No
     said = several_numbers(alike)
     assert sorted(said) == ["p", "q", "r"]
     assert "Patients p, q, r share name and date of birth" in said["q"][0]
+
+
+@pytest.mark.parametrize("name", ["ANONYMOUS", "Anonymized^Patient", "De-identified", "XXX^X", ""])
+def test_a_name_that_an_anonymisation_wrote_is_nobodys(name: str) -> None:
+    """Two patients called ANONYMOUS, born on the day that it gave them, were taken for one."""
+    same = {number: [person_of(name, "19000101", "F")] for number in "pq"}
+    assert several_numbers(same) == {}
+    assert several_people("p", [person_of(name, "", ""), person_of("Doe^Jane", "", "")]) == ()
+
+
+@pytest.mark.parametrize("name", ["Doe^Jane", "Anong^Suda", "ANONYMOUS7", "Patience^Ann"])
+def test_a_name_of_somebody_is_told_from_it(name: str) -> None:
+    assert several_numbers({number: [person_of(name, "19520304", "")] for number in "pq"})

@@ -6,6 +6,7 @@ docs/decisions/0001-identities.md says why the key belongs to the user and not t
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import sys
 from pathlib import Path
@@ -66,12 +67,18 @@ Person = tuple[str, str, str]
 """Hashes of a patient's name, date of birth and sex; empty where the header is silent. They are
 compared within one scan, and never written."""
 
+NAMELESS = re.compile(
+    "(anon|anonym|anonymous|anonymi[sz]ed|deidentified|unknown|removed|redacted|none|noname|patient"
+    "|name|x)+"
+)
+"""What de-identifications write in place of a name, plain letters alone: it is nobody's."""
+
 
 def person_of(name: str, born: str, sex: str) -> Person:
     """Hash what tells people apart who share a number.
 
     Args:
-        name: PatientName; case, spaces and separators do not count.
+        name: PatientName; case, spaces and separators do not count, nor words such as ANONYMOUS.
         born: PatientBirthDate.
         sex: PatientSex; only M and F say anything.
 
@@ -83,6 +90,7 @@ def person_of(name: str, born: str, sex: str) -> Person:
         True
     """
     plain = "".join(filter(str.isalnum, name.casefold()))
+    plain = "" if NAMELESS.fullmatch(plain) else plain
     sex = sex if sex in ("M", "F") else ""
     hashed = (hashlib.sha256(_bytes(one)).hexdigest() if one else "" for one in (plain, born, sex))
     name, born, sex = hashed
