@@ -11,6 +11,7 @@ import pytest
 
 from petcast.registration import Code, Registration, measure_registration
 from petcast.registration import measure as room
+from petcast.registration.search import Found
 
 VOXEL_MM = 4.0
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "registration.md"
@@ -189,3 +190,14 @@ def test_a_dome_lies_higher_or_lower(dome_mm: float, words: str) -> None:
     [(code, detail)] = room._warnings(found)
     assert code is Code.DOME
     assert detail.startswith(f"The right dome lies {words} on PET")
+
+
+@pytest.mark.parametrize("correlation", [0.7494, 0.7496])
+def test_a_shift_is_withheld_only_where_that_is_said(correlation: float) -> None:
+    """At 0.7496, shown as 0.75, it was withheld and nothing was warned of."""
+    whole = Found((0, 0, 0), (0.0, 0.0, 0.0), correlation**2)
+    body = room._body_shift(whole, None)
+    nothing = dict.fromkeys(room.THIRDS)
+    found = Registration(0.95, 0.95, 0.0, body, nothing, None, 0)
+    warned = Code.LITTLE_IN_COMMON in {code for code, _ in room._warnings(found)}
+    assert warned == (body.mm[0] is None)

@@ -185,9 +185,9 @@ def _lung_shift(name: str, found: Found | None) -> Shift | None:
 def _shift(mm: Millimetres, correlation: float, least: float) -> Shift:
     """The figures as they are given away: rounded, and withheld where they would mean nothing."""
     if correlation < least:
-        return Shift((None, None, None), round(correlation, 3))
+        return Shift((None, None, None), correlation)
     x_mm, y_mm, z_mm = (None if value is None else round(value, 1) for value in mm)
-    return Shift((x_mm, y_mm, z_mm), round(correlation, 3))
+    return Shift((x_mm, y_mm, z_mm), correlation)
 
 
 def _is_given(shift: Shift | None) -> bool:

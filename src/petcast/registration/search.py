@@ -56,8 +56,11 @@ class Found:
 
     @property
     def correlation(self) -> float:
-        """Of the PET, moved back, with what the CT's tissues make expect; 0 to 1."""
-        return float(max(0.0, self.explained) ** 0.5)
+        """Of the PET, moved back, with what the CT's tissues make expect; 0 to 1.
+
+        To three digits, as it is given away: no limit may judge it otherwise than a reader would.
+        """
+        return round(float(max(0.0, self.explained) ** 0.5), 3)
 
 
 def search(scene: Scene, mask: Mask, start: Steps = HERE, stride: int = 1) -> Found | None:
