@@ -211,6 +211,15 @@ def test_of_refused_pet_the_one_that_was_meant_gives_its_reason(id_: str, files:
     assert study.refusal.reason is Reason.NO_WEIGHT
 
 
+def test_a_pet_without_a_ct_says_in_how_many_other_studies_there_is_one() -> None:
+    first, second = (series(id_, "CT", study_id=id_) for id_ in "ab")
+    for cts, said in (([first], "in 1 other study of"), ([first, second], "in 2 other studies of")):
+        study = pair([PET, *cts])[-1]
+        assert study.refusal is not None
+        assert study.refusal.reason is Reason.OTHER_STUDY
+        assert said in study.refusal.detail
+
+
 def test_a_refused_series_gives_its_reason_to_the_study() -> None:
     refused = replace(PET, refusal=Refusal(Reason.NO_WEIGHT, "PatientWeight is missing."))
     [study] = pair([refused, series("ct", "CT")])

@@ -127,7 +127,8 @@ def _choose(
     if cts_elsewhere and not any(one.modality == "CT" for one in members):
         raise RefusedError(
             Reason.OTHER_STUDY,
-            f"This study has a PET and no CT; {cts_elsewhere} other studies of the patient have.",
+            "This study has a PET and no CT; there is CT in "
+            f"{count(cts_elsewhere, 'other study', 'other studies')} of the patient.",
         )
     cts = _usable(members, "CT", Reason.NO_CT, "The study has no CT series.")
     pet, chosen = _best(measured, measured, _pet_rank, "PET")
