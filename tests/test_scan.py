@@ -86,3 +86,15 @@ def test_no_count_of_files_is_shown_of_a_refused_study(capsys) -> None:
     lines = capsys.readouterr().out.splitlines()
     table = [line.split() for line in lines if line.strip().startswith(("study", "series"))]
     assert [line[2] for line in table] == ["NO-LUNGS", "24"]
+
+
+def test_a_cohort_in_a_relative_folder_is_counted_once(tmp_path: Path, monkeypatch) -> None:
+    """Its files stood among those refused as NOT-DICOM too."""
+    for name in ("a_ct", "a_pet"):
+        image = sitk.GetImageFromArray(np.zeros((20, 20, 20), np.int16))
+        sitk.WriteImage(image, str(tmp_path / f"{name}.nii.gz"))
+    monkeypatch.chdir(tmp_path.parent)
+    found = survey([Path(tmp_path.name)], salt="tests", where=True)
+    [study] = found["studies"]
+    assert study["where"] == ", ".join(str(tmp_path / f"a_{word}.nii.gz") for word in ("ct", "pet"))
+    assert found["files"] == []

@@ -37,6 +37,7 @@ def survey(
         reason, or with `where` one by one.
     """
     salt = user_salt() if salt is None else salt
+    folders = [folder.absolute() for folder in folders]  # both must call a file alike
     scanned, cohort = scan(folders, salt=salt), find_cases(folders, salt)
     others = tuple(file for file in scanned.files if file.path not in cohort.files)
     document = replace(scanned, files=others).to_json()
