@@ -56,6 +56,16 @@ def test_of_two_equal_pet_the_one_with_the_lower_number_is_taken(export, second:
     assert study.pet.number == min(2, second)
 
 
+@pytest.mark.parametrize(
+    ("said", "number"), [("7", 7), ("", None), ("-1", None), ("20200102", None)]
+)
+def test_a_series_number_that_may_be_a_date_is_none(export, said: str, number: int | None) -> None:
+    for slice_ in export.pet:
+        slice_.SeriesNumber = said
+    [pet] = series_of(scan([export.write()], salt=SALT), "PT")
+    assert pet.number == number
+
+
 def test_names_and_folders_of_files_never_matter(export, tmp_path: Path) -> None:
     plain = scan([export.write()], salt=SALT)
     other = tmp_path / "other"

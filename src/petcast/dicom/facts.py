@@ -37,6 +37,9 @@ STEEPEST = 1e12
 UNPLACED = Refusal(Reason.NO_POSITION, "ImagePositionPatient is missing.")
 """What a rendering or a screenshot says that was stored among the slices."""
 
+HIGHEST_SERIES = 99_999
+"""A SeriesNumber beyond it may be a date or a patient's number, which no note may repeat."""
+
 LONGEST_MS = 1e10
 """A time within a scan beyond this, 116 days, is damaged."""
 ONE_DAY = timedelta(days=1)
@@ -97,7 +100,7 @@ class Shared:
         syntax: Transfer syntax.
         pet: What only PET has.
         person: Hashes that tell people of one PatientID apart.
-        series_number: SeriesNumber; None where it is missing or no whole number.
+        series_number: SeriesNumber; None where it is missing, no whole number or out of range.
     """
 
     study_uid: str
@@ -221,8 +224,13 @@ def read_shared(
             tags.text(dataset, "PatientBirthDate"),
             tags.text(dataset, "PatientSex").upper(),
         ),
-        series_number=tags.whole(dataset, "SeriesNumber"),
+        series_number=_series_number(dataset),
     )
+
+
+def _series_number(dataset: tags.Elements) -> int | None:
+    number = tags.whole(dataset, "SeriesNumber")
+    return number if number is not None and 0 <= number <= HIGHEST_SERIES else None
 
 
 def _kind(sop_class: str) -> Kind:
