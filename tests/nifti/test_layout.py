@@ -28,6 +28,15 @@ def test_the_folder_of_the_pairs_is_left_alone_unless_it_is_asked_for(tmp_path: 
     assert len(find_cases([tmp_path], SALT, skip=tmp_path / "absent").cases) == 2
 
 
+def test_what_macos_leaves_beside_files_makes_no_case(tmp_path: Path) -> None:
+    """Each case was there twice, the second damaged."""
+    names = ("s/CT.nii.gz", "s/SUV.nii.gz", "p_ct.nii.gz", "p_pet.nii.gz")
+    left = [str(Path(name).with_name(f"._{Path(name).name}")) for name in names]
+    cohort = found(tmp_path, *names, *left)
+    assert len(cohort.cases) == 2
+    assert (cohort.refused, cohort.strays) == ((), ())
+
+
 def files_of(cohort: Cohort, root: Path) -> list[tuple[str, str, str | None]]:
     def told(path: Path | None) -> str | None:
         return None if path is None else path.relative_to(root).as_posix()

@@ -20,7 +20,9 @@ from petcast.dicom.privacy import pseudonym
 from petcast.dicom.scan import left_alone, mark_of
 from petcast.refusal import Reason, Refusal, RefusedError
 
-NIFTI = re.compile(r"(?P<stem>.+)\.nii(\.gz)?", re.IGNORECASE)
+NIFTI = re.compile(r"(?P<stem>(?!\._).+)\.nii(\.gz)?", re.IGNORECASE)
+"""Not `._CT.nii.gz`: so macOS calls what it knows of CT.nii.gz on a disk of another system."""
+
 ROLE = re.compile(r"(?:(?P<case>.+)[_\-.])?(?P<word>ctres|ct|suv|pet|pt|seg)", re.IGNORECASE)
 SUBJECT = re.compile(r"(?P<patient>sub-[^_]+)_.*")
 """The names that BIDS gives to files of one patient's sessions."""
