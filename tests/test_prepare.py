@@ -28,7 +28,7 @@ from petcast.errors import DataError, FormatError, GeometryError, UsageError
 from petcast.pairs import Pairs, read_card
 from petcast.prepare import prepare
 from petcast.recipe import PreparationRecipe
-from petcast.refusal import Reason, Refusal
+from petcast.refusal import Reason, Refusal, RefusedError
 from petcast.volume import Unit, Volume
 
 SALT = "tests"
@@ -608,3 +608,9 @@ def test_a_study_waits_for_whoever_writes_it(drawn: Path, tmp_path: Path) -> Non
             with pytest.raises(TimeoutError):
                 waiting.result(0.2)
         assert waiting.result(60).row is not None
+
+
+def test_what_is_no_regular_file_is_refused_before_it_is_read() -> None:
+    """A pipe called CT.nii.gz, which scan refuses, let prepare wait for ever."""
+    with pytest.raises(RefusedError, match=r"UNREADABLE.*no regular file"):
+        room._fingerprint([Path(os.devnull)], SALT)

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -241,6 +242,8 @@ def _fingerprint(files: Sequence[Path], salt: str) -> str:
     total = hmac.new(salt.encode(), digestmod="sha256")
     digests = []
     for path in files:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for ever
+            raise RefusedError(Reason.UNREADABLE, "One of its files is no regular file.")
         with path.open("rb") as stream:
             digests.append(hashlib.file_digest(stream, "sha256").digest())
     for digest in sorted(digests):
