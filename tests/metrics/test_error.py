@@ -63,3 +63,12 @@ def test_a_truth_that_is_zero_gives_no_value() -> None:
     zero = torch.zeros(2, 4, 4)
     assert math.isnan(nrmse(zero + 1, zero))
     assert math.isnan(nrmse(zero, zero + 1, mask=zero > 1))
+
+
+def test_a_prediction_that_is_not_a_number_has_no_error_of_zero() -> None:
+    prediction, truth = pair(3)
+    prediction[0] = math.nan
+    assert math.isnan(nrmse(prediction, truth))
+    outside = torch.ones(truth.shape, dtype=torch.bool)
+    outside[0] = False
+    assert nrmse(prediction, truth, mask=outside) > 0

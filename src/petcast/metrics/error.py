@@ -135,7 +135,7 @@ def nrmse(
         mask: Which voxels count, in both norms; all where None.
 
     Returns:
-        From 0 on; NaN where the truth is zero or the mask empty.
+        From 0 on; NaN where the truth is zero, the mask empty, or a voxel that counts is NaN.
 
     Raises:
         GeometryError: The shapes differ.
@@ -164,7 +164,10 @@ def nrmse_from_mse(
         As `nrmse`.
     """
     weights = voxels.to(torch.float64)
-    errors, norms = ((part.nan_to_num() * weights).sum() for part in (mse, mean_square))
+    # Only an empty slice's mean is left out: NaN of a prediction must stay NaN
+    errors, norms = (
+        (part.masked_fill(voxels == 0, 0) * weights).sum() for part in (mse, mean_square)
+    )
     return float((errors / norms).sqrt()) if norms > 0 else math.nan
 
 
