@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petcast.uncertainty.calibrate import (
+    FLOOR_SHARES,
     Scale,
     Voxels,
     balanced_quantile,
@@ -43,6 +44,15 @@ def test_nine_of_ten_voxels_of_new_patients_lie_inside(noise: str) -> None:
 def test_the_factor_is_the_quantile_of_the_distribution(noise: str, quantile: float) -> None:
     scale = scale_with_floor([patient(seed, noise) for seed in range(5)], 1e-6)
     assert scale.factor * 7 == pytest.approx(quantile, rel=0.02)
+
+
+def test_the_less_a_spread_knows_the_higher_is_its_floor() -> None:
+    """The least of those tried where errors follow it, the greatest where they do not."""
+    knowing = [patient(seed, "normal", 3000) for seed in range(3)]
+    misled = [Voxels(voxels.error, voxels.spread[::-1]) for voxels in knowing]
+    usual = float(np.mean([voxels.spread.mean() for voxels in knowing]))
+    chosen = [calibrate(patients).floor_suv / usual for patients in (knowing, misled)]
+    assert chosen == pytest.approx([FLOOR_SHARES[0], FLOOR_SHARES[-1]])
 
 
 @pytest.mark.slow

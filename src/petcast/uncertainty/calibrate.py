@@ -5,9 +5,10 @@ The interval is PET ± factor · (spread + floor). The factor is the 90 % quanti
 weighing the same. Had the next patient's voxels been drawn like theirs, 90 % of them would lie
 inside, whatever the spread is worth; a good spread makes the intervals narrow.
 
-Patients, not voxels, are what is exchangeable. A bound that holds for every number of patients
-(Lee et al., Biometrika 2023, Eq. 7) is infinite below nine of them; with fewer, 90 % is an
-estimate.
+Patients, not voxels, are what is exchangeable, so 90 % is an estimate, and a rough one of few
+patients. What would hold for the next patient on average, whatever the number n of those before
+(Lee, Barber and Willett, Distribution-free inference with hierarchical data, arXiv 2306.06342), is
+the quantile at 0.9 (1 + 1 / n), which is infinite below nine: it is not taken.
 
 Reference:
     Lei et al., Distribution-free predictive inference for regression, JASA 113(523), 2018,

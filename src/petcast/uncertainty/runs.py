@@ -24,7 +24,7 @@ BEST_WITH_QUANTILES: Way = "quantiles"
 """The ways that are gone where none is named: benchmarks/uncertainty.py measures them."""
 
 ENOUGH_PATIENTS = 9
-"""From so many on, a bound on the next patient's coverage of 90 % is finite."""
+"""With fewer, no finite factor would hold 90 % of the next patient on average, whoever it is."""
 
 
 def method_of(way: str | None, run: Path, *, passes: int = 8, seed: int = 0) -> Method:
@@ -191,7 +191,7 @@ def _warnings(part: str, patients: set[str], run: Path, others: Sequence[Path]) 
         )
     if len(patients) < ENOUGH_PATIENTS:
         warnings.append(
-            f"Calibrated on {count(len(patients), 'patient')}: 90 % is an estimate; a bound for "
-            f"the next patient takes {ENOUGH_PATIENTS} and more."
+            f"Calibrated on {count(len(patients), 'patient')}: 90 % is a rough estimate of what "
+            f"the next one's intervals hold; calibrate on {ENOUGH_PATIENTS} and more."
         )
     return warnings
