@@ -62,7 +62,8 @@ class MovingAverage:
         decay: Share of the average that a step keeps; smaller over the first steps.
 
     Reference:
-        Polyak and Juditsky 1992; the start as in Tarvainen and Valpola 2017.
+        Polyak and Juditsky 1992; the start, (1 + n) / (10 + n) after n steps, as in TensorFlow's
+        tf.train.ExponentialMovingAverage.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
