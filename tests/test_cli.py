@@ -242,6 +242,18 @@ def test_too_little_memory_is_said_in_a_line(monkeypatch, capsys) -> None:
     assert said.startswith("petcast: this needs more memory than there is (Unable to allocate 4.00")
 
 
+def test_an_interrupted_command_exits_130_and_says_nothing(monkeypatch, capsys, tmp_path) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("petcast.phantom.write_cohort", interrupted)
+    monkeypatch.setattr(sys, "argv", ["petcast", "phantom", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_a_link_that_leads_to_itself_is_wrong_use(tmp_path, monkeypatch, capsys) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     monkeypatch.setattr(cli, "app", lambda: (tmp_path / "loop").resolve(strict=True))

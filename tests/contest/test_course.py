@@ -104,6 +104,16 @@ def test_another_recipe_in_a_finished_folder_is_refused(
         follow_all(longer, tell=silent)
 
 
+def test_a_record_of_a_newer_petcast_is_refused(
+    tmp_path: Path, whole_pairs: Path, trained: list[str]
+) -> None:
+    (task,) = plan(ENTRANTS[:1], [whole_pairs], tmp_path, seeds=1, epochs=2)
+    [record] = follow_all([task], tell=silent)
+    (task.run / "contest.json").write_text(json.dumps(record | {"format": course.FORMAT + 1}))
+    with pytest.raises(FormatError, match="update petcast"):
+        read_record(task)
+
+
 def test_a_run_that_another_process_works_on_is_left_to_it(
     tmp_path: Path, whole_pairs: Path, trained: list[str]
 ) -> None:

@@ -20,7 +20,13 @@ from petcast.contest.cost import (
 )
 from petcast.contest.entrants import Entrant
 from petcast.contest.thin import label_of
-from petcast.durable import exclusive, read_json, remove_directory, write_json
+from petcast.durable import (
+    exclusive,
+    read_json,
+    remove_directory,
+    require_known_format,
+    write_json,
+)
 from petcast.errors import BusyError, NotFiniteError, TrainingError, UsageError
 from petcast.evaluate import Evaluation, evaluate_run
 from petcast.evaluate.baselines import BLURRED_TRUTH, TRIVIAL
@@ -140,6 +146,7 @@ def read_record(task: Task) -> Document | None:
 
     Raises:
         UsageError: It was made by another recipe.
+        FormatError: It is damaged, or a newer petcast wrote it.
     """
     path = task.run / RECORD_FILE
     if not path.exists():
@@ -151,7 +158,9 @@ def read_record(task: Task) -> Document | None:
             f"{task.run} holds a finished run of another recipe (it differs in "
             f"{', '.join(sorted(differing))}); give another --out, or the settings that made it"
         )
-    return dict(read_json(path))
+    record = dict(read_json(path, "format"))
+    require_known_format(record["format"], FORMAT, path)
+    return record
 
 
 def follow(task: Task, *, keep_weights: bool = False) -> Document:
