@@ -81,6 +81,7 @@ def test_the_gradient_term_forgives_a_constant_and_not_a_blur() -> None:
     ramp = torch.tensor([0.0, 0.25, 0.75, 1.0]).expand(1, 1, 4, 4)
     assert float(losses.gradient(step + 0.5, step)) == 0
     assert float(losses.gradient(ramp, step)) == pytest.approx((0.25 + 0.5 + 0.25) / 3 / 2)
+    assert float(losses.gradient(1 - step, step)) == 0  # an edge's strength, not its direction
 
 
 @pytest.mark.parametrize("term", [losses.mse, losses.l1, losses.charbonnier])

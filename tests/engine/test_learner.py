@@ -163,13 +163,29 @@ def test_both_players_go_on_from_a_checkpoint_as_if_nothing_had_been(
 
 
 @pytest.mark.slow
-def test_the_rate_is_set_for_both_optimisers() -> None:
+def test_rate_and_betas_are_set_for_both_optimisers() -> None:
     knobs = recipe(adversarial=0.01)
-    cosine = OptimizerRecipe(schedule="cosine", warmup_epochs=1)
+    cosine = OptimizerRecipe(schedule="cosine", warmup_epochs=1, betas=(0.5, 0.99))
     learner = Learner(knobs.model_copy(update={"optimizer": cosine}), CPU)
     learner.advance(0.5)
-    rates = {adam.param_groups[0]["lr"] for adam in (learner._adam, learner._judge_adam)}
-    assert rates == {0.0005}
+    both = [adam.param_groups[0] for adam in (learner._adam, learner._judge_adam)]
+    assert [(group["lr"], group["betas"]) for group in both] == [(0.0005, (0.5, 0.99))] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stages", ["last", "all"])
+def test_the_stages_that_the_recipe_names_are_compared_with_the_pet(batch: Batch, stages) -> None:
+    knobs = Recipe(
+        model=ModelRecipe(name="Stage02", dropout=0.0),
+        loss=LossRecipe(stages=stages, adversarial=0.0),
+        engine=EngineRecipe(rewrites=False),
+    )
+    learner = Learner(knobs, CPU)
+    synthesizer = copy.deepcopy(learner.synthesizer).train()
+    target = synthesizer.target(batch.suv)
+    errors = [(one - target).square().mean().item() for one in synthesizer.stages(batch.hu)]
+    expected = sum(errors) / 2 if stages == "all" else errors[1]
+    assert float(learner.step(batch)["loss"]) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.slow

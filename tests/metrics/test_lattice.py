@@ -64,12 +64,14 @@ def test_fifteen_decibels_and_a_share_of_the_uptake_make_a_lattice(
     assert Lattice(contrast_db, strength, 2, "x", line, line, line).found is called
 
 
-def test_the_spectrum_shows_the_lattice_where_it_is(noisy_disc: Callable) -> None:
+@pytest.mark.parametrize("period", [2, 4])
+def test_the_spectrum_shows_the_lattice_where_it_is(period: int, noisy_disc: Callable) -> None:
     picture = noisy_disc(3, 1.5)
-    found = find_lattice(planted(picture.suv, 0.1, (4, "x")), picture.body)
-    assert found.frequency_per_px[found.along_x.argmax()] == 0.25
+    found = find_lattice(planted(picture.suv, 0.1, (period, "x")), picture.body)
+    assert found.frequency_per_px[found.along_x.argmax()] == 1 / period
     assert len(found.along_x) == len(found.along_y) == len(found.frequency_per_px)
-    assert found.along_x.max() > found.along_y[found.frequency_per_px == 0.25][0] + 10
+    assert found.along_x.max() > found.along_y[found.frequency_per_px == 1 / period][0] + 10
+    assert found.strength == pytest.approx(0.1, rel=0.1)
 
 
 GRAINS = (0.0, 0.5, 1.0, 2.0, 4.0)

@@ -203,6 +203,17 @@ def test_a_lesions_volume_is_followed_for_a_centimetre_and_no_farther() -> None:
     assert everywhere.mtv_ml == pytest.approx(near.sum() / 1000)
 
 
+def test_the_background_begins_5_mm_and_ends_15_mm_from_the_mask() -> None:
+    spacing = (1.0, 2.0, 1.0)
+    labels = np.zeros((45, 25, 45), np.uint8)
+    labels[22, 12, 22] = 1
+    [site] = lesion_sites(labels, spacing)
+    away_mm = distances(labels.shape, spacing, (22.0, 24.0, 22.0))
+    shell = np.zeros(labels.shape, bool)
+    shell[site.box] = site.shell
+    np.testing.assert_array_equal(shell, (away_mm > 5) & (away_mm <= 15))
+
+
 @pytest.mark.parametrize(("voxels", "enough"), [(62, False), (63, True)])
 def test_less_than_half_a_millilitre_around_a_lesion_is_no_background(voxels, enough) -> None:
     spacing = (2.0, 2.0, 2.0)

@@ -96,6 +96,8 @@ def test_a_sharper_image_has_a_negative_width(phantom_pet: Callable, gaussian: C
     blurred = gaussian(picture.suv, 3 / spacing[0])
     width = measure_blur(picture.suv, blurred, picture.body, spacing).fwhm_mm
     assert width == pytest.approx(-3 * FWHM_PER_SIGMA, abs=0.1)
+    blunt = measure_blur(blurred, picture.suv, picture.body, spacing)
+    assert (blunt.fwhm_mm, blunt.detail_mm) == pytest.approx([3 * FWHM_PER_SIGMA] * 2, abs=0.1)
 
 
 def test_the_same_image_has_none_and_nothing_has_no_value(phantom_pet: Callable) -> None:

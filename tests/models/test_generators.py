@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from petcast.errors import GeometryError, UsageError
 from petcast.losses import mse
-from petcast.models import Synthesizer, build_generator
+from petcast.models import Discriminator, Synthesizer, build_generator
 from petcast.models.dsggan import DSGGAN, DeepPerceptualSkip
 from petcast.models.unet import UNet
 from petcast.recipe import GENERATOR_NAMES, GeneratorName, ModelRecipe
@@ -68,6 +68,29 @@ def test_the_unets_biases_and_normalisations_are_pix2pixs() -> None:
     layers = [m for m in unet.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
     assert [layer.bias is not None for layer in layers] == [False] * 15 + [True]
     assert sum(isinstance(m, nn.BatchNorm2d) for m in unet.modules()) == 6 + 7
+
+
+def test_a_unets_images_end_at_the_scales_ends() -> None:
+    """By its tanh: docs/decisions/0003 says that its SUV stay below the window's upper end."""
+    unet = UNet(levels=2).eval()
+    with torch.no_grad():
+        unet.visual[1].bias.fill_(3.0)
+        highest = float(unet(torch.zeros(1, 3, 8, 8)).max())
+    assert 0.9 < highest < 1
+
+
+def test_the_discriminator_is_pix2pixs_and_its_patches_have_70_voxels_a_side() -> None:
+    with torch.device("meta"):
+        layers = list(Discriminator().layers)
+    assert [m.negative_slope for m in layers if not isinstance(m, nn.Conv2d | nn.BatchNorm2d)] == (
+        [0.2] * 4
+    )
+    convolutions = [m for m in layers if isinstance(m, nn.Conv2d)]
+    assert [m.bias is not None for m in convolutions] == [True, False, False, False, True]
+    side = 1
+    for convolution in reversed(convolutions):
+        side = (side - 1) * convolution.stride[0] + convolution.kernel_size[0]
+    assert side == 70
 
 
 @pytest.mark.slow
