@@ -8,7 +8,13 @@ from jaxtyping import TypeCheckError
 from numpy.typing import NDArray
 
 from petcast.errors import GeometryError
-from petcast.metrics.lattice import MOST_SLICES, Lattice, find_lattice, slices_to_measure
+from petcast.metrics.lattice import (
+    MOST_SLICES,
+    Lattice,
+    _contrasts,
+    find_lattice,
+    slices_to_measure,
+)
 
 Kind = tuple[int, str]
 KINDS: list[Kind] = [(period, axis) for period in (2, 4, 8) for axis in ("x", "y", "both")]
@@ -72,6 +78,15 @@ def test_the_spectrum_shows_the_lattice_where_it_is(period: int, noisy_disc: Cal
     assert len(found.along_x) == len(found.along_y) == len(found.frequency_per_px)
     assert found.along_x.max() > found.along_y[found.frequency_per_px == 1 / period][0] + 10
     assert found.strength == pytest.approx(0.1, rel=0.1)
+
+
+def test_every_multiple_of_an_eighth_is_looked_at_once() -> None:
+    """A real image has the same energy at opposite frequencies: the two are looked at as one."""
+    looked_at = _contrasts(np.ones((256, 256)), np.ones((29, 29), bool))
+    ways = range(8)
+    once = {min((i, j), (-i % 8, -j % 8)) for i in ways for j in ways} - {(0, 0)}
+    assert {min((i % 8, j % 8), (-i % 8, -j % 8)) for i, j in looked_at} == once
+    assert len(looked_at) == len(once) == 33
 
 
 GRAINS = (0.0, 0.5, 1.0, 2.0, 4.0)

@@ -67,7 +67,7 @@ class Lattice:
 
     Attributes:
         contrast_db: Energy of the strongest lattice frequency against its band, in dB. Clean
-            images have about 5, the largest of 34; a lattice is there from 15 on.
+            images have about 5, the largest of 33; a lattice is there from 15 on.
         strength: Root mean square of the pattern as a share of the uptake that it lies on (of a
             pattern of ±1 %: 0.01). Where no lattice is there, that of the texture.
         period_px: 2, 4 or 8.
