@@ -67,6 +67,8 @@ class Runs:
         recipe = Recipe(model=ModelRecipe(name="Stage02"), loss=LossRecipe(stages="all"))
         grid = {"size": 256, "spacing_mm": self.spacing_mm}
         sha256 = "ee" * 32 if checkpoint.name == "last" else self.sha256
+        if checkpoint.parent.name == "other":
+            sha256 = sha256[::-1]
         return Card(recipe, 3, grid, "", 1, sha256={MODEL_FILE: sha256})
 
 
@@ -154,11 +156,20 @@ def test_the_runs_of_an_ensemble_are_found_again(made: Runs, tiny_pairs: Path) -
     run, other = made.make(), made.make("other")
     (other / "best").mkdir()
     found = calibrate_run(run, tiny_pairs, Method("ensemble"), others=[other], device="cpu")
-    assert found.members == (Member("../other", made.sha256),)
+    assert found.members == (Member("../other", made.sha256[::-1]),)
     assert store.runs_of(run, found.members) == [other.resolve()]
     made.sha256 = "cd" * 32
     with pytest.raises(UsageError, match=r"\.\./other"):
         store.runs_of(run, found.members)
+
+
+def test_an_ensemble_of_a_run_and_itself_is_refused(made: Runs, tiny_pairs: Path) -> None:
+    """Its spread would be 0 everywhere, and nothing in the table of coverage would say so."""
+    run, copied = made.make(), made.make("copy")
+    for twin in (run, copied):
+        with pytest.raises(UsageError, match="weights are the same"):
+            calibrate_run(run, tiny_pairs, Method("ensemble"), others=[twin], device="cpu")
+    assert not (run / "uncertainty.json").exists()
 
 
 CALIBRATION = Calibration(

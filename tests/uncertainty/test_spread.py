@@ -135,7 +135,7 @@ def test_quantiles_that_cross_have_no_negative_width(make: Make) -> None:
         (1, Method("dropout", passes=1), "2 or more"),
         (1, Method("quantiles"), "model.output"),
         (1, Method("ensemble"), "at least one more"),
-        (2, Method("dropout"), "no other way"),
+        (2, Method("dropout"), "for --way ensemble"),
     ],
 )
 def test_a_way_that_cannot_be_gone_says_why(

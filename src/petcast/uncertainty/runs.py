@@ -88,6 +88,7 @@ def calibrate_run(
         require_grid(pairs, one)
     models = [synthesizer for synthesizer, _ in loaded]
     require_possible(models, method)
+    _require_others((run, *others), [one for _, one in loaded])
     part, studies = _to_calibrate_on(pairs)
     patients = gather(models, studies, method, choose_device(device), folder=run)
     held = patients.values()
@@ -158,6 +159,18 @@ def require_grid(pairs: Pairs, card: Card) -> None:
             f"the model was trained on a grid of {card.grid}, these pairs have {here}; prepare "
             "them again with the run's [preparation]"
         )
+
+
+def _require_others(folders: Sequence[Path], cards: Sequence[Card]) -> None:
+    """Refuse an ensemble with the same weights twice: their spread would be too small, or 0."""
+    first: dict[str, Path] = {}
+    for folder, card in zip(folders, cards, strict=True):
+        if twin := first.get(weights_of(card)):
+            raise UsageError(
+                f"--model {folder}: its weights are the same as those of {twin}, and disagree "
+                "nowhere; give runs of other seeds"
+            )
+        first[weights_of(card)] = folder
 
 
 def _to_calibrate_on(pairs: Pairs) -> tuple[str, list[PairedStudy]]:

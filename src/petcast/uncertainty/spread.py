@@ -106,8 +106,10 @@ def _obstacle(models: Models, method: Method) -> str:
         return "one pass has no spread; give 2 or more"
     if method.way == "quantiles" and not model.gives_quantiles:
         return 'the model gives no quantiles; train one with --set model.output="quantiles"'
-    if (method.way == "ensemble") != (len(models) > 1):
-        return "it takes the runs of an ensemble, at least one more, and no other way does"
+    if method.way == "ensemble" and len(models) < 2:
+        return "one run cannot disagree with itself; name at least one more with --model"
+    if method.way != "ensemble" and len(models) > 1:
+        return "further runs (--model) are for --way ensemble; give it, or leave them out"
     if len({one.slices for one in models}) > 1:
         return "the runs take different numbers of CT slices (model.input)"
     return ""
