@@ -8,12 +8,14 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from petcast import cli
+from petcast.errors import DataError, TrainingError, UsageError
 from petcast.predict import Prediction
 from petcast.tables import print_table
 from petcast.volume import Unit, Volume
@@ -240,6 +242,27 @@ def test_too_little_memory_is_said_in_a_line(monkeypatch, capsys) -> None:
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert said.startswith("petcast: this needs more memory than there is (Unable to allocate 4.00")
+
+
+@pytest.mark.parametrize(("error", "status"), [(UsageError, 2), (DataError, 3), (TrainingError, 1)])
+def test_an_error_exits_with_its_own_status(monkeypatch, capsys, error, status: int) -> None:
+    def failing() -> None:
+        raise error("what was found")
+
+    monkeypatch.setattr(cli, "app", failing)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code, capsys.readouterr().err) == (status, "petcast: what was found\n")
+
+
+@pytest.mark.parametrize(("clean", "status"), [(True, 0), (False, 3)])
+def test_pairs_that_leak_exit_3_and_print_their_document(monkeypatch, clean: bool, status) -> None:
+    found = SimpleNamespace(clean=clean, to_json=lambda: {"leaks": [], "clean": clean})
+    monkeypatch.setattr("petcast.audit.audit", lambda _: found)
+    monkeypatch.setattr("petcast.pairs.Pairs.open", lambda _: None)
+    done = CliRunner().invoke(cli.app, ["audit", "pairs", "--json"])
+    assert done.exit_code == status
+    assert json.loads(done.stdout) == found.to_json()
 
 
 def test_an_interrupted_command_exits_130_and_says_nothing(monkeypatch, capsys, tmp_path) -> None:

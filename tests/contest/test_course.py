@@ -102,6 +102,9 @@ def test_another_recipe_in_a_finished_folder_is_refused(
     longer = plan(ENTRANTS[:1], [whole_pairs], tmp_path, seeds=1, epochs=3)
     with pytest.raises(UsageError, match=r"differs in training.epochs"):
         follow_all(longer, tell=silent)
+    elsewhere = ("training.device=cpu", "engine.pairs=streamed")  # say nothing of what is learned
+    [same] = plan(ENTRANTS[:1], [whole_pairs], tmp_path, seeds=1, epochs=2, common=elsewhere)
+    assert read_record(same) is not None
 
 
 def test_a_record_of_a_newer_petcast_is_refused(

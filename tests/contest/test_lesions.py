@@ -44,6 +44,10 @@ def test_pieces_are_named_by_the_lesion_that_lies_there() -> None:
         2: Known("node", False),
     }  # the third is far from both
     assert name_pieces(mask, grid, []) == {}
+    beside_mm = (-40 + 2 * 2, 30 + 3 * 28, 100 + 5 * 18 + 20)  # 20 mm from the third's middle
+    for diameter_mm, names in ((19.0, set()), (21.0, {3})):
+        large = {**truth[0], "diameter_mm": diameter_mm, "pet_position_mm": beside_mm}
+        assert set(name_pieces(mask, grid, [large])) == names
 
 
 def test_seeds_are_averaged_before_lesions() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from scipy import stats
 
+from petcast.contest.cost import summarise_costs
 from petcast.contest.entrants import Contest
 from petcast.contest.figure import apart_by, points_of
 from petcast.contest.results import quiet_epochs
@@ -51,6 +52,16 @@ def test_differences_are_paired_by_seed_and_pairs(records: Records) -> None:
     alone = difference(half, final(scores, "Stage01"), BODY_PSNR)
     assert alone is not None
     assert (alone.value, alone.low, alone.n) == (3.0, None, 1)
+
+
+def test_costs_are_medians_and_their_ratios_are_taken_round_by_round() -> None:
+    rounds = {"ours": [{"train_s": s} for s in (1.0, 8.0, 6.0)],
+              "theirs": [{"train_s": s} for s in (2.0, 4.0, 2.0)]}  # fmt: skip
+    counted = {name: {"gflop": 0.5, "parameters": 7} for name in rounds}
+    ours, theirs = summarise_costs(rounds, ["theirs"], counted)
+    assert ours == {"name": "ours", "train_s": 6.0, "gflop": 0.5, "parameters": 7,
+                    "of": {"theirs": {"train_s": 2.0}}}  # fmt: skip
+    assert theirs["of"] == {"theirs": {"train_s": 1.0}}
 
 
 def test_an_error_ratio_is_a_geometric_mean(records: Records) -> None:
