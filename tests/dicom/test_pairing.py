@@ -109,6 +109,18 @@ def test_it_is_said_where_no_rule_but_the_number_decides() -> None:
     )
 
 
+def test_a_pet_that_a_ct_fits_before_a_longer_one_without() -> None:
+    """A delayed scan of the chest with its CT, in the study of a whole body whose CT is lost."""
+    whole = series("a", "PT", (0, 900), frame_id="other")
+    [study] = pair([whole, PET, series("ct", "CT")])
+    assert study.refusal is None
+    assert study.pet is PET
+    assert "No CT fits PET series a, which would have been taken." in study.notes
+    [alone] = pair([whole, replace(PET, frame_id="third"), series("ct", "CT")])
+    assert alone.refusal is not None
+    assert alone.refusal.reason is Reason.OTHER_FRAME
+
+
 def test_beds_that_were_saved_as_series_of_their_own_are_said() -> None:
     beds = [series("a", "PT", (0, 150)), series("b", "PT", (135, 280)), series("c", "PT", (0, 150))]
     [study] = pair([series("ct", "CT"), *beds])

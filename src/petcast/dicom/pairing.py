@@ -3,8 +3,8 @@
 A PET is paired only inside its own study and its own frame of reference, never by slice number.
 Where several would do, the rules below decide, in this order; the study's notes say so.
 
-- PET: original before derived; the longer one; the one with more slices; the earlier one, since of
-  two time points the first is the usual hour after the injection.
+- PET: one that some CT fits before one without; original before derived; the longer one; the one with more
+  slices; the earlier one, since of two time points the first is the usual hour after the injection.
 - CT: the one of the PET's day; the one that covers more of the PET's length (to 5 %); the wider
   field of view (to 50 mm, up to 500 mm), because a narrow one cuts the body off; soft kernel before
   unknown before sharp; thinner slices, down to 1 mm; original before derived, which may be a grey
@@ -131,7 +131,11 @@ def _choose(
             f"{count(cts_elsewhere, 'other study', 'other studies')} of the patient.",
         )
     cts = _usable(members, "CT", Reason.NO_CT, "The study has no CT series.")
-    pet, chosen = _best(measured, measured, _pet_rank, "PET")
+    fitted = [pet for pet in measured if _has_ct(members, cts, pet)]
+    pet, chosen = _best(fitted or measured, measured, _pet_rank, "PET")
+    preferred, _ = _best(measured, measured, _pet_rank, "PET")
+    if pet is not preferred:
+        chosen.append(f"No CT fits PET series {_named(preferred)}, which would have been taken.")
     ct, taken = _best(_matching(members, cts, pet), cts, lambda one: _rank_beside(one, pet), "CT")
     return ct, pet, (*chosen, *_beds(pet, measured), *taken, *_remarks(ct, pet))
 
@@ -214,6 +218,13 @@ def _require_sound_own(members: Sequence[Series], pet: Series) -> None:
         raise RefusedError(
             refusal.reason, f"The CT in the PET's frame of reference: {refusal.detail}"
         )
+
+
+def _has_ct(members: Sequence[Series], cts: Sequence[Series], pet: Series) -> bool:
+    try:
+        return bool(_matching(members, cts, pet))
+    except RefusedError:
+        return False
 
 
 def _covers(ct: Geometry, pet: Geometry) -> bool:
