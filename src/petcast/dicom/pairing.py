@@ -3,8 +3,9 @@
 A PET is paired only inside its own study and its own frame of reference, never by slice number.
 Where several would do, the rules below decide, in this order; the study's notes say so.
 
-- PET: one that some CT fits before one without; original before derived; the longer one; the one with more
-  slices; the earlier one, since of two time points the first is the usual hour after the injection.
+- PET: one that some CT fits before one without; original before derived; the longer one; the one
+  with more slices; the earlier one, since of two time points the first is the usual hour after the
+  injection.
 - CT: the one of the PET's day; the one that covers more of the PET's length (to 5 %); the wider
   field of view (to 50 mm, up to 500 mm), because a narrow one cuts the body off; soft kernel before
   unknown before sharp; thinner slices, down to 1 mm; original before derived, which may be a grey
