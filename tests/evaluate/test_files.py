@@ -541,7 +541,7 @@ def test_an_evaluation_of_files_is_written_like_a_run_s(tmp_path: Path, suv: np.
         json.dumps(found.to_json())
     )
     with np.load(out / "montage.npz") as held:
-        assert held["study"].tolist() == ["a"] * 2 + ["b"] * 2
+        assert held["study"].tolist() == ["a"] * 3 + ["b"] * 3
         for z, truth, stages in zip(held["slice"], held["truth"], held["stages"], strict=True):
             np.testing.assert_allclose(truth, suv[z])
             np.testing.assert_allclose(stages, 0.9 * suv[z][None], rtol=1e-6)

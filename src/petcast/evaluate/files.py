@@ -116,7 +116,7 @@ def _save(out: Path, evaluation: Evaluation, gathered: Gathered) -> None:
         gathered.artefacts.save(folder / "spectra.npz")
         gathered.worst.save(folder / "worst.npz")
 
-    save_evaluation(out, evaluation, gathered.montage, more)
+    save_evaluation(out, evaluation, gathered.montage.chosen(), more)
 
 
 def _concluded(

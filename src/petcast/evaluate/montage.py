@@ -1,6 +1,7 @@
 """Which slices the report shows: chosen from the real PET by a rule, before any prediction."""
 
 from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 PICTURES = 6
 PER_PATIENT = 3
 
+CANDIDATES = 12
+"""Foreign cases whose pictures are held until it is known which of them can be shown."""
+
 RULE = (
     "Of at most 6 patients, spread evenly over those ordered by mean body SUV, the slices (at most "
     "3 each, 6 in all) whose mean body SUV stands at evenly spaced quantiles of the patient's own: "
@@ -26,9 +30,10 @@ RULE = (
 
 FILES_RULE = (
     "Of at most 6 cases, spread evenly over those in the order of their names, the slices (at most "
-    "3 each, 6 in all) whose mean body SUV stands at evenly spaced quantiles of the case's own. "
-    "Cases whose slices have another size than the first one's, or that are left out, are not "
-    "shown. The predictions have no other say."
+    "3 each, 6 in all) whose mean body SUV stands at evenly spaced quantiles of the case's own: "
+    "the median for one, 1/6 and 5/6 for two, all of these for three. Cases whose slices have "
+    "another size than the first one's, or that are left out, are not among them. The predictions "
+    "have no other say."
 )
 
 
@@ -92,16 +97,6 @@ class Pictures:
         """Whether nothing was kept."""
         return not self._parts["ct"]
 
-    def drop(self, names: Container[str]) -> None:
-        """Forget cases again.
-
-        Args:
-            names: Those whose prediction turned out to be mistaken.
-        """
-        studies = self._parts["study"]
-        kept = [i for i, held in enumerate(studies) if str(held[0]) not in names]
-        self._parts = {part: [held[i] for i in kept] for part, held in self._parts.items()}
-
     def save(self, path: Path) -> None:
         """Write montage.npz (docs/files.md).
 
@@ -143,14 +138,32 @@ class Montage(Pictures):
         return [z for z in self._chosen.get(study.id, ()) if z < study.slices]
 
 
-class FileMontage(Pictures):
-    """Gathers slices of foreign cases (see `FILES_RULE`) while they pass by."""
+@dataclass(frozen=True)
+class _Candidate:
+    """What may be shown of a case: three slices, the least uptake first; fewer if it has fewer."""
+
+    name: str
+    off: float
+    places: list[int]
+    ct: Shaped[np.ndarray, "z y x"]
+    truth: Shaped[np.ndarray, "z y x"]
+    stages: Shaped[np.ndarray, "k z y x"]
+
+
+class FileMontage:
+    """Gathers slices of foreign cases (see `FILES_RULE`) while they pass by.
+
+    Which of them can be shown is known only when all have passed. Of many, those in the order of
+    their names are divided into as many parts as there may be candidates, and of each part the case
+    nearest to its middle is held.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
-        super().__init__()
-        ordered = sorted(names)
-        self._chosen = {ordered[i] for i in _evenly(len(ordered), min(PICTURES, len(ordered)))}
-        self._each = min(PER_PATIENT, PICTURES // max(len(self._chosen), 1))
+        n, k = len(names), min(CANDIDATES, len(names))
+        places = {name: (2 * place + 1) * k / (2 * n) for place, name in enumerate(sorted(names))}
+        self._part = {name: int(place) for name, place in places.items()}
+        self._off = {name: abs(place % 1 - 0.5) for name, place in places.items()}
+        self._held: dict[int, _Candidate] = {}
         self._shape: tuple[int, ...] | None = None
 
     def add(
@@ -161,7 +174,7 @@ class FileMontage(Pictures):
         prediction: Shaped[np.ndarray, "z y x"],
         body: Bool[np.ndarray, "z y x"],
     ) -> None:
-        """Keep what the montage shows of a case.
+        """Hold what the montage may show of a case.
 
         Args:
             name: The case.
@@ -171,11 +184,38 @@ class FileMontage(Pictures):
             body: True inside the body.
         """
         self._shape = self._shape or truth.shape[1:]
-        if name not in self._chosen or truth.shape[1:] != self._shape:
+        part, off = self._part[name], self._off[name]
+        nearer = part in self._held and self._held[part].off <= off
+        if nearer or truth.shape[1:] != self._shape:
             return
-        places = _at_quantiles(mean_inside(truth, body), min(self._each, len(truth)))
+        places = _by_uptake(mean_inside(truth, body), min(PER_PATIENT, len(truth)))
         hu = np.broadcast_to(np.int16(AIR_HU), truth.shape) if ct is None else ct
-        self.keep(name, places, hu, truth, prediction[None])
+        kept = (hu[places], truth[places], prediction[None, places])
+        self._held[part] = _Candidate(name, off, places, *kept)
+
+    def drop(self, names: Container[str]) -> None:
+        """Forget cases again.
+
+        Args:
+            names: Those whose prediction turned out to be mistaken.
+        """
+        self._held = {part: one for part, one in self._held.items() if one.name not in names}
+
+    def chosen(self) -> Pictures:
+        """Choose among what is held.
+
+        Returns:
+            The pictures, none where nothing is held.
+        """
+        held = sorted(self._held.values(), key=lambda one: one.name)
+        shown = [held[i] for i in _evenly(len(held), min(PICTURES, len(held)))]
+        each = min(PER_PATIENT, PICTURES // max(len(shown), 1))
+        pictures = Pictures()
+        for one in shown:
+            kept = sorted(_evenly(len(one.places), each), key=lambda i: one.places[i])
+            numbers = [one.places[i] for i in kept]
+            pictures.keep(one.name, kept, one.ct, one.truth, one.stages, numbers=numbers)
+        return pictures
 
 
 def mean_inside(
@@ -207,5 +247,10 @@ def _evenly(n: int, k: int) -> list[int]:
 
 
 def _at_quantiles(values: Shaped[np.ndarray, " z"], k: int) -> list[int]:
+    return sorted(_by_uptake(values, k))
+
+
+def _by_uptake(values: Shaped[np.ndarray, " z"], k: int) -> list[int]:
+    """The places of k evenly spaced quantiles, the lowest first."""
     order = np.argsort(values, kind="stable")
-    return sorted(int(order[i]) for i in _evenly(len(order), k))
+    return [int(order[i]) for i in _evenly(len(order), k)]
