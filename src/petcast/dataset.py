@@ -1,6 +1,6 @@
 """Slices of the pairs, as batches of tensors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from petcast.anatomy import OUTSIDE
-from petcast.errors import UsageError
+from petcast.errors import FormatError, UsageError
 from petcast.pairs import PairedStudy
 
 
@@ -179,6 +179,23 @@ def ct_slices(ct: np.ndarray, z: int, channels: int) -> np.ndarray:
         return ct[z : z + 1]
     last = len(ct) - 1
     return np.stack([ct[max(z - 1, 0)], ct[z], ct[min(z + 1, last)]])
+
+
+def require_finite(studies: Iterable[PairedStudy]) -> None:
+    """Refuse a stored PET with NaN or infinite values: `prepare` writes none.
+
+    Args:
+        studies: All of their slices are read.
+
+    Raises:
+        FormatError: A study's PET holds some.
+    """
+    for study in studies:
+        if not all(np.isfinite(suv).all() for suv in study.pet):
+            raise FormatError(
+                f"{study.folder / 'pet.npy'} holds NaN or infinite values, so it has changed since "
+                "it was written; give the same `petcast prepare` again, it makes the study anew"
+            )
 
 
 def _lesions(study: PairedStudy, at: slice) -> NDArray[np.bool_]:

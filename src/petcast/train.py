@@ -28,10 +28,11 @@ from petcast.device import choose_device, fix_threads, keep_freed_memory, within
 from petcast.durable import settle, write_text
 from petcast.engine import Learner, augment
 from petcast.engine.curves import Curves
+from petcast.engine.divergence import refuse_divergence
 from petcast.engine.feed import Feed
 from petcast.engine.parallel import World, held, joined, totals
 from petcast.engine.possible import lighter, require_possible, require_side, require_slices
-from petcast.errors import DataError, TrainingError
+from petcast.errors import DataError
 from petcast.metrics import score_slices
 from petcast.pairs import Pairs
 from petcast.pretraining import (
@@ -150,7 +151,7 @@ class Training:
                 sums[name] = sums.get(name, 0.0) + value * (len(places) / whole)
             reach((step + 1) / len(division))
         means = {name: value / len(division) for name, value in totals(sums).items()}
-        _refuse_divergence(means, epoch, self.run)
+        refuse_divergence(means, epoch, self.run, self._pairs.studies("train"))
         return means
 
     @torch.inference_mode()
@@ -171,13 +172,14 @@ class Training:
                         sums[name] = sums.get(name, 0.0) + value * slices
                         counts[name] = counts.get(name, 0) + slices
         means = {name: sums[name] / counts[name] for name in sums}
-        _refuse_divergence(means, epoch, self.run, f" on the {part} part")
+        studies, where = self._pairs.studies(part), f" on the {part} part"
+        refuse_divergence(means, epoch, self.run, studies, where)
         return means
 
     def _keep(self, row: Row) -> None:
         """Write the epoch down: its row, the best weights so far, the state of training."""
         if not self.learner.finite:
-            _refuse_divergence({"weights": math.nan}, row["epoch"], self.run)
+            refuse_divergence({"weights": math.nan}, row["epoch"], self.run, ())
         with (self.run / METRICS_FILE).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
             stream.flush()
@@ -375,17 +377,6 @@ def _require_bodies(recipe: Recipe, pairs: Pairs) -> None:
 
 def _epoch_seed(seed: int, epoch: int) -> int:
     return (seed * 1_000_003 + epoch) % 2**63
-
-
-def _refuse_divergence(means: dict[str, float], epoch: int, run: Path, where: str = "") -> None:
-    bad = [name for name, value in means.items() if not math.isfinite(value)]
-    if bad:
-        last = run / "last"
-        kept = f"The last good state is in {last}; try" if last.is_dir() else "Try"
-        raise TrainingError(
-            f"epoch {epoch}: {', '.join(bad)} became infinite or NaN{where}. {kept} a smaller "
-            "optimizer.learning_rate or loss.adversarial"
-        )
 
 
 def _truncate_metrics(path: Path, epoch: int) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from petcast.checkpoint import Card
 from petcast.durable import write_json
-from petcast.errors import DataError, GeometryError, UsageError
+from petcast.errors import DataError, FormatError, GeometryError, UsageError
 from petcast.evaluate import Evaluation, evaluate_run, runs
 from petcast.evaluate.montage import choose_slices
 from petcast.pairs import Pairs, study_folder, write_index, write_study
@@ -195,6 +195,16 @@ def test_a_second_evaluation_at_the_same_time_is_refused(
 def test_a_network_that_gives_zero_is_called_one(bench: Bench, tmp_path: Path) -> None:
     bench.factors = (0.5, 0.0)
     assert {"ZERO-PREDICTION", "BEATEN-BY-TRIVIAL"} <= codes(bench.evaluate(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(("train", "test", "named"), [(1.0, np.nan, "c"), (np.nan, 1.0, "a")])
+def test_a_stored_pet_with_nan_is_named(
+    bench: Bench, tmp_path: Path, train: float, test: float, named: str
+) -> None:
+    """Of a patient who is measured, or was trained on: the trivial images are learned there."""
+    bench.write([Wanted("a", "train", train), Wanted("c", "test", test)])
+    with pytest.raises(FormatError, match=rf"{named}/pet\.npy holds NaN"):
+        bench.evaluate(tmp_path / "run")
 
 
 def test_a_network_that_gives_nan_is_refused(bench: Bench, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Calibrating a run on pairs, keeping it on disk, and casting with it: whole, and refused cases."""
 
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,6 +24,7 @@ from petcast.errors import DataError, FormatError, GeometryError, UnitError, Usa
 from petcast.evaluate.cases import find_cases
 from petcast.models import Synthesizer
 from petcast.models.cascade import Cascade
+from petcast.pairs import Pairs
 from petcast.predict import predict_slices
 from petcast.recipe import LossRecipe, ModelRecipe, Recipe
 from petcast.uncertainty import calibrate_run, casting, method_of, predict_either, runs, store
@@ -102,8 +104,6 @@ def test_a_run_is_calibrated_on_its_validation_patients(made: Runs, tiny_pairs: 
 
 
 def test_the_factor_is_that_of_the_voxels_by_hand(made: Runs, tiny_pairs: Path) -> None:
-    from petcast.pairs import Pairs
-
     found = calibrate_run(made.make(), tiny_pairs, Method("uptake"), device="cpu")
     [study] = Pairs.open(tiny_pairs).studies("validation")
     pet = predict_slices(made.load(Path("run"))[0], study.ct, last_only=True)[0]
@@ -144,6 +144,14 @@ def test_some_that_were_trained_on_are_counted(made: Runs) -> None:
 def test_pairs_with_nobody_to_calibrate_on_are_refused(made: Runs, test_only_pairs: Path) -> None:
     with pytest.raises(DataError, match="neither validation nor training"):
         calibrate_run(made.make(), test_only_pairs, Method("stages"), device="cpu")
+
+
+def test_a_stored_pet_with_nan_is_named(made: Runs, tiny_pairs: Path, tmp_path: Path) -> None:
+    pairs = Path(shutil.copytree(tiny_pairs, tmp_path / "spoilt"))
+    [study] = Pairs.open(pairs).studies("validation")
+    np.load(study.folder / "pet.npy", mmap_mode="r+")[1, 2, 3] = np.nan
+    with pytest.raises(FormatError, match=r"pet\.npy holds NaN"):
+        calibrate_run(made.make(), pairs, Method("stages"), device="cpu")
 
 
 def test_pairs_on_another_grid_are_refused(made: Runs, tiny_pairs: Path) -> None:
@@ -306,8 +314,6 @@ def test_what_cannot_be_had_is_refused_with_a_remedy(
 @pytest.mark.slow
 def test_dropout_covers_like_it_was_calibrated(made: Runs, tiny_pairs: Path) -> None:
     """The same seed on the same patients gives the very coverage that is written down."""
-    from petcast.pairs import Pairs
-
     found = calibrate_run(made.make(), tiny_pairs, Method("dropout", seed=4), device="cpu")
     [study] = Pairs.open(tiny_pairs).studies("validation")
     pet, spread = cast_with_spread([made.load(Path("run"))[0]], study.ct, found.method)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
+from petcast.dataset import require_finite
 from petcast.errors import DataError
 from petcast.evaluate.threads import in_threads
 from petcast.volume import FWHM_PER_SIGMA
@@ -73,6 +74,9 @@ def baselines_of(studies: "Sequence[PairedStudy]") -> Baselines | None:
     Returns:
         The mean over patients of their mean body SUV, and the mean of all slices; None without
         any slice or body.
+
+    Raises:
+        FormatError: A stored PET holds NaN or infinite values.
     """
     sums: dict[str, list[float]] = {}
     total, slices = np.zeros(()), 0
@@ -84,6 +88,8 @@ def baselines_of(studies: "Sequence[PairedStudy]") -> Baselines | None:
         patient[1] += inside.size
         total = total + suv.sum(axis=0, dtype=np.float64)
         slices += len(suv)
+    if not np.isfinite(total).all():
+        require_finite(studies)
     means = [suv / voxels for suv, voxels in sums.values() if voxels]
     if not means:
         return None

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from petcast.checkpoint import Card, Which, load_synthesizer
 from petcast.claim import trained_on
+from petcast.dataset import require_finite
 from petcast.device import choose_device
 from petcast.durable import read_json
 from petcast.errors import DataError
@@ -80,6 +81,7 @@ def evaluate_run(
         UsageError: There is no such part, a folder is not what it should be, or another process
             evaluates the run.
         DataError: The part is empty, or a prediction is not finite.
+        FormatError: A stored PET holds NaN or infinite values.
         GeometryError: The model was trained on another grid.
     """
     store = Pairs.open(pairs)
@@ -92,6 +94,7 @@ def evaluate_run(
         intervals = Intervals(run, card, synthesizer, where, studies)
         gathered = _Gathered.of(card, studies, weights, intervals)
         for study in track(studies, f"evaluating {gathered.model}"):
+            require_finite([study])
             suv = predict_slices(synthesizer, study.ct, device=where)
             refuse_not_finite(suv, f"study {study.id}, {gathered.model}")
             _measure_study(gathered, study, suv, learned)

@@ -8,6 +8,7 @@ import torch
 
 from petcast.checkpoint import Card, load_card, load_synthesizer, require_run
 from petcast.claim import trained_on
+from petcast.dataset import require_finite
 from petcast.device import choose_device
 from petcast.errors import DataError, FormatError, GeometryError, UsageError
 from petcast.models import Synthesizer
@@ -132,9 +133,11 @@ def gather(
 
     Raises:
         DataError: No voxel lies inside a body.
+        FormatError: A stored PET holds NaN or infinite values.
     """
     held = HeldVoxels(folder)
     for study in track(studies, f"calibrating by {method.way}"):
+        require_finite([study])
         pet, spread = cast_with_spread(models, study.ct, method, device=device)
         body = np.asarray(study.regions) > 0
         held.add(study.patient, Voxels.inside(pet, np.asarray(study.pet), spread, body))
