@@ -8,7 +8,9 @@ import pytest
 
 from petcast.errors import DataError
 from petcast.evaluate import Evaluation, evaluate_files
-from petcast.volume import Unit, Volume
+from petcast.evaluate.notes import Notes
+from petcast.evaluate.placed import place_prediction
+from petcast.volume import Grid, Unit, Volume
 
 SHAPE = (6, 32, 32)
 
@@ -44,6 +46,44 @@ def suv() -> np.ndarray:
     image = np.where(body(), 2.0, 0.0)
     image[:, 12:16, 12:16] = 6.0
     return image
+
+
+@pytest.mark.parametrize(
+    ("start", "shape"),  # z, y, x in the truth's voxels
+    [
+        ((0, 0, 0), (4, 32, 32)), ((2, 0, 0), (4, 32, 32)), ((-3, -5, 0), (12, 40, 32)),
+        ((2, 7, 9), (9, 11, 40)), ((2, 0, 0), SHAPE), ((40, 0, 0), (4, 32, 32)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("turned", [False, True])
+def test_other_ends_of_the_same_lattice_are_copied(
+    start: tuple[int, int, int], shape: tuple[int, int, int], turned: bool
+) -> None:
+    affine = np.diag([4.0, 4.0, 3.0, 1.0])
+    affine[:3, 3] = (-61.3, 17.9, 1203.7)
+    grid = Grid(SHAPE, affine)
+    other = affine.copy()
+    other[:3, 3] += (affine[:3, :3] @ start[::-1]) + 0.004  # as rounded in a file
+    voxels = np.random.default_rng(0).random(shape, np.float32)
+    volume, notes = Volume(voxels, other, Unit.SUV), Notes()
+    stored = volume.flipped("z").flipped("x") if turned else volume
+    placed = place_prediction(grid, stored, "a", notes, has_place=True)
+    assert not notes.resampled
+    for z, y, x in np.ndindex(*SHAPE):
+        there = (z - start[0], y - start[1], x - start[2])
+        inside = all(0 <= at < n for at, n in zip(there, shape, strict=True))
+        assert placed.covered[z, y, x] == inside
+        assert placed.suv[z, y, x] == (voxels[there] if inside else 0)
+
+
+@pytest.mark.parametrize("off_mm", [0.02, 1.5])
+def test_a_lattice_between_the_truth_s_is_resampled(off_mm: float) -> None:
+    affine = np.diag([4.0, 4.0, 3.0, 1.0])
+    other = affine.copy()
+    other[2, 3] += off_mm
+    volume, notes = Volume(np.ones((4, 32, 32), np.float32), other, Unit.SUV), Notes()
+    place_prediction(Grid(SHAPE, affine), volume, "a", notes, has_place=True)
+    assert notes.resampled == ["a"]
 
 
 @pytest.mark.slow

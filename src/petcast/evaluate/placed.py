@@ -55,12 +55,33 @@ def place_prediction(
     volume = volume.canonical()
     if volume.grid.matches(grid):
         return Placed(volume.voxels, np.ones(grid.shape, dtype=bool), volume.voxels)
+    if copied := _copied(grid, volume):
+        return copied
     notes.resampled.append(name)
     # Not smoothed first: PET is smooth at the scale of its voxels, and what is not (noise, a
     # lattice) shall be measured as it is, not blurred away.
     suv = volume.resampled(grid, outside=0.0, antialias=False).voxels
     ones = volume.like(np.ones(volume.voxels.shape, np.uint8), Unit.LABEL)
     covered = ones.resampled(grid, outside=0, interpolation="nearest").voxels > 0
+    return Placed(suv, covered, volume.voxels)
+
+
+def _copied(grid: Grid, volume: Volume) -> Placed | None:
+    """Take over what lies voxel on voxel of the truth's and has other ends; None of all else."""
+    offset = np.linalg.solve(grid.affine, volume.grid.affine)[:3, 3].round()
+    begins = grid.affine.copy()
+    begins[:3, 3] = (grid.affine @ [*offset, 1.0])[:3]
+    if not volume.grid.matches(Grid(volume.grid.shape, begins)):
+        return None
+    suv, covered = np.zeros(grid.shape, volume.voxels.dtype), np.zeros(grid.shape, dtype=bool)
+    starts = offset[::-1].astype(int)
+    here = tuple(
+        slice(max(at, 0), max(at + n, 0)) for at, n in zip(starts, volume.grid.shape, strict=True)
+    )
+    there = tuple(
+        slice(max(-at, 0), max(size - at, 0)) for at, size in zip(starts, grid.shape, strict=True)
+    )
+    suv[here], covered[here] = volume.voxels[there], True
     return Placed(suv, covered, volume.voxels)
 
 
