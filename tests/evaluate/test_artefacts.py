@@ -123,6 +123,25 @@ def test_spectra_hold_a_line_for_each_image(tmp_path: Path, suv: np.ndarray) -> 
         assert held["lattice_x"].shape == (2, len(held["lattice_frequency_per_px"]))
 
 
+@pytest.mark.slow
+def test_volumes_on_scales_of_their_own_have_no_spectra_and_no_lattice(
+    tmp_path: Path, suv: np.ndarray
+) -> None:
+    """That they are is known only from all of them: their powers are in no common unit."""
+    for k in range(5):
+        truth = suv * (1 + k / 3)
+        planted = 5 * truth / truth.max() * (1 + 0.02 * checkerboard())
+        for role, image in (("t", truth), ("p", planted)):
+            affine = np.diag([*SPACING_MM[::-1], 1.0])
+            volume = Volume(np.asarray(image, np.float32), affine, Unit.SUV)
+            volume.save(tmp_path / role / f"{k}.nii.gz")
+    found = evaluate_files(tmp_path / "t", tmp_path / "p", out=tmp_path / "out", with_lesions=False)
+    assert "RESCALED-VOLUMES" in warnings(found)
+    assert "LATTICE" not in warnings(found)
+    with np.load(tmp_path / "out" / "spectra.npz", allow_pickle=False) as held:
+        assert held["name"].size == 0
+
+
 def test_resampled_predictions_are_not_searched_for_a_lattice(suv: np.ndarray) -> None:
     values = Artefacts().measure({"model": suv}, suv, suv > 0, SPACING_MM, "a", resampled=True)
     assert ("body", "lattice") not in values["model"]

@@ -1,7 +1,7 @@
 """Lattice, blur and noise of each image against the real PET: values, warnings, spectra."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
@@ -103,6 +103,14 @@ class Artefacts:
         ]
         self._looks += seen
         return {look.name: _values(look, body) for look in seen}
+
+    def drop(self, names: Container[str]) -> None:
+        """Forget cases again.
+
+        Args:
+            names: Those whose prediction turned out to be mistaken.
+        """
+        self._looks = [look for look in self._looks if look.case not in names]
 
     def findings(self, rows: Iterable[Row], model: str) -> list[Finding]:
         """Put into words what should not be there.

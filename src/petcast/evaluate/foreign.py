@@ -78,7 +78,7 @@ class Gathered:
         """Forget the pictures and values of cases whose mistakes were found."""
         if self.notes.leave_out_rescaled():
             self.uptake = Uptake(self.uptake.suv_window)
-        for one in (self.montage, self.perceptual, self.worst):
+        for one in (self.montage, self.perceptual, self.worst, self.artefacts):
             one.drop(self.notes.mistakes)
 
 
