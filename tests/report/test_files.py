@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,3 +107,21 @@ def _sides(section: str) -> set[str]:
     sides = {f"{side}_{measure}" for side in ("truth", "prediction") for measure in measures}
     ends = {f"{what}_{e}" for what in ("bias", "lower", "upper") for e in ("low", "high")}
     return sides | ends
+
+
+def test_where_every_case_is_left_out_nothing_is_promised(
+    tmp_path: Path, evaluated: Callable[..., dict[str, Any]]
+) -> None:
+    """No section says that a newer evaluation would have what this one left out on purpose."""
+    document = evaluated("prediction", {"zero": 0.0}, comparisons=[])
+    document["left_out"] = [{"case": "c", "mistakes": ["FLIPPED"]}]
+    (tmp_path / "evaluation.json").write_text(json.dumps(document))
+    page = write_report(tmp_path, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "of this version" not in page
+    assert "No slices were kept" not in page
+    assert set(re.findall(r'href="#([a-z]+)"', page)) == set(
+        re.findall(r'section id="([a-z]+)"', page)
+    )
+    document["left_out"] = []
+    (tmp_path / "evaluation.json").write_text(json.dumps(document))
+    assert "of this version" in write_report(tmp_path, tmp_path / "page.html").read_text()

@@ -23,7 +23,7 @@ from petcast.report.study import is_study, read_study, render_study
 from petcast.report.tables import Table, all_columns, main_table, stage_table
 from petcast.report.templating import fill
 from petcast.report.uncertainty import uncertainty_panel
-from petcast.report.verdict import judge
+from petcast.report.verdict import Verdict, judge
 from petcast.report.worst import worst_cases
 
 FRAME = {
@@ -77,6 +77,7 @@ def _content(run: Run) -> dict[str, Any]:
         "model": model,
         "run": run,
         "verdict": verdict,
+        "all_left_out": _all_left_out(evaluation, verdict),
         "strips": strips,
         "has_intervals": any(strip.low_x is not None for strip in strips),
         "warnings": [*(evaluation.warnings if evaluation else ()), *misfits(run)],
@@ -107,6 +108,12 @@ def _content(run: Run) -> dict[str, Any]:
         "provenance": provenance_of(run),
         "trivial": _trivial(rows),
     }
+
+
+def _all_left_out(evaluation: Evaluation | None, verdict: Verdict) -> bool:
+    """Whether no prediction was measured, so that there is nothing to show of any."""
+    left_out = records(evaluation.document, "left_out") if evaluation else []
+    return bool(left_out) and not verdict.claims
 
 
 def _leaks(run: Run) -> bool | None:
