@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -125,6 +126,22 @@ def test_thin_slices_come_back_on_all_their_positions(echo: Synthesizer, card: C
 def test_a_ct_without_lungs_is_said_to_have_none(echo: Synthesizer, card: Card) -> None:
     [warning] = predict_volume(echo, cylinder(), card).warnings
     assert "No lungs" in warning
+
+
+@pytest.mark.parametrize(
+    ("given", "slices", "warned"),
+    [("neighbours", 1, True), ("neighbours", 2, False), ("replicate", 1, False)],
+)
+def test_a_slice_without_the_neighbours_that_its_model_wants_is_told_of(
+    echo: Synthesizer, given: Literal["replicate", "neighbours"], slices: int, warned: bool
+) -> None:
+    whole = cylinder()
+    few = Volume(whole.voxels[:slices], whole.grid.affine, Unit.HU)
+    known = Card(
+        Recipe(model=ModelRecipe(input=given)), 1, {"size": SIDE, "spacing_mm": 2.0}, "", 0
+    )
+    warnings = predict_volume(echo, few, known).warnings
+    assert any("is one slice" in one for one in warnings) == warned
 
 
 def test_a_tilted_ct_is_refused(echo: Synthesizer, card: Card) -> None:

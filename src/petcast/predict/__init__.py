@@ -127,7 +127,7 @@ def cast_on_grid(
         on_grid.like(suv, Unit.SUV).resampled(ct.grid, outside=0.0, antialias=False)
         for suv in cast(on_grid.voxels)
     ]
-    return images, _warnings(on_grid)
+    return images, [*_without_neighbours(on_grid, card), *_beyond_lungs(on_grid)]
 
 
 def predict(
@@ -182,8 +182,18 @@ def _of_early_stage(card: Card, synthesizer: Synthesizer, stages: int | None) ->
     ]
 
 
-def _warnings(ct: Volume) -> list[str]:
-    """What the model cannot know about this CT."""
+def _without_neighbours(ct: Volume, card: Card) -> list[str]:
+    """What is to be said of one slice alone; a model that sees one at a time misses nothing."""
+    if len(ct.voxels) > 1 or card.recipe.model.slices == 1:
+        return []
+    return [
+        "This CT is one slice to the model, which looks at those above and below, too: it was "
+        "given the same slice in their place. Give the whole CT; do not rely on this PET."
+    ]
+
+
+def _beyond_lungs(ct: Volume) -> list[str]:
+    """What is to be said of slices unlike those that the model learned from."""
     lungs = np.asarray(lung_mask(ct).voxels.any(axis=(1, 2)))
     if not lungs.any():
         return ["No lungs were found in this CT; the model was trained on the chest alone."]
