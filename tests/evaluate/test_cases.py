@@ -50,6 +50,13 @@ def test_a_mixed_folder_gives_each_role_its_own(tmp_path: Path) -> None:
     assert names(folder, "lesions") == ["a"]
 
 
+@pytest.mark.parametrize("ending", ["nii.gz", "npy", "png"])
+def test_what_macos_leaves_beside_files_makes_no_case(tmp_path: Path, ending: str) -> None:
+    """Each case was there twice, the second UNUSABLE."""
+    folder = touch(tmp_path, f"a.{ending}", f"._a.{ending}", f"b.{ending}", f"._b.{ending}")
+    assert names(folder, "truth") == names(folder, "prediction") == ["a", "b"]
+
+
 def test_a_folder_a_case_is_searched_through(tmp_path: Path) -> None:
     folder = touch(tmp_path, "a/CT.nii.gz", "a/SUV.nii.gz", "b/CT.nii.gz", "b/SUV.nii.gz")
     assert names(folder, "truth") == names(folder, "ct") == ["a", "b"]

@@ -206,7 +206,8 @@ def case_name(path: Path) -> tuple[str, str]:
 def _files(path: Path, kind: re.Pattern[str]) -> list[Path]:
     if path.is_file():
         return [path] if kind.fullmatch(path.name) else []
-    return sorted(p for p in path.rglob("*") if kind.fullmatch(p.name) and p.is_file())
+    found = (p for p in path.rglob("*") if kind.fullmatch(p.name) and p.is_file())
+    return sorted(p for p in found if not p.name.startswith("._"))  # macOS's, beside images
 
 
 def _flat_cases(
