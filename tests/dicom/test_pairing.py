@@ -116,6 +116,9 @@ def test_a_pet_that_a_ct_fits_before_a_longer_one_without() -> None:
     assert study.refusal is None
     assert study.pet is PET
     assert "No CT fits PET series a, which would have been taken." in study.notes
+    legs = series("legs", "PT", (-950, 0))  # in the CT's frame, of which it covers nothing
+    [study] = pair([legs, PET, series("ct", "CT")])
+    assert study.pet is PET
     [alone] = pair([whole, replace(PET, frame_id="third"), series("ct", "CT")])
     assert alone.refusal is not None
     assert alone.refusal.reason is Reason.OTHER_FRAME

@@ -122,6 +122,10 @@ def test_where_every_case_is_left_out_nothing_is_promised(
     assert set(re.findall(r'href="#([a-z]+)"', page)) == set(
         re.findall(r'section id="([a-z]+)"', page)
     )
+    some = evaluated("prediction", {"prediction": 0.9, "zero": 0.0})
+    (tmp_path / "evaluation.json").write_text(json.dumps(some | {"left_out": document["left_out"]}))
+    page = write_report(tmp_path, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert 'section id="comparisons"' in page  # of the cases that were measured
     document["left_out"] = []
     (tmp_path / "evaluation.json").write_text(json.dumps(document))
     assert "of this version" in write_report(tmp_path, tmp_path / "page.html").read_text()
