@@ -149,6 +149,29 @@ def test_resampled_predictions_are_not_searched_for_a_lattice(suv: np.ndarray) -
 
 
 @pytest.mark.slow
+def test_the_edge_where_a_prediction_ends_is_not_called_a_lattice(
+    tmp_path: Path, suv: np.ndarray
+) -> None:
+    """Straight and alike in all slices, it stood 18 dB above its band."""
+    found = evaluated(tmp_path, suv, gaussian_filter(suv, (0, 2, 2))[:, :58])
+    assert "NOT-COVERED" in warnings(found)
+    assert not {"LATTICE", "RESAMPLED"} & warnings(found).keys()
+    assert found.value("prediction", "body", "lattice") is None
+    whole = evaluated(tmp_path, suv, suv[:, :, :122])  # cuts the air alone
+    assert whole.value("prediction", "body", "lattice") is not None
+
+
+def test_blur_beside_an_edge_is_not_laid_at_an_interpolation_s_door(suv: np.ndarray) -> None:
+    artefacts, part = Artefacts(), suv[:1, :64, :64]
+    values = artefacts.measure({"M": part}, part, part > 0, SPACING_MM, "a", cut=True)
+    assert ("body", "lattice") not in values["M"]
+    row = Row("M", "body", "blur_mm", 4.4, None, None, 1)
+    [found] = artefacts.findings([row], "M")
+    assert found.code == "BLURRED"
+    assert "interpolation" not in found.detail
+
+
+@pytest.mark.slow
 def test_interpolation_alone_is_not_called_blur(tmp_path: Path, suv: np.ndarray) -> None:
     shifted = np.eye(4)
     shifted[:3, :3] *= SPACING_MM[::-1]

@@ -50,6 +50,7 @@ class _Look:
     noise: NoiseTexture
     lattice: Lattice | None
     real: Lattice
+    resampled: bool
 
 
 class Artefacts:
@@ -67,6 +68,7 @@ class Artefacts:
         case: str,
         *,
         resampled: bool = False,
+        cut: bool = False,
     ) -> dict[str, SliceValues]:
         """Look at the images of a case.
 
@@ -78,6 +80,8 @@ class Artefacts:
             case: What it is called in warnings.
             resampled: The images were on another grid, which hides a lattice: none is looked for,
                 and blur is warned of later.
+            cut: The images end inside the body, and the straight edge looks like a lattice: none is
+                looked for.
 
         Returns:
             For each image, in the body: "lattice" (dB), "lattice_strength" (a share of the
@@ -85,7 +89,7 @@ class Artefacts:
         """
         if not body.any():
             return {}
-        plane, sought = spacing_mm[1:], [] if resampled else list(images.values())
+        plane, sought = spacing_mm[1:], [] if resampled or cut else list(images.values())
 
         def compare(image: NDArray[Any]) -> tuple[Blur, NoiseTexture]:
             return measure_blur(image, truth, body, plane), compare_noise(image, truth, body, plane)
@@ -98,7 +102,7 @@ class Artefacts:
         real, *others = in_threads(lambda look: look(), looks)
         lattices, compared = others[: len(sought)], others[len(sought) :]
         seen = [
-            _Look(name, case, blur, noise, lattice, real)
+            _Look(name, case, blur, noise, lattice, real, resampled)
             for name, (blur, noise), lattice in zip_longest(images, compared, lattices)
         ]
         self._looks += seen
@@ -167,7 +171,7 @@ class Artefacts:
             f"Not to be measured, and left out of the means: {'; '.join(missing)}. `n` of a row "
             "says how many patients its mean holds. An image that does not follow the real PET "
             "has no detail_mm, too little uniform tissue shows no noise, and in what was brought "
-            "from another grid no lattice is looked for."
+            "from another grid, or ends inside the body, no lattice is looked for."
         )
         return [Finding("NOT-MEASURED", detail)]
 
@@ -254,7 +258,7 @@ def _strength(lattice: Lattice) -> float:
 def _blurred(rows: Iterable[Row], model: str, own: Sequence[_Look]) -> list[Finding]:
     width = next((row.value for row in rows if (row.name, row.metric) == (model, "blur_mm")), None)
     # As far as cases were interpolated: one among many does not excuse the others' blur.
-    share = sum(look.lattice is None for look in own) / max(len(own), 1)
+    share = sum(look.resampled for look in own) / max(len(own), 1)
     if width is None or width < BLURRED_MM + share * (INTERPOLATED_MM - BLURRED_MM):
         return []
     part = ", of which the interpolation to its grid is a part" if share else ""

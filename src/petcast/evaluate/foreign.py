@@ -27,8 +27,10 @@ from petcast.evaluate.montage import FileMontage
 from petcast.evaluate.notes import Notes
 from petcast.evaluate.perceptual import Perceptual
 from petcast.evaluate.placed import (
+    CUT,
     Placed,
     covered_slices,
+    cut_share,
     place_ct,
     place_lesions,
     place_prediction,
@@ -159,7 +161,8 @@ def measure_case(
     values = _compared(images, part, gathered)
     window = gathered.uptake.suv_window
     values.append((PREDICTION, measure_clipping(part.suv, part.regions, window)))
-    values.extend(_look_closer(images, part, companions, gathered, notes))
+    cut = cut_share(placed.covered[kept], scan.body[kept]) > CUT
+    values.extend(_look_closer(images, part, companions, gathered, notes, cut=cut))
     return Measured(real.name, real.whose, values)
 
 
@@ -260,7 +263,13 @@ def _compared(images: Images, scan: _Scan, gathered: Gathered) -> Values:
 
 
 def _look_closer(
-    images: Images, part: _Scan, companions: Companions, gathered: Gathered, notes: Notes
+    images: Images,
+    part: _Scan,
+    companions: Companions,
+    gathered: Gathered,
+    notes: Notes,
+    *,
+    cut: bool,
 ) -> Values:
     """Lesions, pictures and artefacts, at once."""
     name, suv, guess, body = part.case.name, part.suv, images[PREDICTION], part.body
@@ -278,8 +287,9 @@ def _look_closer(
             beside.submit(gathered.montage.add, name, part.hu, suv, guess, body),
             beside.submit(gathered.worst.add, name, part.hu, suv, guess[None], body),
         ]
+        resampled = name in notes.resampled
         seen = gathered.artefacts.measure(
-            looked_at, suv, body, part.spacing_mm, name, resampled=name in notes.resampled
+            looked_at, suv, body, part.spacing_mm, name, resampled=resampled, cut=cut
         )
     for other in others:
         other.result()

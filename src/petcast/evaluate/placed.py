@@ -14,6 +14,9 @@ from petcast.plausible import moved, require_hu_of_part, require_mask
 from petcast.refusal import RefusedError
 from petcast.volume import AIR_HU, Grid, Unit, Volume
 
+CUT = 0.001
+"""The share of the body that a prediction may leave out in the slices that it covers, unsaid."""
+
 
 @dataclass(frozen=True)
 class Placed:
@@ -229,10 +232,23 @@ def covered_slices(
         )
     kept = slice(int(places[0]), int(places[-1]) + 1)
     left_out = len(area) - (kept.stop - kept.start)
-    cut = int((body[kept] & ~covered[kept]).sum()) / max(int(area[kept].sum()), 1)
-    if left_out or cut > 0.001:
+    cut = cut_share(covered[kept], body[kept])
+    if left_out or cut > CUT:
         notes.uncovered.append(
             f"{name}: {left_out} of {len(area)} slices left out, "
             f"{100 * cut:.1f} % of the body in the rest"
         )
     return kept
+
+
+def cut_share(covered: Bool[np.ndarray, "z y x"], body: Bool[np.ndarray, "z y x"]) -> float:
+    """Say how much of a body a prediction does not cover.
+
+    Args:
+        covered: The voxels that it covers.
+        body: True inside the body.
+
+    Returns:
+        A share of the body's voxels, 0 to 1; 0 without a body.
+    """
+    return int((body & ~covered).sum()) / max(int(body.sum()), 1)
