@@ -115,7 +115,13 @@ def test_a_pet_that_a_ct_fits_before_a_longer_one_without() -> None:
     [study] = pair([whole, PET, series("ct", "CT")])
     assert study.refusal is None
     assert study.pet is PET
-    assert "No CT fits PET series a, which would have been taken." in study.notes
+    assert study.notes[1] == (
+        "No CT fits PET series a, which would have been taken: None of 1 CT series has the PET's "
+        "FrameOfReferenceUID."
+    )
+    lost = replace(series("own", "CT", frame_id="other"), refusal=Refusal(Reason.GAP, "One gap."))
+    [study] = pair([whole, lost, PET, series("ct", "CT")])
+    assert study.notes[1].endswith("taken: The CT in the PET's frame of reference: One gap.")
     legs = series("legs", "PT", (-950, 0))  # in the CT's frame, of which it covers nothing
     [study] = pair([legs, PET, series("ct", "CT")])
     assert study.pet is PET

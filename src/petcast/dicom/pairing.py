@@ -132,11 +132,14 @@ def _choose(
             f"{count(cts_elsewhere, 'other study', 'other studies')} of the patient.",
         )
     cts = _usable(members, "CT", Reason.NO_CT, "The study has no CT series.")
-    fitted = [pet for pet in measured if _has_ct(members, cts, pet)]
+    fitted = [pet for pet in measured if _misfit(members, cts, pet) is None]
     pet, chosen = _best(fitted or measured, measured, _pet_rank, "PET")
     preferred, _ = _best(measured, measured, _pet_rank, "PET")
-    if pet is not preferred:
-        chosen.append(f"No CT fits PET series {_named(preferred)}, which would have been taken.")
+    if pet is not preferred and (misfit := _misfit(members, cts, preferred)):
+        chosen.append(
+            f"No CT fits PET series {_named(preferred)}, which would have been taken: "
+            f"{misfit.detail}"
+        )
     ct, taken = _best(_matching(members, cts, pet), cts, lambda one: _rank_beside(one, pet), "CT")
     return ct, pet, (*chosen, *_beds(pet, measured), *taken, *_remarks(ct, pet))
 
@@ -221,11 +224,13 @@ def _require_sound_own(members: Sequence[Series], pet: Series) -> None:
         )
 
 
-def _has_ct(members: Sequence[Series], cts: Sequence[Series], pet: Series) -> bool:
+def _misfit(members: Sequence[Series], cts: Sequence[Series], pet: Series) -> Refusal | None:
+    """Why no CT fits a PET; None where one does."""
     try:
-        return bool(_matching(members, cts, pet))
-    except RefusedError:
-        return False
+        _matching(members, cts, pet)
+    except RefusedError as error:
+        return error.refusal
+    return None
 
 
 def _covers(ct: Geometry, pet: Geometry) -> bool:
