@@ -236,7 +236,7 @@ def _little_in_common(body: Shift, lungs: dict[str, Shift | None]) -> Iterator[W
     parts = [("body", body, LEAST_CORRELATION)]
     parts += [(f"{name} lung", s, LEAST_LUNG_CORRELATION) for name, s in lungs.items() if s]
     low = [
-        f"{part} {shift.correlation:.2f}, at least {least:.2f} expected"
+        f"{part} {shift.correlation:.3f}, at least {least:.2f} expected"
         for part, shift, least in parts
         if shift.correlation < least
     ]
