@@ -105,7 +105,8 @@ def test_it_is_said_where_no_rule_but_the_number_decides() -> None:
     [study] = pair([first, second, series("c", "PT", (0, 150)), series("ct", "CT")])
     assert study.notes == (
         "Series b (number 4) was taken of 3 PET series, not a (number 5), c. No rule prefers it to "
-        "1 of them: the lowest SeriesNumber was taken, then the lowest SeriesInstanceUID.",
+        "1 of them: the lowest SeriesNumber was taken, then the lowest SeriesInstanceUID, "
+        "then the first acquisition.",
     )
 
 

@@ -12,8 +12,9 @@ Where several would do, the rules below decide, in this order; the study's notes
   fusion or a map of iodine; the earlier one.
 
 What is left equal, such as two reconstructions of one PET, is decided by the lower SeriesNumber,
-then by the SeriesInstanceUID that sorts first as text, and that is said: the choice depends neither
-on the order of files nor on the user's key, and everyone who has the study takes the same.
+then by the SeriesInstanceUID that sorts first as text, of two acquisitions in one series by the
+first, and that is said: the choice depends neither on the order of files nor on the user's key, and
+everyone who has the study takes the same.
 Where a CT is wanted alone, the longest one takes the place of the one that covers more of the PET.
 """
 
@@ -157,7 +158,7 @@ def _best(
     if equal:
         said += (
             f" No rule prefers it to {equal} of them: the lowest SeriesNumber was taken, then the "
-            "lowest SeriesInstanceUID."
+            "lowest SeriesInstanceUID, then the first acquisition."
         )
     return best, [said]
 
