@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from petcast.evaluate.findings import Flaw, beaten_by_trivial, flaw_of
+from petcast.evaluate.findings import Flaw, beaten_by_trivial, describe_flaws, flaw_of
 from petcast.evaluate.result import Row
 
 
@@ -42,3 +42,10 @@ def test_what_shows_no_uptake_is_told_from_what_shows_little(height, ripple, fla
     prediction = np.where(body, np.float32(height), np.float32(0.0))
     prediction[0, 3, 3] += np.float32(ripple)
     assert flaw_of(prediction, body) is flaw
+
+
+@pytest.mark.parametrize(("cases", "said"), [(1, "1 of 1 case (a0)"), (2, "1 of 2 cases (a0)")])
+def test_a_flaw_is_said_of_so_many_cases(cases: int, said: str) -> None:
+    flaws = [(f"a{number}", None if number else Flaw.ZERO) for number in range(cases)]
+    [finding] = describe_flaws(flaws, "case", "cases")
+    assert f"in {said}. It shows no uptake at all" in finding.detail

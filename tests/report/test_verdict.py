@@ -240,6 +240,15 @@ def test_lattice_blur_and_lesions_stand_in_the_second_of_three_sentences(
     assert "1 of 2 hot ones is shown and 3 invented" in closer
 
 
+@pytest.mark.parametrize(("found", "said"), [(True, "is shown"), (False, "is not shown")])
+def test_of_one_hot_lesion_it_is_said_whether_it_is_shown(
+    verdict_of: VerdictOf, good: dict[str, Any], found: bool, said: str
+) -> None:
+    document = _look(good, 5.0, 7.25, 0.4)
+    document["lesions"] = [{**document["lesions"][0], "found": found}]
+    assert f"), the hot one {said} and 3 invented" in verdict_of(document).sentences[1]
+
+
 def test_what_looks_good_but_is_blurred_and_faint_is_not_called_good(
     verdict_of: VerdictOf, good: dict[str, Any]
 ) -> None:

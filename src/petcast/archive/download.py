@@ -257,8 +257,8 @@ def _count(outcomes: Iterable[PetcastError | bool], total: int) -> int:
             fetched += outcome
     if failures:
         raise DataError(
-            f"{len(failures)} of {total:,} files, or whole series, could not be had; the first: "
-            f"{failures[0]}. What came is kept; the same command again fetches the rest"
+            f"{len(failures)} of {count(total, 'file')}, or whole series, could not be had; the "
+            f"first: {failures[0]}. What came is kept; the same command again fetches the rest"
         )
     return fetched
 

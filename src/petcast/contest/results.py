@@ -17,6 +17,7 @@ from petcast.contest.thin import label_of, portion
 from petcast.durable import read_json, write_bytes, write_json, write_text
 from petcast.pairs import Pairs
 from petcast.study.figures import to_png, to_svg
+from petcast.words import count
 
 FORMAT = 1
 COST_FILE = "{name}-cost.json"
@@ -66,9 +67,10 @@ def _parts(
     tasks: Sequence[Task],
     common: Sequence[str],
 ) -> list[str]:
-    epochs = " and ".join(map(str, sorted({record["epochs"] for record in records}))) or "no"
+    done = sorted({record["epochs"] for record in records})
+    epochs = f"{' and '.join(map(str, done)) or 'no'} {'epoch' if done == [1] else 'epochs'}"
     parts = [
-        f"{len(records)} of {len(tasks)} runs, {epochs} epochs; whole "
+        f"{len(records)} of {count(len(tasks), 'run')}, {epochs}; whole "
         "slices on the SUV window 0…10; the last epoch's weights, or where there are validation "
         "patients the epoch that these chose; one or few test patients a direction.",
         *(

@@ -130,7 +130,7 @@ def _concluded(
     comparisons = compare_rows(patients, PREDICTION, seed=seed)
     findings = [
         *describe_mistakes(gathered.notes.mistakes, cases),
-        *describe_flaws(gathered.notes.flaws, "cases"),
+        *describe_flaws(gathered.notes.flaws, "case", "cases"),
         *beaten_by_trivial(rows, PREDICTION),
         *gathered.artefacts.findings(rows, PREDICTION),
         *gathered.perceptual.findings(),

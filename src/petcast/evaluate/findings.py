@@ -103,12 +103,13 @@ def flaw_of(
     return Flaw.CONSTANT if np.ptp(inside) < SAME_SUV else None
 
 
-def describe_flaws(flaws: Sequence[tuple[str, Flaw | None]], cases: str) -> list[Finding]:
+def describe_flaws(flaws: Sequence[tuple[str, Flaw | None]], one: str, many: str) -> list[Finding]:
     """Put flaws into words.
 
     Args:
         flaws: Each case's name and flaw.
-        cases: What a case is, in the plural: "patients", "cases".
+        one: What a case is: "study", "case".
+        many: The same of several.
 
     Returns:
         A warning for each kind of flaw that occurs.
@@ -117,7 +118,7 @@ def describe_flaws(flaws: Sequence[tuple[str, Flaw | None]], cases: str) -> list
     for flaw in Flaw:
         names = [name for name, found in flaws if found is flaw]
         if names:
-            where = f"{len(names)} of {len(flaws)} {cases} ({some(names)})"
+            where = f"{len(names)} of {count(len(flaws), one, many)} ({some(names)})"
             findings.append(Finding(flaw.value, f"{_MEANING[flaw]} {where}. {_CONSEQUENCE[flaw]}"))
     return findings
 

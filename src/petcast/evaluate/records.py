@@ -222,7 +222,7 @@ def describe_lesions(
     sources = " and ".join(sorted({_SOURCES[row.source] for row in own}))
     return (
         f"Lesions ({sources}): {len(own)} in {count(patients, 'patient')}, mean SUVmax {real:.1f}, "
-        f"predicted {shown:.1f}; {every.found} of {every.lesions} hot ones found, "
+        f"predicted {shown:.1f}; {every.found} of {count(every.lesions, 'hot one')} found, "
         f"{every.false_positives} invented; {clipped} beyond the SUV window"
     )
 

@@ -187,7 +187,7 @@ def _concluded(
     model, patients = gathered.model, gathered.scores.patients()
     rows, comparisons = summarise(patients, seed=seed), compare_rows(patients, model, seed=seed)
     findings = [
-        *describe_flaws(gathered.flaws, "studies"),
+        *describe_flaws(gathered.flaws, "study", "studies"),
         *beaten_by_trivial(rows, model),
         *gathered.artefacts.findings(rows, model),
         *gathered.perceptual.findings(),
@@ -269,7 +269,8 @@ def _provenance(
         findings.append(Finding("OTHER-PAIRS", detail))
         seen = learned & {study.patient for study in studies}
         if seen:
-            detail = f"{len(seen)} of these patients were trained on: the numbers are worthless."
+            were = "was" if len(seen) == 1 else "were"
+            detail = f"{len(seen)} of these patients {were} trained on: the numbers are worthless."
             findings.append(Finding("TRAINED-ON", detail))
     return findings
 

@@ -155,6 +155,8 @@ def _found(own: Sequence[Document]) -> str:
     if not hot:
         return "none of them is hot"
     shown = sum(hot)
+    if len(hot) == 1:
+        return f"the hot one is {'' if shown else 'not '}shown"
     verb = "is" if shown <= 1 else "are"
     return f"{shown or 'none'} of {len(hot)} hot ones {verb} shown"
 
