@@ -57,6 +57,11 @@ def test_a_box_is_read_from_a_folder_and_a_zip(as_zip: bool, write: Callable[...
     )
 
 
+def test_a_file_may_be_named_in_capitals(tmp_path: Path) -> None:
+    (tmp_path / f"{UID}.XML").write_text(annotation())
+    assert read_boxes(tmp_path).files == 1
+
+
 def test_two_boxes_on_one_image_are_two(write: Callable[..., Path]) -> None:
     one = annotation("A")
     start, end = one.index("<object>"), one.index("</annotation>")

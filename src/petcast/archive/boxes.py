@@ -132,7 +132,8 @@ def _annotations(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _from_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
-    for number, file in enumerate(sorted(folder.rglob("*.xml"))):
+    named = (path for path in folder.rglob("*") if path.name.lower().endswith(".xml"))
+    for number, file in enumerate(sorted(named)):
         if number >= MAX_FILES:
             raise FormatError(f"{folder} holds more than {MAX_FILES:,} XML files")
         if file.is_file() and not file.is_symlink():
