@@ -73,7 +73,7 @@ def generator_adversarial_loss(fake: Float[Tensor, "*patches"], form: Form) -> S
 
     Returns:
         The mean over all patches. Least squares comes without the ½ of Mao et al. Eq. 9, as in
-        pix2pix: the same `loss.adversarial` weighs twice what it would there.
+        pix2pix: the same `loss.adversarial` weighs twice what it would with that ½.
 
     Reference:
         As for `discriminator_loss`; Goodfellow et al. 2014, section 3, for −log D.
