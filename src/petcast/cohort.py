@@ -113,7 +113,10 @@ class DicomCase:
             raise RefusedError(Reason.NO_CT if ct is None else Reason.NO_PET, "It was refused.")
         hu, found = read_ct(ct), read_pet(pet)
         require_ct(hu)
-        notes = dict.fromkeys([*self.study.notes, *ct.notes, *pet.notes, *found.notes])
+        # The two may say the same of themselves, such as that they were compressed
+        own = {"CT": ct.notes, "PET": (*pet.notes, *found.notes)}
+        told = (f"{name}: {note}" for name, notes in own.items() for note in notes)
+        notes = dict.fromkeys([*self.study.notes, *told])
         return Reading(
             hu,
             found.suv,

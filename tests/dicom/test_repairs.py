@@ -111,3 +111,12 @@ def test_implicit_files_that_count_their_one_frame_are_usable(export) -> None:
         slice_.set_original_encoding(is_implicit_vr=True, is_little_endian=True)
     [study] = scan([export.write()], salt="tests").studies
     assert study.refusal is None
+
+
+@pytest.mark.parametrize("packed", ["ct", "pet"])
+def test_what_the_pairs_note_says_whether_the_ct_or_the_pet_is_meant(export, packed: str) -> None:
+    for slice_ in getattr(export, packed):
+        slice_.compress(RLELossless, generate_instance_uid=False)
+    notes = DicomCase(scan([export.write()], salt="tests").studies[0]).read().notes
+    said = [note for note in notes if note.endswith("Compressed pixels are decoded on reading.")]
+    assert said == [f"{packed.upper()}: Compressed pixels are decoded on reading."]
