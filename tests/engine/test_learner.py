@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from petcast.checkpoint import Card, load_card, save_checkpoint
@@ -307,3 +308,13 @@ def test_a_step_makes_no_tensor_of_numbers_and_asks_for_none(batch: Batch) -> No
     with Numbers() as numbers:
         learner.step(batch)
     assert numbers.made == []
+
+
+@pytest.mark.parametrize("network", ["synthesizer", "discriminator"])
+@pytest.mark.parametrize("number", ["weight", "bias", "running_var"])
+def test_one_number_that_is_not_finite_is_seen_in_either_network(network: str, number: str) -> None:
+    learner = Learner.__new__(Learner)
+    learner.synthesizer, learner.discriminator = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+    assert learner.finite
+    getattr(learner, network).state_dict()[number][2] = torch.inf
+    assert not learner.finite

@@ -39,6 +39,24 @@ def test_the_average_follows_closely_at_first() -> None:
     assert float(average.average[0]) == pytest.approx(0.9)
 
 
+def test_the_average_is_slower_with_each_of_the_first_steps_and_anew_after_a_restart() -> None:
+    """Of what it began with, three steps leave 1/10 · 2/11 · 3/12."""
+    module = nn.Linear(1, 1)
+    torch.nn.init.zeros_(module.weight)
+    average = MovingAverage(module, 0.999)
+    with torch.no_grad():
+        module.weight.fill_(1.0)
+    for _ in range(3):
+        average.update()
+    assert 1 - float(average.average[0]) == pytest.approx(1 / 220, rel=1e-4)
+    average.restart(3)
+    assert float(average.average[0]) == 1.0
+    with torch.no_grad():
+        module.weight.fill_(0.0)
+    average.update()
+    assert float(average.average[0]) == pytest.approx(4 / 13)
+
+
 @pytest.mark.parametrize(
     ("done", "expected"),
     [(0, (0, 0, 4)), (4, (1, 0, 4)), (11.9, (2, 3.9, 4)), (12, (2, 4, 4))],

@@ -16,6 +16,7 @@ from petcast.uncertainty.spread import (
     NEIGHBOURHOOD_VOXELS,
     Method,
     Way,
+    _around,
     cast_with_spread,
     forward_passes,
 )
@@ -73,6 +74,16 @@ def test_the_pet_is_the_one_without_a_spread(make: Make, way: Way) -> None:
 def test_stages_that_differ_by_a_factor(make: Make) -> None:
     pet, spread = cast_with_spread([make(1.0, 3.0)], CT, Method("stages"))
     assert np.allclose(spread, around(pet / 3), rtol=1e-4)  # of x and 3x: x
+
+
+def test_a_spread_is_averaged_over_a_dozen_millimetres_and_not_across_slices() -> None:
+    """One voxel's spread falls to exp(−½) of its height at one standard deviation: 6 voxels."""
+    spread = np.zeros((3, 65, 65), np.float32)
+    spread[1, 32, 32] = 1.0
+    found = _around(spread)
+    assert found[1, 32, 38] / found[1, 32, 32] == pytest.approx(np.exp(-0.5), rel=1e-4)
+    assert found[1, 38, 32] / found[1, 32, 32] == pytest.approx(np.exp(-0.5), rel=1e-4)
+    assert not found[[0, 2]].any()
 
 
 def test_dropout_repeats_with_the_seed_and_leaves_others_draws_alone(make: Make) -> None:
