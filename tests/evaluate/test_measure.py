@@ -50,6 +50,15 @@ def test_every_number_is_right_by_hand(regions: np.ndarray) -> None:
         assert values[key][0] == pytest.approx(value, rel=1e-5), key
 
 
+def test_one_voxel_that_is_no_number_leaves_no_number_of_the_volume() -> None:
+    truth = np.random.default_rng(0).random((9, 16, 16)).astype(np.float32)
+    prediction = truth.copy()
+    prediction[4, 8, 8] = np.nan
+    masks = region_masks(np.ones(truth.shape, np.uint8))
+    values = measure_slices(prediction, truth, masks, WINDOW, spacing_mm=(3.0, 2.0, 2.0))
+    assert all(np.isnan(values["body", metric]).all() for metric in ("ssim_3d", "nrmse"))
+
+
 def test_a_slice_of_air_has_no_body_and_a_finite_whole(regions: np.ndarray) -> None:
     zeros = np.zeros(regions.shape, np.float32)
     values = measure_slices(zeros, zeros, region_masks(regions), WINDOW)

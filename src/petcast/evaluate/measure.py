@@ -367,6 +367,7 @@ def _of_volume(values: dict[tuple[str, str], Tensor]) -> dict[tuple[str, str], T
         there = torch.where(voxels > 0, 1.0, math.nan)
         values[region, "nrmse"] = there * nrmse_from_mse(values[region, "mse"], power, voxels)
         if (region, "ssim_3d") in values:
-            sums = values[region, "ssim_3d"].nan_to_num() * voxels
+            # Only an empty slice has no say: NaN of a prediction must stay NaN
+            sums = values[region, "ssim_3d"].masked_fill(voxels == 0, 0) * voxels
             values[region, "ssim_3d"] = there * (sums.sum() / voxels.sum())
     return values
