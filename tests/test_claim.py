@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from petcast.checkpoint import Card, save_checkpoint
-from petcast.claim import DATA_FILE, RECIPE_FILE, claim
+from petcast.claim import DATA_FILE, RECIPE_FILE, STUDY_FILE, claim
 from petcast.durable import read_json
 from petcast.errors import UsageError
 from petcast.pairs import Pairs
@@ -58,3 +58,11 @@ def test_a_run_whose_best_epoch_is_ahead_is_not_taken_up_for_fewer(
     claim(tmp_path, load_recipe("tiny", ["training.epochs=5"]), pairs)
     with pytest.raises(UsageError, match=r"holds 5 epochs, more than training\.epochs = 4"):
         claim(tmp_path, load_recipe("tiny", ["training.epochs=4"]), pairs)
+
+
+def test_a_studys_folder_is_not_taken_over(tiny_pairs: Path, tmp_path: Path) -> None:
+    for name in (STUDY_FILE, RECIPE_FILE):
+        (tmp_path / name).write_text("")
+    with pytest.raises(UsageError, match="holds a study, whose recipe would be lost"):
+        claim(tmp_path, load_recipe("tiny"), Pairs.open(tiny_pairs))
+    assert not (tmp_path / RECIPE_FILE).read_text()

@@ -12,6 +12,8 @@ from petcast.words import count
 
 RECIPE_FILE = "recipe.toml"
 DATA_FILE = "data.json"
+STUDY_FILE = "study.json"
+"""Of a study: its folder has a recipe, too, which no run may take over."""
 
 HARMLESS = {
     "training.epochs", "training.device", "engine.pairs", "engine.recompute", "engine.tensorboard",
@@ -30,9 +32,11 @@ def claim(run: Path, recipe: Recipe, pairs: Pairs) -> None:
         pairs: What it learns from.
 
     Raises:
-        UsageError: Another recipe or other pairs have begun there, nothing says which, or more
-            epochs are done.
+        UsageError: Another recipe or other pairs have begun there, nothing says which, more epochs
+            are done, or it is a study's folder.
     """
+    if (run / STUDY_FILE).exists():
+        raise UsageError(f"{run} holds a study, whose recipe would be lost; give another --out")
     path = run / RECIPE_FILE
     settle(run / "last")
     trained = any((run / name).exists() for name in ("last", "best", "best.next"))

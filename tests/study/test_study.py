@@ -268,3 +268,11 @@ def test_a_study_among_torchruns_processes_is_refused_before_anything_is_written
     with pytest.raises(UsageError, match="one process, and torchrun started 2"):
         run_study(short(), tmp_path / "pairs", tmp_path / "study")
     assert not (tmp_path / "study").exists()
+
+
+def test_a_runs_folder_is_not_taken_over(tiny_pairs: Path, tmp_path: Path) -> None:
+    for name in ("data.json", "recipe.toml"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(UsageError, match="holds a run, whose recipe would be lost"):
+        run(tiny_pairs, tmp_path)
+    assert not (tmp_path / "recipe.toml").read_text()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from petcast.claim import HARMLESS
+from petcast.claim import DATA_FILE, HARMLESS, RECIPE_FILE, STUDY_FILE
 from petcast.durable import LOCK_FILE, exclusive, read_json, write_json, write_text
 from petcast.errors import UsageError
 from petcast.pairs import Pairs
@@ -17,8 +17,6 @@ from petcast.study.results import write_results
 from petcast.study.tables import table_of
 from petcast.words import count
 
-STUDY_FILE = "study.json"
-RECIPE_FILE = "recipe.toml"
 FORMAT = 1
 
 PAPER_ORDER: tuple[GeneratorName, ...] = (*GENERATOR_NAMES[10:], *GENERATOR_NAMES[:10])
@@ -85,7 +83,7 @@ def run_study(
         The study.
 
     Raises:
-        UsageError: `out` belongs to another recipe, to other pairs or to a longer study;
+        UsageError: `out` belongs to another recipe, to other pairs, to a longer study or to a run;
             `settings` ask for other pairs; or torchrun started several processes.
         DataError: The pairs cannot be trained on.
     """
@@ -191,6 +189,8 @@ def _claim(out: Path, recipe: Recipe, pairs: Pairs) -> None:
     path = out / STUDY_FILE
     if path.exists():
         _require_same(out, recipe, read_json(path, "data"), pairs)
+    elif (out / DATA_FILE).exists():
+        raise UsageError(f"{out} holds a run, whose recipe would be lost; give another --out")
     write_text(out / RECIPE_FILE, recipe.to_toml())
     write_json(path, {"format": FORMAT, "data": pairs.index["hash"]})
 
