@@ -1,5 +1,6 @@
 """Figures 2 to 5: deterministic, told apart, and described in words."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import matplotlib as mpl
@@ -50,6 +51,19 @@ def test_the_papers_figures_have_the_papers_numbers() -> None:
     assert {name: metric.key for name, metric in FIGURES.items()} == {
         "figure-2": "ssim", "figure-3": "psnr", "figure-4": "mae",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_epochs_are_counted_in_whole_numbers(scores: Scores, epochs: int) -> None:
+    short = {
+        key: replace(outcome, rows=outcome.rows[:epochs])
+        for key, outcome in scores.outcomes.items()
+    }
+    for axes in draw_curves(replace(scores, outcomes=short), PSNR, THEMES[0], "wide").axes:
+        low, high = axes.get_xlim()
+        assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [
+            *range(1, epochs + 1)
+        ]
 
 
 @pytest.mark.slow

@@ -260,7 +260,7 @@ def _dress(axes: "Axes", metric: Metric, protocol: Protocol, theme: Theme) -> No
     axes.set_title(TITLES[protocol], color=theme.ink, fontsize=11, loc="left")
     axes.set_xlabel("epoch", color=theme.ink, fontsize=10)
     axes.set_ylabel(f"{metric.label}, mean over test slices", color=theme.ink, fontsize=10)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # of 1 epoch, too
     axes.grid(color=theme.soft, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(colors=theme.ink, labelsize=9, labelleft=True)
