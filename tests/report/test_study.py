@@ -109,6 +109,7 @@ def test_trivial_images_are_beaten_or_not() -> None:
     lost = answer_trivial(results(tables=[table("table-4", scores)]))
     assert lost is not None
     assert lost.kind == "bad"
+    assert "0 of 1 generator is above it" in lost.sentences[0]
     assert answer_trivial(results(tables=[])) is None
 
 

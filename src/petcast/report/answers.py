@@ -128,10 +128,11 @@ def answer_trivial(results: Document) -> Answer | None:
         return None
     (best, value), (rival, other) = models[-1], trivial[-1]
     beaten = sum(score > other for _, score in models)
+    verb = "is" if 1 in (beaten, len(models)) else "are"
     said = (
         f"Under the sound protocol the best generator is {best} with {_plain_db(value)} of PSNR; "
         f"the best image made without a network is {rival} with {_plain_db(other)}. "
-        f"{beaten} of {count(len(models), 'generator')} {'is' if beaten == 1 else 'are'} above it."
+        f"{beaten} of {count(len(models), 'generator')} {verb} above it."
     )
     if beaten:
         headline, kind = f"{best} has the best PSNR, above every trivial image's", "good"
