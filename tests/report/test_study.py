@@ -143,6 +143,15 @@ def study(folder: Path, document: dict[str, Any]) -> Path:
     return folder
 
 
+def test_a_page_of_a_study_without_test_patients_says_what_is_missing(tmp_path: Path) -> None:
+    whole = results()["tables"]
+    there = [one for one in whole if one["key"] not in ("table-4-body", "paired-u-net")]
+    folder = study(tmp_path / "study", results(tables=there))
+    page = write_report(folder, tmp_path / "a.html").read_text()
+    assert "the sound protocol has no test patient" in page
+    assert "Nothing to compare yet" in page
+
+
 def test_the_page_loads_nothing_and_is_the_same_twice(tmp_path: Path) -> None:
     folder = study(tmp_path / "study", results())
     page = write_report(folder, tmp_path / "a.html").read_text()
