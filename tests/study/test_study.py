@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from petcast.errors import FormatError, NotFiniteError, TrainingError, UsageError
+from petcast.errors import DataError, FormatError, NotFiniteError, TrainingError, UsageError
 from petcast.recipe import load_recipe
 from petcast.report.answers import answer_question
 from petcast.study import choose, course, keep_of, run_study, write_tables
@@ -276,3 +276,11 @@ def test_a_runs_folder_is_not_taken_over(tiny_pairs: Path, tmp_path: Path) -> No
     with pytest.raises(UsageError, match="holds a run, whose recipe would be lost"):
         run(tiny_pairs, tmp_path)
     assert not (tmp_path / "recipe.toml").read_text()
+
+
+def test_where_the_sound_protocol_trains_nobody_the_other_does_not_begin(
+    test_only_pairs: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="under the sound protocol nobody is left to train"):
+        run(test_only_pairs, tmp_path)
+    assert not (tmp_path / "published" / "runs").exists()

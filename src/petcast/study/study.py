@@ -8,11 +8,11 @@ from typing import Any, get_args
 
 from petcast.claim import DATA_FILE, HARMLESS, RECIPE_FILE, STUDY_FILE
 from petcast.durable import LOCK_FILE, exclusive, read_json, write_json, write_text
-from petcast.errors import UsageError
+from petcast.errors import DataError, UsageError
 from petcast.pairs import Pairs
 from petcast.recipe import GENERATOR_NAMES, GeneratorName, Recipe, load_recipe
 from petcast.study.course import Course, Keep, follow
-from petcast.study.protocol import PROTOCOLS, divide, pairs_folder, run_folder
+from petcast.study.protocol import PROTOCOLS, divide, empty_parts, pairs_folder, run_folder
 from petcast.study.results import write_results
 from petcast.study.tables import table_of
 from petcast.words import count
@@ -94,7 +94,12 @@ def run_study(
         recipe = recipe.prepared_as(pairs.index["preparation"], settings)
         _claim(out, recipe, pairs)
         for protocol in PROTOCOLS:
-            divide(pairs, protocol, pairs_folder(out, protocol))
+            division = divide(pairs, protocol, pairs_folder(out, protocol))
+            if "train" in empty_parts(division):  # said before hours go into the other protocol
+                raise DataError(
+                    f"under the {protocol} protocol nobody is left to train; see the split in "
+                    f"{data / 'pairs.json'}"
+                )
         _train_all(recipe, out, _in_order(generators), keep, tell)
         return write_tables(out)
 
