@@ -228,6 +228,8 @@ def test_a_patient_whose_studies_were_refused_may_be_named(tmp_path: Path) -> No
     [
         ("a,train\nb,test\n", "first line"),
         ("", "first line"),
+        ("patient;part\na;train\nb;test\n", "semicolons part its columns: save it with commas"),
+        ("patient\tpart\na\ttrain\n", "tabs part its columns"),
         ("patient,part\n", "names no patient"),
         ("patient,part\na,train\n", "no part to 1 of 2"),
         ("patient,part\na,train\nb,test\nz,test\n", "line 4: no patient"),

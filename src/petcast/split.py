@@ -156,7 +156,7 @@ def read_split_file(path: Path) -> SplitFile:
     reader = csv.reader(io.StringIO(text))
     head = next(reader, [])
     if tuple(cell.strip().lower() for cell in head) != COLUMNS:
-        raise UsageError(f"{path}: its first line must be `{','.join(COLUMNS)}`")
+        raise UsageError(f"{path}: its first line must be `{','.join(COLUMNS)}`{_parted(head)}")
     rows = [_row(cells, reader.line_num, path) for cells in reader if any(map(str.strip, cells))]
     _refuse_repeated(rows, path)
     return SplitFile(tuple(rows), str(path))
@@ -279,6 +279,14 @@ def _validation(patients: int, recipe: PreparationRecipe) -> int:
 
 def _share(patients: int, share: float) -> int:
     return min(max(1, round(patients * share)), patients - 1) if share > 0 else 0
+
+
+def _parted(head: Sequence[str]) -> str:
+    """What a table program saves as CSV where a comma is the decimal mark."""
+    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(head) == 1 and mark in head[0]:
+            return f"; {name} part its columns: save it with commas"
+    return ""
 
 
 def _row(cells: Sequence[str], line: int, path: Path) -> tuple[int, str, str]:
