@@ -79,8 +79,16 @@ class StoppedError(DataError):
     """The download was told to stop."""
 
 
+class UnreachableError(DataError):
+    """There was no connection, however often it was tried."""
+
+
 class _TransientError(Exception):
     """Trying again may help; the text says what happened, without the address."""
+
+
+class _NoConnectionError(_TransientError):
+    """Nobody answered."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +154,7 @@ class Bucket:
     def _persist(self, request: Callable[[], Result]) -> Result:
         """Try again after what may pass; the pause doubles, and ends at once when told to stop."""
         pause_s = self.patience.pause_s
-        problem = ""
+        problem = _TransientError()
         for attempt in range(self.patience.attempts):
             if self.stop.wait(pause_s if attempt else 0):
                 raise StoppedError("the download was stopped")
@@ -154,8 +162,9 @@ class Bucket:
             try:
                 return request()
             except _TransientError as error:
-                problem = str(error)
-        raise DataError(
+                problem = error
+        failure = UnreachableError if isinstance(problem, _NoConnectionError) else DataError
+        raise failure(
             f"the bucket {self.name} failed {self.patience.attempts} times, at last: {problem}; "
             "give the same command again later"
         )
@@ -200,7 +209,7 @@ class Bucket:
             error.close()
             raise _judge_status(error.code, self.name) from None
         except (urllib.error.URLError, HTTPException, OSError) as error:
-            raise _TransientError(f"no connection ({_cause(error)})") from None
+            raise _NoConnectionError(f"no connection ({_cause(error)})") from None
         return reply
 
     def _chunks(self, reply: IO[bytes], max_bytes: int) -> Iterator[bytes]:

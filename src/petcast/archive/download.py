@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from petcast.archive.bucket import ENDPOINT, Bucket, Patience, RemoteObject
+from petcast.archive.bucket import ENDPOINT, Bucket, Patience, RemoteObject, UnreachableError
 from petcast.archive.collection import Collection, CollectionSummary, summarise
 from petcast.archive.index import IndexedSeries
 from petcast.durable import LOCK_FILE, exclusive, write_json
@@ -202,6 +202,7 @@ class _Fetching:
         self, wanted: Sequence[IndexedSeries], collection: Collection, stop: threading.Event
     ) -> Iterator[_Task | PetcastError]:
         """The files that have to be there, or why a series could not even be listed."""
+        reached = False
         for series in wanted:
             bucket = Bucket(series.bucket, self.endpoint, self.patience, stop)
             folder = _folder(self.out, series, collection)
@@ -209,7 +210,10 @@ class _Fetching:
                 objects = _list_series(bucket, series)
             except DataError as error:
                 yield error
+                if isinstance(error, UnreachableError) and not reached:
+                    return  # each other series would be waited for as long
                 continue
+            reached = True
             for remote in objects:
                 yield _Task(bucket, remote, folder / remote.name)
 
