@@ -384,3 +384,10 @@ def test_the_command_fetches_from_a_mirror(
     assert done.exit_code == 0, done.output
     assert len(list((out / "G0002").rglob("*.dcm"))) == 7
     assert not (out / "A0001").exists()
+
+
+@pytest.mark.parametrize("option", [("--subjects", "G0002"), ("--mirror", "https://host/{bucket}")])
+def test_what_a_download_alone_heeds_is_not_ignored_without_one(option: tuple[str, str]) -> None:
+    done = CliRunner().invoke(cli.app, ["archive", "lung-pet-ct-dx", *option])
+    assert isinstance(done.exception, UsageError)
+    assert "what --download DIR fetches" in str(done.exception)

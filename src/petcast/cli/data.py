@@ -176,6 +176,7 @@ def archive(
     Example: petcast archive lung-pet-ct-dx
     """
     from petcast import archive as archives
+    from petcast.errors import UsageError
 
     if download is not None:
         there = mirror or archives.ENDPOINT
@@ -185,6 +186,11 @@ def archive(
             return
         typer.echo(f"Fetched into {report.out}. {next_step('scan', report.out)}")
         return
+    if subjects or mirror:
+        raise UsageError(
+            "--subjects and --mirror say what --download DIR fetches; without it the whole "
+            "collection is counted"
+        )
     summary = archives.summarise(collection)
     if as_json:
         print_json(summary.to_json())
