@@ -157,18 +157,26 @@ def test_the_edge_where_a_prediction_ends_is_not_called_a_lattice(
     assert "NOT-COVERED" in warnings(found)
     assert not {"LATTICE", "RESAMPLED"} & warnings(found).keys()
     assert found.value("prediction", "body", "lattice") is None
+    assert found.value("prediction", "body", "blur_mm") is None
     whole = evaluated(tmp_path, suv, suv[:, :, :122])  # cuts the air alone
     assert whole.value("prediction", "body", "lattice") is not None
 
 
-def test_blur_beside_an_edge_is_not_laid_at_an_interpolation_s_door(suv: np.ndarray) -> None:
+def test_no_blur_is_read_beside_an_edge_nor_averaged_with_what_can_be(suv: np.ndarray) -> None:
+    """Behind 9 mm, cut through the body, an image read as sharp: its edge is."""
     artefacts, part = Artefacts(), suv[:1, :64, :64]
-    values = artefacts.measure({"M": part}, part, part > 0, SPACING_MM, "a", cut=True)
-    assert ("body", "lattice") not in values["M"]
+    cut = artefacts.measure({"M": part}, part, part > 0, SPACING_MM, "a", cut=True)
+    assert {metric for _, metric in cut["M"]} == {"noise_texture", "noise_ratio"}
+    assert artefacts.spectra()["name"].size == 0
+    assert artefacts.findings([], "M") == []
+    artefacts.measure({"M": part}, part, part > 0, SPACING_MM, "b")
+    assert list(artefacts.spectra()["name"]) == ["M"]
     row = Row("M", "body", "blur_mm", 4.4, None, None, 1)
-    [found] = artefacts.findings([row], "M")
-    assert found.code == "BLURRED"
-    assert "interpolation" not in found.detail
+    blurred, missing = artefacts.findings([row], "M")
+    assert blurred.code == "BLURRED"
+    assert "interpolation" not in blurred.detail
+    assert "blur_mm and detail_mm" in missing.detail
+    assert "in 1 of 2 (a)" in missing.detail
 
 
 @pytest.mark.slow

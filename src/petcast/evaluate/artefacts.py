@@ -51,6 +51,7 @@ class _Look:
     lattice: Lattice | None
     real: Lattice
     resampled: bool
+    cut: bool
 
 
 class Artefacts:
@@ -80,8 +81,8 @@ class Artefacts:
             case: What it is called in warnings.
             resampled: The images were on another grid, which hides a lattice: none is looked for,
                 and blur is warned of later.
-            cut: The images end inside the body, and the straight edge looks like a lattice: none is
-                looked for.
+            cut: The images end inside the body, and the straight edge looks like a lattice and
+                hides blur: neither they nor detail are given.
 
         Returns:
             For each image, in the body: "lattice" (dB), "lattice_strength" (a share of the
@@ -102,7 +103,7 @@ class Artefacts:
         real, *others = in_threads(lambda look: look(), looks)
         lattices, compared = others[: len(sought)], others[len(sought) :]
         seen = [
-            _Look(name, case, blur, noise, lattice, real, resampled)
+            _Look(name, case, blur, noise, lattice, real, resampled, cut)
             for name, (blur, noise), lattice in zip_longest(images, compared, lattices)
         ]
         self._looks += seen
@@ -128,9 +129,10 @@ class Artefacts:
         """
         names = dict.fromkeys(look.name for look in self._looks if look.name.startswith(model))
         lattices = [self._lattice(name) for name in names]
+        own = [look for look in self._looks if look.name == model and not look.cut]
         return [
             *(found for found in lattices if found),
-            *_blurred(rows, model, [look for look in self._looks if look.name == model]),
+            *_blurred(rows, model, own),
             *self._not_measured(names),
         ]
 
@@ -170,8 +172,9 @@ class Artefacts:
         detail = (
             f"Not to be measured, and left out of the means: {'; '.join(missing)}. `n` of a row "
             "says how many patients its mean holds. An image that does not follow the real PET "
-            "has no detail_mm, too little uniform tissue shows no noise, and in what was brought "
-            "from another grid, or ends inside the body, no lattice is looked for."
+            "has no detail, one that ends inside the body has neither lattice nor blur nor detail, "
+            "too little uniform tissue shows no noise, and in what was brought from another grid "
+            "no lattice is looked for."
         )
         return [Finding("NOT-MEASURED", detail)]
 
@@ -189,9 +192,11 @@ class Artefacts:
         """Give the spectra that the report draws.
 
         Returns:
-            Arrays by name, as in spectra.npz; cases on another grid than the first are left out.
+            Arrays by name, as in spectra.npz; cases on another grid than the first are left out,
+            and images that end inside the body.
         """
-        kept = [look for look in self._looks if _shape(look) == _shape(self._looks[0])]
+        whole = [look for look in self._looks if not look.cut]
+        kept = [look for look in whole if _shape(look) == _shape(whole[0])]
         names = list(dict.fromkeys(look.name for look in kept))
         if not names:
             return {"name": np.array([], dtype=str)}
@@ -226,12 +231,9 @@ def _lattice_spectra(by_name: Sequence[Sequence[_Look]]) -> dict[str, NDArray[An
 
 def _numbers(look: _Look) -> dict[str, float]:
     """What was measured of the volume; NaN where it could not be."""
-    numbers = {
-        "blur_mm": look.blur.fwhm_mm,
-        "detail_mm": look.blur.detail_mm,
-        "noise_texture": look.noise.distance,
-        "noise_ratio": look.noise.ratio,
-    }
+    numbers = {"noise_texture": look.noise.distance, "noise_ratio": look.noise.ratio}
+    if not look.cut:
+        numbers |= {"blur_mm": look.blur.fwhm_mm, "detail_mm": look.blur.detail_mm}
     if look.lattice:
         numbers["lattice"] = look.lattice.contrast_db
         numbers["lattice_strength"] = look.lattice.strength
