@@ -28,31 +28,31 @@ def test_more_warm_up_than_epochs_is_no_division_by_zero() -> None:
     assert 0 <= rate_factor(OptimizerRecipe(schedule="cosine", warmup_epochs=3), 3, 3) <= 1
 
 
-def test_the_average_follows_closely_at_first() -> None:
-    """A tenth of the first weights is left after a step, however much the average keeps later."""
+def moved() -> tuple[nn.Linear, MovingAverage]:
+    """A weight that was 0 when its average began, and is 1 now."""
     module = nn.Linear(1, 1)
     torch.nn.init.zeros_(module.weight)
     average = MovingAverage(module, 0.999)
-    with torch.no_grad():
-        module.weight.fill_(1.0)
+    torch.nn.init.ones_(module.weight)
+    return module, average
+
+
+def test_the_average_follows_closely_at_first() -> None:
+    """A tenth of the first weights is left after a step, however much the average keeps later."""
+    _, average = moved()
     average.update()
     assert float(average.average[0]) == pytest.approx(0.9)
 
 
 def test_the_average_is_slower_with_each_of_the_first_steps_and_anew_after_a_restart() -> None:
     """Of what it began with, three steps leave 1/10 · 2/11 · 3/12."""
-    module = nn.Linear(1, 1)
-    torch.nn.init.zeros_(module.weight)
-    average = MovingAverage(module, 0.999)
-    with torch.no_grad():
-        module.weight.fill_(1.0)
+    module, average = moved()
     for _ in range(3):
         average.update()
     assert 1 - float(average.average[0]) == pytest.approx(1 / 220, rel=1e-4)
     average.restart(3)
     assert float(average.average[0]) == 1.0
-    with torch.no_grad():
-        module.weight.fill_(0.0)
+    torch.nn.init.zeros_(module.weight)
     average.update()
     assert float(average.average[0]) == pytest.approx(4 / 13)
 
