@@ -190,6 +190,32 @@ def test_the_stages_that_the_recipe_names_are_compared_with_the_pet(batch: Batch
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("output", ["replicate", "quantiles"])
+def test_a_member_learns_as_if_it_were_alone(batch: Batch, output: str) -> None:
+    """Its share of the loss is half, so its gradients are, to the last bit."""
+    alone, both = (
+        Learner(
+            Recipe(
+                model=ModelRecipe(members=members, dropout=0.0, output=output),
+                loss=LossRecipe(l1=1.0, ssim=1.0, adversarial=0.0),
+            ),
+            CPU,
+        )
+        for members in (1, 2)
+    )
+    state = alone.synthesizer.state_dict()
+    first = {name.replace(".chain.0.", ".chain.0.networks.0."): v for name, v in state.items()}
+    both.synthesizer.load_state_dict(first, strict=False)
+    for learner in (alone, both):
+        learner.synthesizer.train()
+        learner.step(batch)
+    [stage], [members] = (one.synthesizer.generator.chain for one in (alone, both))
+    pairs = zip(stage.parameters(), members.networks[0].parameters(), strict=True)
+    assert all(torch.equal(parameter.grad, 2 * half.grad) for parameter, half in pairs)
+    assert all(half.grad is not None for half in members.networks[1].parameters())
+
+
+@pytest.mark.slow
 def test_quantiles_learn_from_the_pinball_loss_and_spread(batch: Batch) -> None:
     """Against the same step by hand, and: the outer channels part."""
     knobs = Recipe(

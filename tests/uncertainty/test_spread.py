@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from petcast.errors import UsageError
 from petcast.models import Synthesizer
 from petcast.models.cascade import Cascade
+from petcast.models.members import Members
 from petcast.predict import predict_slices
 from petcast.recipe import ModelRecipe
 from petcast.uncertainty.spread import (
@@ -69,6 +70,22 @@ def test_the_pet_is_the_one_without_a_spread(make: Make, way: Way) -> None:
     assert np.array_equal(pet, predict_slices(model, CT, last_only=True)[0])
     assert spread.shape == pet.shape
     assert (spread >= 0).all()
+
+
+def test_an_ensemble_is_the_members_of_one_model_too(make: Make) -> None:
+    """Their PET is the one without a spread: the mean of both."""
+    model, beside = make(1.0), make(1.0)
+    with torch.device("meta"):
+        pair = Synthesizer(ModelRecipe(members=2))
+    networks = [model.generator.chain[0], make(3.0).generator.chain[0]]
+    pair.generator = Cascade([Members(networks, shared=3)])
+    pet, spread = cast_with_spread([pair.eval()], CT, Method("ensemble"), batch_size=2)
+    one = predict_slices(model, CT, last_only=True)[0]
+    assert np.array_equal(pet, predict_slices(pair, CT, last_only=True)[0])
+    assert np.allclose(pet, 2 * one, rtol=1e-5)
+    assert np.allclose(spread, around(one * np.sqrt(2)), rtol=1e-4)  # of x and 3x, n − 1
+    _, three = cast_with_spread([pair, beside], CT, Method("ensemble"))
+    assert np.allclose(three, around(one * np.std([1, 3, 1], ddof=1)), rtol=1e-4)
 
 
 def test_stages_that_differ_by_a_factor(make: Make) -> None:
@@ -145,7 +162,7 @@ def test_quantiles_that_cross_have_no_negative_width(make: Make) -> None:
         (1, Method("stages"), "one stage"),
         (1, Method("dropout", passes=1), "2 or more"),
         (1, Method("quantiles"), "model.output"),
-        (1, Method("ensemble"), "at least one more"),
+        (1, Method("ensemble"), "one more run"),
         (2, Method("dropout"), "for --way ensemble"),
     ],
 )

@@ -158,11 +158,12 @@ class Learner:
         pet = self.synthesizer.target(batch.suv.to(self.dtype))
         with self._precision():
             outputs = [stage.to(self.dtype) for stage in self._stages(hu)]
-        last, push = self._image(outputs[-1]), None
+        last, push = outputs[-1], None
         parts = shares(len(pet), slices, self._world)
         terms = self._terms_of_parts(pet, outputs, batch.lesions, parts)
         loss = _weighed([of_part["loss"] for of_part in terms], parts)
         if self._game is not None:
+            last = self._image(last)
             judged, push = self._step_discriminator(ct, pet, last, parts)
             for own, theirs in zip(terms, judged, strict=True):
                 own["loss"] = own["loss"] + self.recipe.loss.adversarial * theirs["adversarial"]
@@ -180,7 +181,7 @@ class Learner:
         return nullcontext()
 
     def _image(self, output: Tensor) -> Tensor:
-        """What all other losses see of a stage: of quantiles, the middle one in each channel."""
+        """What all other losses see of a member: of quantiles, the middle one in each channel."""
         if not self.synthesizer.gives_quantiles:
             return output
         return self.synthesizer.image(output).unsqueeze(1).expand_as(output)
@@ -198,9 +199,13 @@ class Learner:
     def _generator_terms(
         self, pet: Tensor, outputs: Sequence[Tensor], lesions: Tensor | None
     ) -> dict[str, Tensor]:
-        """The loss, each term that counts and two that are always looked at: means of stages."""
+        """The loss, each term that counts and two that are always looked at.
+
+        Means over stages and members: each member has its own losses, so none leans on another.
+        """
         knobs = self.recipe.loss
-        supervised = outputs if knobs.stages == "all" else outputs[-1:]
+        compared = outputs if knobs.stages == "all" else outputs[-1:]
+        supervised = [one for output in compared for one in self.synthesizer.members(output)]
         images = [self._image(output) for output in supervised]
         marks = None if lesions is None else lesions[:, None].to(pet.dtype).expand_as(pet)
         weight = losses.voxel_weights(pet, knobs.uptake, marks, knobs.lesions)

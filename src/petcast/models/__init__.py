@@ -9,6 +9,7 @@ dsggan         a reconstruction of DSGGAN
 discriminator  PatchGAN
 upsample       doubling as published, and two ways that leave no lattice
 refinement     later stages that know the CT and add to the PET
+members        several networks side by side, averaged
 initialise     how weights begin
 describe       parameters and operations: `petcast models`
 """

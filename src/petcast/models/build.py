@@ -1,8 +1,11 @@
 """The paper's thirteen generators by name (Table 2)."""
 
+from torch import nn
+
 from petcast.models.cascade import ENCODERS, Cascade, Stage
 from petcast.models.dsggan import DSGGAN
 from petcast.models.initialise import initialise
+from petcast.models.members import Members
 from petcast.models.refinement import Refinement
 from petcast.models.unet import UNet
 from petcast.recipe import ModelRecipe
@@ -29,16 +32,25 @@ def build_generator(recipe: ModelRecipe) -> Cascade:
 def _fresh(recipe: ModelRecipe) -> Cascade:
     if recipe.name == "DSGGAN":
         return DSGGAN(recipe.dropout)
-    if recipe.name in UNETS:
-        return Cascade([UNet(dropout=recipe.dropout) for _ in range(UNETS[recipe.name])])
     if recipe.ct_in_stages or recipe.residual:
         return Refinement(_stages(recipe), sees_ct=recipe.ct_in_stages, residual=recipe.residual)
-    return Cascade([*_stages(recipe)])
+    return Cascade(_stages(recipe))
 
 
-def _stages(recipe: ModelRecipe) -> list[Stage]:
-    """Table 1's stage, as often as the name says; the first takes the CT."""
-    pet = ENCODERS[0].input
-    later = recipe.channels + pet if recipe.ct_in_stages else pet
-    inputs = [recipe.channels] + [later] * (int(recipe.name.removeprefix("Stage")) - 1)
-    return [Stage(recipe.dropout, channels, recipe.upsampling) for channels in inputs]
+def _stages(recipe: ModelRecipe) -> list[nn.Module]:
+    """Table 1's stage or a U-Net, as often as the name says; the first takes the CT."""
+    pet, ct = ENCODERS[0].input, recipe.channels if recipe.ct_in_stages else 0
+    rows = UNETS.get(recipe.name) or int(recipe.name.removeprefix("Stage"))
+    return [_stage(recipe, recipe.channels, 0)] + [_stage(recipe, ct, pet) for _ in range(rows - 1)]
+
+
+def _stage(recipe: ModelRecipe, ct: int, pet: int) -> nn.Module:
+    """One network, or as many as there are members, from so many channels of CT and PET."""
+    networks = [_network(recipe, ct + pet) for _ in range(recipe.members)]
+    return networks[0] if recipe.members == 1 else Members(networks, shared=ct)
+
+
+def _network(recipe: ModelRecipe, inputs: int) -> nn.Module:
+    if recipe.name in UNETS:
+        return UNet(dropout=recipe.dropout)
+    return Stage(recipe.dropout, inputs, recipe.upsampling)

@@ -121,7 +121,8 @@ class Cascade(nn.Module):
     """Generators in a row: each one's output is the next one's input.
 
     Args:
-        stages: The generators, each from three channels to three.
+        stages: The generators, each from three channels to three; or `Members`, from the three of
+            each member to as many.
 
     Attributes:
         run_stage: How a stage is run; the training engine may put its own way here.
@@ -142,7 +143,7 @@ class Cascade(nn.Module):
         """
         return list(self.chain)[: self.limit]
 
-    def forward(self, x: Float[Tensor, "b 3 y x"]) -> list[Float[Tensor, "b 3 y x"]]:
+    def forward(self, x: Float[Tensor, "b c y x"]) -> list[Float[Tensor, "b d y x"]]:
         """Run all stages, or the first `limit`.
 
         Args:

@@ -4,8 +4,6 @@ In the published cascade a stage sees three channels of the PET before it and no
 from the second stage on the CT is gone: what the first stage did not draw, no later one can know.
 """
 
-from typing import cast
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -29,19 +27,20 @@ class Refinement(Cascade):
         identity.
     """
 
-    def __init__(self, stages: list[Stage], *, sees_ct: bool, residual: bool) -> None:
-        super().__init__(cast("list[nn.Module]", stages))
+    def __init__(self, stages: list[nn.Module], *, sees_ct: bool, residual: bool) -> None:
+        super().__init__(stages)
         self.sees_ct, self.residual = sees_ct, residual
         if residual:
             self.begin_as_identity()
 
     def begin_as_identity(self) -> None:
         """Set the last layer of every later stage to 0."""
-        for stage in list(self.chain)[1:]:
-            for parameter in _last_layer(cast("Stage", stage)).parameters():
+        later = nn.ModuleList(list(self.chain)[1:])
+        for stage in (module for module in later.modules() if isinstance(module, Stage)):
+            for parameter in _last_layer(stage).parameters():
                 nn.init.zeros_(parameter)
 
-    def forward(self, x: Float[Tensor, "b c y x"]) -> list[Float[Tensor, "b 3 y x"]]:
+    def forward(self, x: Float[Tensor, "b c y x"]) -> list[Float[Tensor, "b d y x"]]:
         """Run the stages.
 
         Args:

@@ -67,25 +67,38 @@ class Synthesizer(nn.Module):
         """Whether the three output channels are quantiles."""
         return self.recipe.output == "quantiles"
 
-    def image(self, stage: Float[Tensor, "b 3 y x"]) -> Float[Tensor, "b y x"]:
-        """Take the image out of a stage's output.
+    def members(self, stage: Float[Tensor, "b d y x"]) -> list[Float[Tensor, "b 3 y x"]]:
+        """Take a stage's output apart.
 
         Args:
             stage: Normalised.
 
         Returns:
+            Each member's three channels; of one member, the output as it is.
+        """
+        if self.recipe.members == 1:
+            return [stage]
+        return list(stage.tensor_split(self.recipe.members, dim=1))
+
+    def image(self, member: Float[Tensor, "b 3 y x"]) -> Float[Tensor, "b y x"]:
+        """Take the image out of a member's output.
+
+        Args:
+            member: Normalised.
+
+        Returns:
             The mean of the three channels; of quantiles, the middle one.
         """
-        return stage[:, 1] if self.gives_quantiles else stage.mean(dim=1)
+        return member[:, 1] if self.gives_quantiles else member.mean(dim=1)
 
-    def stages(self, hu: Float[Tensor, "b c y x"]) -> list[Float[Tensor, "b 3 y x"]]:
+    def stages(self, hu: Float[Tensor, "b c y x"]) -> list[Float[Tensor, "b d y x"]]:
         """Run the generator on its own scale, for training.
 
         Args:
             hu: One slice, or a slice between its neighbours, in HU.
 
         Returns:
-            Every stage's output, normalised, unbounded.
+            Every stage's output, normalised, unbounded: three channels of each member.
         """
         outputs: list[Tensor] = self.generator(self.normalise(hu))
         return outputs
@@ -98,8 +111,23 @@ class Synthesizer(nn.Module):
 
         Returns:
             Every stage's PET in SUV, at least 0. Above the window's upper end nothing is cut off.
+            Of several members, the mean of theirs.
         """
-        return [self._in_suv(self.image(stage)) for stage in self.stages(hu)]
+        return [_mean(self._pets(stage)) for stage in self.stages(hu)]
+
+    def each(self, hu: Float[Tensor, "b c y x"]) -> list[Float[Tensor, "b y x"]]:
+        """Cast a PET by each member alone.
+
+        Args:
+            hu: One slice, or a slice between its neighbours, in HU.
+
+        Returns:
+            The last stage's PETs in SUV; their mean is the model's own.
+        """
+        return self._pets(self.stages(hu)[-1])
+
+    def _pets(self, stage: Tensor) -> list[Tensor]:
+        return [self._in_suv(self.image(member)) for member in self.members(stage)]
 
     def quantiles(self, hu: Float[Tensor, "b c y x"]) -> Float[Tensor, "b 3 y x"]:
         """Cast the 5 %, 50 % and 95 % quantiles of the PET.
@@ -108,7 +136,8 @@ class Synthesizer(nn.Module):
             hu: One slice, or a slice between its neighbours, in HU.
 
         Returns:
-            The last stage's quantiles in SUV, as they were learned: they may cross.
+            The last stage's quantiles in SUV, as they were learned: they may cross. Of several
+            members, the mean of theirs.
 
         Raises:
             UsageError: The model was not trained to give quantiles.
@@ -117,11 +146,15 @@ class Synthesizer(nn.Module):
             raise UsageError(
                 'this model gives no quantiles; train one with --set model.output="quantiles"'
             )
-        return self._in_suv(self.stages(hu)[-1])
+        return _mean([self._in_suv(member) for member in self.members(self.stages(hu)[-1])])
 
     def _in_suv(self, normalised: Tensor) -> Tensor:
         low, high = self.recipe.suv_window
         return torch.clamp(low + normalised * (high - low), min=0.0)
+
+
+def _mean(of_members: list[Tensor]) -> Tensor:
+    return of_members[0] if len(of_members) == 1 else torch.stack(of_members).mean(dim=0)
 
 
 def _scaled(values: Tensor, window: tuple[float, float]) -> Tensor:

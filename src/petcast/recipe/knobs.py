@@ -98,6 +98,8 @@ class ModelRecipe(Knobs):
             bilinear interpolation and a convolution; by pixel shuffle.
         ct_in_stages: Later stages of a StageNN see the CT beside the PET before them.
         residual: Later stages of a StageNN add a correction to the PET before them.
+        members: Networks that learn side by side, each from weights of its own; the PET is their
+            mean. So many times the work and the memory of one.
         dropout: Rate in decoders 1-3 (Table 1).
         initialisation: PyTorch's own, or "normal" as in pix2pix, N(0, 0.02²); of the
             discriminator, too. Not stated in the paper.
@@ -113,6 +115,7 @@ class ModelRecipe(Knobs):
     upsampling: Literal["transposed", "bilinear", "pixel-shuffle"] = "transposed"
     ct_in_stages: bool = False
     residual: bool = False
+    members: Annotated[int, Field(ge=1, le=10)] = 1
     dropout: Fraction = 0.5
     initialisation: Literal["torch", "normal"] = "torch"
     hu_window: Window = (-1000.0, 1000.0)
@@ -141,6 +144,12 @@ class ModelRecipe(Knobs):
                 f"suv_window = {list(self.suv_window)}: SUV begins at 0, and a window that begins "
                 "below is scored on values that no PET has; give [0, …]"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _members_are_cascades(self) -> Self:
+        if self.members > 1 and self.name == "DSGGAN":
+            raise ValueError("members: StageNN, U-Net and Cas-UNet know this, not DSGGAN")
         return self
 
     @model_validator(mode="after")

@@ -68,6 +68,15 @@ class Recipe(Knobs):
             )
         return self
 
+    @model_validator(mode="after")
+    def _an_opponent_judges_one(self) -> Self:
+        if self.loss.adversarial and self.model.members > 1:
+            raise ValueError(
+                f"model.members = {self.model.members} needs loss.adversarial = 0: the "
+                "discriminator judges one network. Train runs of other seeds for an ensemble of it"
+            )
+        return self
+
     def to_toml(self) -> str:
         """The recipe as TOML, every knob written out.
 

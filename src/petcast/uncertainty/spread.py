@@ -40,7 +40,8 @@ class Method:
 
     Attributes:
         way: "stages": standard deviation over the stages' outputs. "dropout": over passes with
-            dropout left on, norms as in prediction. "ensemble": over models trained apart.
+            dropout left on, norms as in prediction. "ensemble": over models trained apart, and
+            over a model's members.
             "augmented": over the CT as it is and mirrored left for right, each at three places.
             "quantiles": half of what lies between the predicted 5 % and 95 % quantiles.
             "uptake": the predicted SUV itself, which knows nothing but that errors grow with it.
@@ -106,8 +107,11 @@ def _obstacle(models: Models, method: Method) -> str:
         return "one pass has no spread; give 2 or more"
     if method.way == "quantiles" and not model.gives_quantiles:
         return 'the model gives no quantiles; train one with --set model.output="quantiles"'
-    if method.way == "ensemble" and len(models) < 2:
-        return "one run cannot disagree with itself; name at least one more with --model"
+    if method.way == "ensemble" and sum(one.recipe.members for one in models) < 2:
+        return (
+            "one network cannot disagree with itself; name one more run with --model, or train "
+            "with model.members = 2 or more"
+        )
     if method.way != "ensemble" and len(models) > 1:
         return "further runs (--model) are for --way ensemble; give it, or leave them out"
     if len({one.slices for one in models}) > 1:
@@ -171,8 +175,9 @@ def _over_dropout(models: Models, hu: Tensor, method: Method) -> Cast:
 
 
 def _over_models(models: Models, hu: Tensor, _: Method) -> Cast:
-    pets = [model(hu)[-1] for model in models]
-    return pets[0], torch.stack(pets).std(dim=0)
+    each = [model.each(hu) for model in models]
+    pets = [pet for of_model in each for pet in of_model]
+    return torch.stack(each[0]).mean(dim=0), torch.stack(pets).std(dim=0)
 
 
 def _over_motions(models: Models, hu: Tensor, _: Method) -> Cast:
