@@ -117,6 +117,18 @@ def test_a_record_of_a_newer_petcast_is_refused(
         read_record(task)
 
 
+def test_a_record_of_an_older_petcast_says_what_to_do(
+    tmp_path: Path, whole_pairs: Path, trained: list[str]
+) -> None:
+    (task,) = plan(ENTRANTS[:1], [whole_pairs], tmp_path, seeds=1, epochs=2)
+    [record] = follow_all([task], tell=silent)
+    older = record | {"format": 1, "real_lattice": 4.0}
+    (task.run / "contest.json").write_text(json.dumps(older))
+    contest = Contest.model_validate({"entrant": ENTRANTS[:1]})
+    with pytest.raises(FormatError, match=r"format 1, now 2.*give another --out"):
+        write_results(contest, [task], tmp_path)
+
+
 def test_a_run_that_another_process_works_on_is_left_to_it(
     tmp_path: Path, whole_pairs: Path, trained: list[str]
 ) -> None:

@@ -49,6 +49,19 @@ def test_names_that_would_share_a_folder_are_refused(tmp_path: Path) -> None:
         read_contest(path)
 
 
+def test_what_is_no_contest_is_refused_and_a_mark_of_windows_is_not(tmp_path: Path) -> None:
+    text, path = '[[entrant]]\nname = "Wörter"\nrecipe = "tiny"\n', tmp_path / "contest.toml"
+    with pytest.raises(UsageError, match=r"contest.toml is missing; give a TOML file"):
+        read_contest(path)
+    with pytest.raises(UsageError, match=r"is a folder; give a TOML file"):
+        read_contest(tmp_path)
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(RecipeError, match=r"contest.toml is no text in UTF-8"):
+        read_contest(path)
+    path.write_text(text, encoding="utf-8-sig")
+    assert read_contest(path).names == ("Wörter",)
+
+
 def test_entrants_are_chosen_by_name_in_the_contests_order(contest: Contest) -> None:
     assert [e.name for e in contest.chosen("U-Net;ours")] == ["ours", "U-Net"]
     assert [e.name for e in contest.chosen("ours, less")] == ["ours, less"]

@@ -27,7 +27,7 @@ from petcast.durable import (
     require_known_format,
     write_json,
 )
-from petcast.errors import BusyError, NotFiniteError, TrainingError, UsageError
+from petcast.errors import BusyError, FormatError, NotFiniteError, TrainingError, UsageError
 from petcast.evaluate import Evaluation, evaluate_run
 from petcast.evaluate.baselines import BLURRED_TRUTH, TRIVIAL
 from petcast.metrics.artefact import find_lattice
@@ -146,7 +146,7 @@ def read_record(task: Task) -> Document | None:
 
     Raises:
         UsageError: It was made by another recipe.
-        FormatError: It is damaged, or a newer petcast wrote it.
+        FormatError: It is damaged, or a newer or an older petcast wrote it.
     """
     path = task.run / RECORD_FILE
     if not path.exists():
@@ -160,6 +160,11 @@ def read_record(task: Task) -> Document | None:
         )
     record = dict(read_json(path, "format"))
     require_known_format(record["format"], FORMAT, path)
+    if record["format"] < FORMAT:  # its `real_lattice` is one number
+        raise FormatError(
+            f"{path} is of an older petcast (format {record['format']}, now {FORMAT}), and the "
+            "tables need what it does not hold; give another --out, where the run is trained anew"
+        )
     return record
 
 

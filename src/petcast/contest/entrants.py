@@ -131,13 +131,17 @@ def read_contest(path: Path) -> Contest:
         The contest.
 
     Raises:
-        UsageError: The file is missing.
+        UsageError: The file is missing, or a folder.
         RecipeError: It is no TOML, or a key is unknown, missing or wrong.
     """
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "is missing"
+        raise UsageError(f"{path} {found}; give a TOML file with [[entrant]] tables")
     try:
-        return Contest.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise UsageError(f"{path} is missing; give a TOML file with [[entrant]] tables") from None
+        text = path.read_text(encoding="utf-8-sig")  # Windows begins with a mark
+        return Contest.model_validate(tomllib.loads(text))
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is no text in UTF-8, as TOML is; save it so") from error
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
