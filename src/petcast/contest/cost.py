@@ -2,7 +2,6 @@
 
 import os
 import re
-import resource
 import shutil
 import statistics
 import sys
@@ -85,14 +84,24 @@ def operations(recipe: ModelRecipe, side: int = 256) -> dict[str, float]:
     return {"gflop": gflop, "parameters": count_parameters(synthesizer)}
 
 
-def peak_mb(device: torch.device) -> float:
+def machine_load() -> float | None:
+    """How many processes have wanted a processor during the last minute.
+
+    Returns:
+        Their mean number; None where the system does not say, as Windows.
+    """
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def peak_mb(device: torch.device) -> float | None:
     """The most memory that this process has had.
 
     Args:
         device: Where it computes.
 
     Returns:
-        Of a GPU what torch has had of its memory, else the whole process's, in MB.
+        Of a GPU what torch has had of its memory, else the whole process's, in MB; None where the
+        system does not say.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
@@ -101,6 +110,10 @@ def peak_mb(device: torch.device) -> float:
     found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
     if found:
         return int(found[1]) / 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
     unit = 2**20 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
@@ -117,13 +130,13 @@ def train_here(
         pretraining: Where what was learned from phantoms is kept.
 
     Returns:
-        `peak_mb` (None where there was nothing left to train), `threads`, and the machine's
+        `peak_mb` (None also where there was nothing left to train), `threads`, and the machine's
         `load` at the end.
     """
     left = recipe.training.epochs - len(read_metrics(run))
     train(recipe, data, run, pretraining)
     peak = peak_mb(choose_device(recipe.training.device)) if left > 0 else None
-    return {"peak_mb": peak, "threads": torch.get_num_threads(), "load": os.getloadavg()[0]}
+    return {"peak_mb": peak, "threads": torch.get_num_threads(), "load": machine_load()}
 
 
 def seconds_a_slice(data: Path, run: Path, device: str, part: str = "test") -> float:
@@ -183,17 +196,18 @@ def cost_here(recipe: Recipe, data: Path, run: Path) -> dict[str, float]:
         run: Is made, and removed.
 
     Returns:
-        `train_s`, seconds of training a slice; `peak_mb` of training; `predict_s`, seconds of
-        predicting a slice.
+        `train_s`, seconds of training a slice; `peak_mb` of training, where the system says it;
+        `predict_s`, seconds of predicting a slice.
     """
     shutil.rmtree(run, ignore_errors=True)
     slices = sum(study.slices for study in Pairs.open(data).studies("train"))
     knobs = recipe.training.model_copy(update={"epochs": WARM_EPOCHS + TIMED_EPOCHS})
     short = recipe.model_copy(update={"training": knobs, "pretraining": PretrainingRecipe()})
     took = train_here(short, data, run)
+    memory = {} if took["peak_mb"] is None else {"peak_mb": took["peak_mb"]}
     cost = {
         "train_s": epoch_seconds(run, WARM_EPOCHS) / slices,
-        "peak_mb": float(took["peak_mb"] or 0),
+        **memory,
         "predict_s": seconds_a_slice(data, run, recipe.training.device, "train"),
     }
     shutil.rmtree(run)
@@ -225,7 +239,8 @@ def measure_costs(
         for name, recipe in recipes.items():
             cost = apart(cost_here, recipe, data, scratch / "cost-run")
             found[name].append(cost)
-            said = f"{cost['train_s']:.3f} s a training slice, {cost['peak_mb']:.0f} MB"
+            memory = f"{cost['peak_mb']:.0f} MB" if "peak_mb" in cost else "memory unknown"
+            said = f"{cost['train_s']:.3f} s a training slice, {memory}"
             tell(f"round {number}/{rounds} {name}: {said}")
     return found
 

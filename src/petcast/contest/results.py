@@ -1,6 +1,5 @@
 """What a contest leaves: tables, numbers and a figure in its folder."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import torch
 
 import petcast
 from petcast.contest import tables
-from petcast.contest.cost import measure_costs, operations, summarise_costs
+from petcast.contest.cost import machine_load, measure_costs, operations, summarise_costs
 from petcast.contest.course import Task, read_record, twins
 from petcast.contest.entrants import Contest
 from petcast.contest.figure import describe_quality, draw_quality
@@ -156,13 +155,14 @@ def write_cost(
     recipes = {e.name: e.made(common, 1, 0) for e in contest.entrants if e.name not in same}
     few = portion(data, out / "cost-pairs" / label_of(data) / str(slices), slices)
     side = Pairs.open(few).index["preparation"]["size"]
-    began = os.getloadavg()[0]
+    began = machine_load()
     found = measure_costs(recipes, few, out, rounds, tell=lambda line: print(line, flush=True))  # noqa: T201
     counted = {name: operations(recipe.model, side) for name, recipe in recipes.items()}
     rows = summarise_costs(found, [n for n in contest.references if n in found], counted)
     write_json(out / COST_FILE.format(name=name), {
         "rounds": found, "rows": rows, "slices": slices, "threads": torch.get_num_threads(),
-        "load": [began, os.getloadavg()[0]],
+        "load": [began, machine_load()],
     })  # fmt: skip
-    load = f"{torch.get_num_threads()} threads; the machine's load before was {began:.1f}"
-    return f"{tables.quiet_cost_table(rows)}\n\nMedians of {rounds} rounds, {load}.\n"
+    load = "unknown" if began is None else f"{began:.1f}"
+    said = f"{torch.get_num_threads()} threads; the machine's load before was {load}"
+    return f"{tables.quiet_cost_table(rows)}\n\nMedians of {rounds} rounds, {said}.\n"

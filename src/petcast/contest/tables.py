@@ -254,10 +254,10 @@ def quiet_cost_table(rows: Sequence[Mapping[str, Any]]) -> str:
     head = ["", "training ms a slice", "peak MB", "inference ms a slice", "GFLOP a slice",
             "parameters", *(f"{word} ÷ {r}" for r in references for _, word in kinds)]  # fmt: skip
     lines = [
-        [row["name"], number(1000 * row["train_s"], 0), number(row["peak_mb"], 0),
+        [row["name"], number(1000 * row["train_s"], 0), number(row.get("peak_mb"), 0),
          number(1000 * row["predict_s"], 0), number(row["gflop"], 2),
          f"{row['parameters'] / 1e6:.1f} M",
-         *(number(row["of"][r][key], 2) for r in references for key, _ in kinds)]
+         *(number(row["of"][r].get(key), 2) for r in references for key, _ in kinds)]
         for row in rows
     ]  # fmt: skip
     return f"### Cost, one recipe after the other, round by round\n\n{markdown(head, lines)}"
