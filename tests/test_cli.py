@@ -124,6 +124,23 @@ def test_the_next_command_may_be_copied_into_a_shell(
     assert words == ["petcast", "scan", str(tmp_path / "our cohort" / "dicom")]
 
 
+@pytest.mark.parametrize(
+    ("parts", "step"),
+    [
+        ("train test", "train tiny --data p --out run"),
+        ("test validation", "evaluate --truth p --predictions run"),
+        ("validation", "evaluate --truth p --predictions run --part validation"),
+    ],
+)
+def test_pairs_in_which_nobody_trains_are_not_to_be_trained_on(monkeypatch, parts, step) -> None:
+    members = {part: ["a"] * (part in parts) for part in ("train", "validation", "test")}
+    index = {"parts": members, "studies": [], "refused": [], "split": {}, "audit": {"clean": True}}
+    monkeypatch.setattr("petcast.prepare.prepare", lambda *_, **__: SimpleNamespace(index=index))
+    done = CliRunner().invoke(cli.app, ["prepare", ".", "--out", "p"])
+    assert done.exit_code == 0, done.exception
+    assert f"Next: petcast {step}\n" in done.stdout
+
+
 SCORES = {"ssim": 0.9, "psnr": 30.0, "mae": 0.01, "psnr_body": 25.0}
 
 

@@ -1,5 +1,6 @@
 """Commands about data: from an export to pairs."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -127,8 +128,15 @@ def prepare(
     if leak:
         say(leak)
     elif not as_json:
-        step = next_step("train", "tiny", "--data", out, "--out", "run")
-        typer.echo(f"The pairs: {out}. {step}")
+        typer.echo(f"The pairs: {out}. {_use_of(pairs.index['parts'], out)}")
+
+
+def _use_of(parts: Mapping[str, Sequence[str]], out: Path) -> str:
+    if parts["train"]:
+        return next_step("train", "tiny", "--data", out, "--out", "run")
+    part = () if parts["test"] else ("--part", "validation")
+    step = next_step("evaluate", "--truth", out, "--predictions", "run", *part)
+    return f"Nobody trains in them: take a run that other pairs trained. {step}"
 
 
 def audit(
