@@ -259,6 +259,7 @@ def test_a_measured_pet_is_preferred_to_a_synthetic_one() -> None:
     ("kernel", "kind"),
     [("STANDARD", "soft"), ("LUNG", "sharp"), ("B30f", "soft"), ("B70f", "sharp"), ("L", "sharp"),
      ("B", "soft"), ("Br40d\\3", "soft"), ("Bl57f", "sharp"), ("FC13", "soft"), ("FC52", "sharp"),
+     ("FC30", "sharp"), ("FC81", "sharp"), ("FC86", ""),
      ("I31s", "soft"), ("", ""), ("unheard of", "")],
 )  # fmt: skip
 def test_kernels_of_all_vendors(kernel: str, kind: str) -> None:

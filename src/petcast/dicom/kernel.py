@@ -9,8 +9,11 @@ SHARP = {"LUNG", "BONE", "BONEPLUS", "EDGE", "ULTRA", "D", "E", "L", "F", "Y-SHA
 SIEMENS = re.compile(r"[A-Z][A-Z]?(\d{2})[A-Z]?")
 SIEMENS_SHARP_FROM = 50
 TOSHIBA = re.compile(r"FC(\d{2})")
-TOSHIBA_SHARP = range(30, 60)
-"""FC30 to FC39 are for bone, FC50 to FC59 for the lung."""
+TOSHIBA_SHARP = {*range(30, 60), 81}
+"""FC30 to FC39 are for bone, FC50 to FC59 for the lung; FC81 is "Bone Sharp" (Med. Phys. 48:2760,
+2021, doi:10.1002/mp.14789)."""
+TOSHIBA_UNKNOWN = range(80, 90)
+"""The rest of FC81's decade: hardly soft, and no source says more."""
 
 
 def kernel_class(kernel: str) -> str:
@@ -30,7 +33,9 @@ def kernel_class(kernel: str) -> str:
     if name in SOFT | SHARP:
         return "soft" if name in SOFT else "sharp"
     if toshiba := TOSHIBA.fullmatch(name):
-        return "sharp" if int(toshiba[1]) in TOSHIBA_SHARP else "soft"
+        number = int(toshiba[1])
+        known = "" if number in TOSHIBA_UNKNOWN else "soft"
+        return "sharp" if number in TOSHIBA_SHARP else known
     if siemens := SIEMENS.fullmatch(name):
         return "sharp" if int(siemens[1]) >= SIEMENS_SHARP_FROM else "soft"
     return ""
