@@ -131,6 +131,28 @@ def test_a_pet_that_a_ct_fits_before_a_longer_one_without() -> None:
     assert alone.refusal.reason is Reason.OTHER_FRAME
 
 
+def test_of_two_matrices_of_one_acquisition_the_finer_and_it_is_said() -> None:
+    """The coarser one would come first by its number."""
+    fine, coarse = (
+        replace(PET, id=id_, number=number, geometry=replace(PET.geometry, spacing_mm=spacing_mm))
+        for id_, number, spacing_mm in (("a", 5, (2.04, 2.04, 3.0)), ("b", 4, (4.07, 4.07, 3.0)))
+    )
+    for pets in ((fine, coarse), (coarse, fine)):
+        [study] = pair([series("ct", "CT"), *pets])
+        assert study.pet is fine
+        assert study.notes == (
+            "Series a (number 5) was taken of 2 PET series, not b (number 4).",
+            "Its voxels are finer in the slice (2 mm) than those of b (number 4), from which no "
+            "other rule tells it apart.",
+        )
+    earlier = replace(coarse, begun_s=0.0)
+    denser = replace(coarse, geometry=replace(coarse.geometry, slices=101))
+    for other in (earlier, denser):
+        [study] = pair([series("ct", "CT"), fine, other])
+        assert study.pet is other
+        assert len(study.notes) == 1
+
+
 def test_beds_that_were_saved_as_series_of_their_own_are_said() -> None:
     beds = [series("a", "PT", (0, 150)), series("b", "PT", (135, 280)), series("c", "PT", (0, 150))]
     [study] = pair([series("ct", "CT"), *beds])
