@@ -8,7 +8,7 @@ from petcast.checkpoint import Card, save_checkpoint
 from petcast.claim import DATA_FILE, RECIPE_FILE, STUDY_FILE, claim
 from petcast.durable import read_json
 from petcast.errors import UsageError
-from petcast.pairs import Pairs
+from petcast.pairs import INDEX_FILE, Pairs
 from petcast.recipe import load_recipe
 
 
@@ -66,3 +66,10 @@ def test_a_studys_folder_is_not_taken_over(tiny_pairs: Path, tmp_path: Path) -> 
     with pytest.raises(UsageError, match="holds a study, whose recipe would be lost"):
         claim(tmp_path, load_recipe("tiny"), Pairs.open(tiny_pairs))
     assert not (tmp_path / RECIPE_FILE).read_text()
+
+
+def test_a_folder_of_pairs_is_not_taken_over(tiny_pairs: Path, tmp_path: Path) -> None:
+    (tmp_path / INDEX_FILE).write_text("")
+    with pytest.raises(UsageError, match="holds pairs, and a run needs its own folder"):
+        claim(tmp_path, load_recipe("tiny"), Pairs.open(tiny_pairs))
+    assert [path.name for path in tmp_path.iterdir()] == [INDEX_FILE]

@@ -5,7 +5,7 @@ from pathlib import Path
 from petcast.checkpoint import Which, load_card
 from petcast.durable import read_json, settle, whole, write_json, write_text
 from petcast.errors import UsageError
-from petcast.pairs import Pairs
+from petcast.pairs import INDEX_FILE, Pairs
 from petcast.pretraining import FOLDER
 from petcast.recipe import Recipe, load_recipe
 from petcast.words import count
@@ -33,7 +33,7 @@ def claim(run: Path, recipe: Recipe, pairs: Pairs) -> None:
 
     Raises:
         UsageError: Another recipe or other pairs have begun there, nothing says which, more epochs
-            are done, or it is a study's folder.
+            are done, or it is a study's folder or one of pairs.
     """
     if (run / STUDY_FILE).exists():
         raise UsageError(f"{run} holds a study, whose recipe would be lost; give another --out")
@@ -46,6 +46,10 @@ def claim(run: Path, recipe: Recipe, pairs: Pairs) -> None:
             "back, or give another --out"
         )
     if not (path.exists() and (trained or (run / FOLDER).exists())):
+        if (run / INDEX_FILE).exists():
+            raise UsageError(
+                f"{run} holds pairs, and a run needs its own folder; give another --out"
+            )
         write_json(run / DATA_FILE, pairs.index)
         write_text(path, recipe.to_toml())
         return

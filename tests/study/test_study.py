@@ -278,6 +278,13 @@ def test_a_runs_folder_is_not_taken_over(tiny_pairs: Path, tmp_path: Path) -> No
     assert not (tmp_path / "recipe.toml").read_text()
 
 
+def test_a_folder_of_pairs_is_not_taken_over(tiny_pairs: Path, tmp_path: Path) -> None:
+    (tmp_path / "pairs.json").write_text("")
+    with pytest.raises(UsageError, match="holds pairs, and a study needs its own folder"):
+        run(tiny_pairs, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} <= {"pairs.json", ".lock"}
+
+
 def test_where_the_sound_protocol_trains_nobody_the_other_does_not_begin(
     test_only_pairs: Path, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from petcast.claim import DATA_FILE, HARMLESS, RECIPE_FILE, STUDY_FILE
 from petcast.durable import LOCK_FILE, exclusive, read_json, write_json, write_text
 from petcast.errors import DataError, UsageError
-from petcast.pairs import Pairs
+from petcast.pairs import INDEX_FILE, Pairs
 from petcast.recipe import GENERATOR_NAMES, GeneratorName, Recipe, load_recipe
 from petcast.study.course import Course, Keep, follow
 from petcast.study.protocol import PROTOCOLS, divide, empty_parts, pairs_folder, run_folder
@@ -83,8 +83,8 @@ def run_study(
         The study.
 
     Raises:
-        UsageError: `out` belongs to another recipe, to other pairs, to a longer study or to a run;
-            `settings` ask for other pairs; or torchrun started several processes.
+        UsageError: `out` belongs to another recipe, to other pairs, to a longer study or to a run,
+            or holds pairs; `settings` ask for other pairs; or torchrun started several processes.
         DataError: The pairs cannot be trained on.
     """
     _refuse_company()
@@ -196,6 +196,8 @@ def _claim(out: Path, recipe: Recipe, pairs: Pairs) -> None:
         _require_same(out, recipe, read_json(path, "data"), pairs)
     elif (out / DATA_FILE).exists():
         raise UsageError(f"{out} holds a run, whose recipe would be lost; give another --out")
+    elif (out / INDEX_FILE).exists():
+        raise UsageError(f"{out} holds pairs, and a study needs its own folder; give another --out")
     write_text(out / RECIPE_FILE, recipe.to_toml())
     write_json(path, {"format": FORMAT, "data": pairs.index["hash"]})
 
