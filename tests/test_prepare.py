@@ -269,10 +269,12 @@ def test_a_patient_taken_away_leaves_nothing_behind(drawn: Path, tmp_path: Path)
 @pytest.mark.slow
 def test_another_key_gives_other_names_and_the_same_images(dicom: Path, tmp_path: Path) -> None:
     shutil.rmtree(dicom / "phantom-001")
-    [one] = prepared(dicom, tmp_path / "a").studies()
-    [other] = prepared(dicom, tmp_path / "b", salt="other").studies()
+    pairs = prepared(dicom, tmp_path / "a"), prepared(dicom, tmp_path / "b", salt="other")
+    [one], [other] = (each.studies() for each in pairs)
     assert not {one.id, one.patient} & {other.id, other.patient}
     assert np.array_equal(one.pet, other.pet)
+    assert one.hash == other.hash  # by which `evaluate` knows a study again
+    assert len({each.index["key_mark"] for each in pairs}) == 2
 
 
 @pytest.mark.slow

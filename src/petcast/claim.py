@@ -1,11 +1,12 @@
 """Whose a run's folder is: one recipe's and some pairs', from its first epoch on."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from petcast.checkpoint import Which, load_card
 from petcast.durable import read_json, settle, whole, write_json, write_text
 from petcast.errors import UsageError
-from petcast.pairs import INDEX_FILE, Pairs
+from petcast.pairs import INDEX_FILE, PairedStudy, Pairs
 from petcast.pretraining import FOLDER
 from petcast.recipe import Recipe, load_recipe
 from petcast.words import count
@@ -102,14 +103,46 @@ def require_same(folder: Path, first: Recipe) -> None:
         )
 
 
-def trained_on(run: Path) -> set[str]:
-    """Name the patients that a run was trained on.
+@dataclass(frozen=True)
+class Learned:
+    """Whom a run was trained on.
+
+    Attributes:
+        patients: Their pseudonyms; none where the folder does not say.
+        contents: Hashes of their studies, which are the same under another key.
+        key_mark: Of the key that made the pseudonyms; empty where the folder does not say.
+    """
+
+    patients: frozenset[str] = frozenset()
+    contents: frozenset[str] = frozenset()
+    key_mark: str = ""
+
+    def knows(self, study: PairedStudy) -> bool:
+        """Whether a study's patient is one of them, as far as name and content tell.
+
+        Args:
+            study: Of any pairs.
+
+        Returns:
+            True also for their own study under another name.
+        """
+        return study.patient in self.patients or study.hash in self.contents
+
+
+def trained_on(run: Path) -> Learned:
+    """Say whom a run was trained on.
 
     Args:
         run: Its folder.
 
     Returns:
-        Their pseudonyms; none where the folder does not say.
+        The patients and their studies.
     """
     path = run / DATA_FILE
-    return set(read_json(path, "parts")["parts"]["train"]) if path.is_file() else set()
+    if not path.is_file():
+        return Learned()
+    index = read_json(path, "parts")
+    patients = frozenset(index["parts"]["train"])
+    rows = [row for row in index.get("studies", ()) if row["patient"] in patients]
+    mark = index.get("key_mark", "")
+    return Learned(patients, frozenset(row["hash"] for row in rows), mark)

@@ -22,7 +22,7 @@ from petcast.align import Aligned, Reading, align, require_suv_of_a_body
 from petcast.archive import BoxTable
 from petcast.cohort import Case, Found, find, nothing_usable, refused_row
 from petcast.content import slice_hashes
-from petcast.dicom.privacy import pseudonym, user_salt
+from petcast.dicom.privacy import key_mark, pseudonym, user_salt
 from petcast.durable import LOCK_FILE, exclusive, settle
 from petcast.errors import DataError, FormatError, GeometryError, UsageError
 from petcast.leaks import contents_of, find_leaks, leak_rows
@@ -134,7 +134,7 @@ def prepare(
         if not cards:
             raise DataError(nothing_usable(folders, refused))
         split = _divide(found, cards, recipe, rows, salt)
-        _finish(out, recipe, split, cards, refused, found.boxes)
+        _finish(out, recipe, split, cards, refused, found.boxes, key_mark(salt))
     return Pairs.open(out)
 
 
@@ -354,6 +354,7 @@ def _finish(
     cards: Sequence[Document],
     refused: Sequence[Document],
     boxes: BoxTable | None,
+    mark: str,
 ) -> None:
     """Write the index, then sweep away what it does not name."""
     studies = [card | split.place(card["id"], card["patient"]) for card in cards]
@@ -361,6 +362,7 @@ def _finish(
     leaks = find_leaks(contents_of(out, studies))
     index = {
         "petcast": petcast.__version__,
+        "key_mark": mark,
         "preparation": recipe.model_dump(mode="json"),
         "split": split.to_json(),
         "parts": split.parts(),

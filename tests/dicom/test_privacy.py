@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petcast.dicom.privacy import patient_identity, pseudonym, user_salt
+from petcast.dicom.privacy import key_mark, patient_identity, pseudonym, user_salt
 from petcast.errors import UsageError
 
 
@@ -23,6 +23,11 @@ def test_a_pseudonym_is_short_and_always_the_same(kind: str, value: str, salt: s
 def test_kind_value_and_key_all_count() -> None:
     names = {pseudonym(kind, value, salt) for kind in "ab" for value in "cd" for salt in ("e", "f")}
     assert len(names) == 8
+
+
+def test_a_key_has_the_same_mark_every_day_and_another_key_another() -> None:
+    assert key_mark("one") == key_mark("one") == "cda1"
+    assert len({key_mark(salt) for salt in ("one", "other")}) == 2
 
 
 def test_issuers_tell_equal_numbers_apart() -> None:

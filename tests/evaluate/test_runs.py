@@ -239,6 +239,28 @@ def test_how_other_pairs_are_divided_says_nothing_of_a_model_whose_patients_are_
     assert {one.code for one in runs._provenance(index, card, tmp_path, [], "train")} == said
 
 
+@pytest.mark.parametrize(
+    ("content", "marks", "said"),
+    [
+        ("h", ("1", "2"), {"OTHER-PAIRS", "TRAINED-ON", "OTHER-KEY"}),
+        ("else", ("1", "2"), {"OTHER-PAIRS", "OTHER-KEY"}),
+        ("else", ("1", "1"), {"OTHER-PAIRS"}),
+        ("else", ("", "2"), {"OTHER-PAIRS"}),  # older pairs hold no mark
+        ("else", ("1", ""), {"OTHER-PAIRS"}),
+    ],
+)
+def test_a_patient_of_another_key_is_known_by_the_study(
+    tmp_path: Path, content: str, marks: tuple[str, str], said: set[str]
+) -> None:
+    there, here = ({"key_mark": mark} if mark else {} for mark in marks)
+    rows = [{"patient": "p", "hash": "h"}, {"patient": "tested", "hash": "else"}]
+    write_json(tmp_path / "data.json", {"parts": {"train": ["p"]}, "studies": rows, **there})
+    studies: Any = [SimpleNamespace(patient="q", hash=content)]
+    card: Any = SimpleNamespace(data_hash="own")
+    found = runs._provenance({"hash": "other", **here}, card, tmp_path, studies, "test")
+    assert {one.code for one in found} == said
+
+
 @pytest.mark.slow
 def test_pairs_without_training_patients_still_have_trivial_rows(
     bench: Bench, tmp_path: Path

@@ -133,6 +133,13 @@ def test_patients_of_the_training_make_the_numbers_worthless(
     assert verdict_of(good).kind == "bad"
 
 
+def test_under_another_key_nobody_is_called_unseen(
+    verdict_of: VerdictOf, good: dict[str, Any]
+) -> None:
+    good["warnings"] = [{"code": "OTHER-KEY", "detail": "another key"}]
+    assert "never seen in training" not in verdict_of(good).sentences[0]
+
+
 def test_what_is_no_suv_is_not_called_good(verdict_of: VerdictOf, good: dict[str, Any]) -> None:
     good["warnings"] = [{"code": "NOT-SUV", "detail": "truth of a: 1 at most"}]
     verdict = verdict_of(good)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -137,7 +138,8 @@ def test_training_patients_of_other_pairs_were_not_trained_on(
 
 
 def test_some_that_were_trained_on_are_counted(made: Runs) -> None:
-    said, _ = runs._warnings("validation", {"a", "b"}, made.make(trained_on=("b", "c")), [])
+    studies: Any = [SimpleNamespace(patient=patient, hash=patient) for patient in "ab"]
+    said, _ = runs._warnings("validation", studies, made.make(trained_on=("b", "c")), [])
     assert said.startswith("Calibrated on 2 patients, 1 of them trained on")
 
 

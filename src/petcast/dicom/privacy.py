@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 from petcast.errors import UsageError
@@ -18,6 +19,11 @@ SALT_VARIABLE = "PETCAST_SALT"
 
 PSEUDONYM_DIGITS = 12
 """48 bits: among 100,000 series, two share an id once in 57,000 cohorts."""
+
+MARK_DIGITS = 4
+MARK_ROUNDS = 500_000
+"""16 bits are too few to find a key by, and to test one costs about as much as hashing all numbers
+of a hospital under it."""
 
 
 def pseudonym(kind: str, value: str, salt: str) -> str:
@@ -39,6 +45,20 @@ def pseudonym(kind: str, value: str, salt: str) -> str:
     """
     digest = hmac.new(salt.encode(), _bytes(f"{kind}\0{value}"), hashlib.sha256)
     return digest.hexdigest()[:PSEUDONYM_DIGITS]
+
+
+@lru_cache
+def key_mark(salt: str) -> str:
+    """Mark a key, so that pseudonyms of two keys are not compared in vain.
+
+    Args:
+        salt: The user's key.
+
+    Returns:
+        Hexadecimal digits; two keys share them once in 65,536.
+    """
+    digest = hashlib.pbkdf2_hmac("sha256", salt.encode(), b"petcast", MARK_ROUNDS)
+    return digest.hex()[:MARK_DIGITS]
 
 
 def _bytes(text: str) -> bytes:

@@ -254,7 +254,7 @@ def _provenance(
     findings, learned = [], trained_on(run)
     other = card.data_hash != index["hash"]
     # How other pairs are divided says nothing of whom the model knows, where its run says that.
-    own = not (other and learned)
+    own = not (other and learned.patients)
     if own and index.get("split", {}).get("leaks"):
         detail = (
             "The split shuffled slices: patients of this part were trained on, by slices beside "
@@ -267,12 +267,21 @@ def _provenance(
     if other:
         detail = "The model was trained on other pairs than these."
         findings.append(Finding("OTHER-PAIRS", detail))
-        seen = learned & {study.patient for study in studies}
+        seen = {study.patient for study in studies if learned.knows(study)}
         if seen:
             were = "was" if len(seen) == 1 else "were"
             detail = f"{len(seen)} of these patients {were} trained on: the numbers are worthless."
             findings.append(Finding("TRAINED-ON", detail))
+        mark = index.get("key_mark", "")
+        if mark and learned.key_mark and mark != learned.key_mark:
+            findings.append(Finding("OTHER-KEY", _OTHER_KEY))
     return findings
+
+
+_OTHER_KEY = (
+    "The model's pairs were prepared under another key, where the same patient has another id: one "
+    "whom it was trained on is recognised here only by the same study, prepared in the same way."
+)
 
 
 def _without_training(learned: Baselines | None) -> list[Finding]:

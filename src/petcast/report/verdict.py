@@ -99,7 +99,8 @@ def _who(claims: Sequence[Claim], evaluation: Evaluation, leaks: bool | None) ->
     patients = count(claims[0].score.n, f"{evaluation.part} patient")
     if evaluation.part != "test":
         return f"{patients} (not kept for testing)"
-    known = leaks is False and "TRAINED-ON" not in {code for code, _ in evaluation.warnings}
+    doubts = {"TRAINED-ON", "OTHER-KEY"} & {code for code, _ in evaluation.warnings}
+    known = leaks is False and not doubts
     return f"{patients} (never seen in training)" if known else patients
 
 

@@ -105,7 +105,7 @@ def calibrate_run(
         sha256=weights_of(card),
         data_hash=pairs.index["hash"],
         members=tuple(member_of(run, other) for other in others),
-        warnings=tuple(_warnings(part, set(patients), run, others)),
+        warnings=tuple(_warnings(part, [s for s in studies if s.patient in patients], run, others)),
     )
     save_calibration(run, calibration)
     return calibration
@@ -188,10 +188,13 @@ def _to_calibrate_on(pairs: Pairs) -> tuple[str, list[PairedStudy]]:
     )
 
 
-def _warnings(part: str, patients: set[str], run: Path, others: Sequence[Path]) -> list[str]:
+def _warnings(
+    part: str, studies: Sequence[PairedStudy], run: Path, others: Sequence[Path]
+) -> list[str]:
     warnings = []
-    learned = set().union(*(trained_on(folder) for folder in (run, *others)))
-    known = patients & learned
+    learned = [trained_on(folder) for folder in (run, *others)]
+    patients = {study.patient for study in studies}
+    known = {study.patient for study in studies if any(one.knows(study) for one in learned)}
     if known and known < patients:
         warnings.append(
             f"Calibrated on {count(len(patients), 'patient')}, {len(known)} of them trained on: "
@@ -199,7 +202,7 @@ def _warnings(part: str, patients: set[str], run: Path, others: Sequence[Path]) 
             "on others."
         )
     # Who trains in pairs that this run never saw need not have trained it.
-    elif known or (part == "train" and not learned):
+    elif known or (part == "train" and not any(one.patients for one in learned)):
         warnings.append(
             "Calibrated on patients that the model was trained on, since there are no others: "
             "errors are smaller there, so the intervals are too narrow for anyone else. Prepare "
