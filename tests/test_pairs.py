@@ -145,6 +145,11 @@ def of_another_shape(path: Path) -> None:
     np.save(path, np.load(path)[:2])
 
 
+def with_a_spoilt_head(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[:21] + b"," + whole[22:])
+
+
 def of_the_other_byte_order(path: Path) -> None:
     np.save(path, np.load(path).astype(">i2"))
 
@@ -155,6 +160,7 @@ def of_the_other_byte_order(path: Path) -> None:
     [
         cut_off,
         cut_off_in_the_head,
+        with_a_spoilt_head,
         emptied,
         pickled,
         of_another_type,

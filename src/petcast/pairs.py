@@ -25,6 +25,7 @@ from petcast.content import slice_hashes
 from petcast.durable import read_json, require_known_format, sha256_of, write_directory, write_json
 from petcast.errors import FormatError, UsageError
 from petcast.grid import part_of
+from petcast.npy import map_array
 from petcast.split import MIXED, PARTS, Range
 from petcast.volume import Grid
 from petcast.voxels import save_array, voxels_of
@@ -370,10 +371,10 @@ def _grid(card: Document, folder: Path) -> Grid:
 def _require_whole(path: Path, name: str, shape: tuple[int, int, int]) -> None:
     """Check an array's head and its length on disk, without reading its values."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = map_array(path)
     except FileNotFoundError:
         raise FormatError(f"{path} is missing; {_AGAIN}") from None
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise FormatError(f"{path} is damaged or cut off; {_AGAIN}") from error
     expected = ARRAYS.get(name)
     if array.dtype != expected or array.shape != shape:
@@ -384,8 +385,7 @@ def _require_whole(path: Path, name: str, shape: tuple[int, int, int]) -> None:
 
 @lru_cache(maxsize=OPEN_MAPS)
 def _mapped(path: Path, content: str) -> NDArray[Any]:  # noqa: ARG001  other content, another map
-    mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return mapped
+    return map_array(path)
 
 
 def _sha256_of_json(value: Any) -> str:

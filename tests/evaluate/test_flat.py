@@ -205,9 +205,14 @@ def test_grey_in_three_channels_is_grey_and_colour_is_refused(
         measured(truth, tmp_path / "p")
 
 
-@pytest.mark.parametrize("ending", ["png", "npy"])
-def test_damaged_files_are_said_without_their_names(tmp_path: Path, ending: str) -> None:
-    (tmp_path / f"Doe_Jane.{ending}").write_bytes(b"\x89PNG nothing")
+@pytest.mark.parametrize(
+    ("ending", "content"),
+    [("png", b"\x89PNG nothing"), ("npy", b"\x89PNG nothing"), ("npy", b"PK\x03\x04 nothing")],
+)
+def test_damaged_files_are_said_without_their_names(
+    tmp_path: Path, ending: str, content: bytes
+) -> None:
+    (tmp_path / f"Doe_Jane.{ending}").write_bytes(content)
     with pytest.raises(DataError) as error:
         evaluate_files(tmp_path, tmp_path, declared=Declared(1.0, None, None, SPACING_MM))
     assert "Jane" not in str(error.value)

@@ -322,9 +322,11 @@ def test_a_damaged_montage_is_named(
 ) -> None:
     run = make_run(evaluation=good)
     path = run / "evaluation" / "montage.npz"
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(FormatError, match=r"montage\.npz is damaged"):
-        write_report(run, tmp_path / "report.html")
+    whole = path.read_bytes()
+    for content in (whole[:1000], whole[:60] + bytes(20) + whole[80:]):
+        path.write_bytes(content)
+        with pytest.raises(FormatError, match=r"montage\.npz is damaged"):
+            write_report(run, tmp_path / "report.html")
 
 
 def test_files_of_a_newer_petcast_are_refused(make_run: MakeRun, tmp_path: Path) -> None:

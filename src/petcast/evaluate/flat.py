@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petcast.errors import DataError, FormatError, GeometryError, UsageError
+from petcast.npy import map_array
 
 FULL_RANGE: dict[str, tuple[float, float]] = {
     "uint8": (0, 255),
@@ -229,8 +230,8 @@ def _is_volume(path: Path) -> bool:
 
 def _open(path: Path, whose: str) -> NDArray[Any]:
     try:
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (ValueError, OSError, EOFError) as error:
+        return np.asarray(map_array(path))
+    except (ValueError, OSError) as error:
         raise FormatError(f"{whose} is no array that can be read safely; save it again") from error
 
 

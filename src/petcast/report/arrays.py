@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from petcast.errors import FormatError
+from petcast.npy import read_arrays
 
 
 @dataclass(frozen=True)
@@ -142,10 +142,8 @@ def _read_arrays(
     path: Path, names: Sequence[str], perhaps: Sequence[str] = ()
 ) -> dict[str, NDArray[Any]]:
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            known = [*names, *(key for key in perhaps if key in arrays)]
-            return {key: arrays[key] for key in known}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        return read_arrays(path, names, perhaps)
+    except (OSError, ValueError) as error:
         raise FormatError(f"{path} is damaged ({error}); run `petcast evaluate` again") from error
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from petcast.durable import whole
+from petcast.errors import FormatError
 from petcast.framing import (
     BODY_HU,
     CT_WINDOW_HU,
@@ -18,6 +20,7 @@ from petcast.framing import (
     hot_region,
     pet_window,
 )
+from petcast.npy import read_arrays
 from petcast.study.figures import Theme
 from petcast.study.protocol import run_folder
 from petcast.words import count, number
@@ -61,6 +64,9 @@ def read_pictures(study: Path, generators: Sequence[str]) -> Pictures | None:
 
     Returns:
         A few slices; None where nothing is kept.
+
+    Raises:
+        FormatError: A file that holds them is damaged.
     """
     held = {name: _montage(run_folder(study, "sound", name)) for name in generators}
     found = {name: arrays for name, arrays in held.items() if arrays is not None}
@@ -142,11 +148,15 @@ def describe_pictures(pictures: Pictures) -> str:
 
 
 def _montage(run: Path) -> dict[str, NDArray[Any]] | None:
-    path = run / "evaluation" / "montage.npz"
+    path = whole(run / "evaluation") / "montage.npz"
     if not path.exists():
         return None
-    with np.load(path, allow_pickle=False) as arrays:
-        return {key: arrays[key] for key in ("ct", "truth", "stages")}
+    try:
+        return read_arrays(path, ("ct", "truth", "stages"))
+    except (OSError, ValueError) as error:
+        raise FormatError(
+            f"{path} is damaged ({error}); put it back, or remove it to go without"
+        ) from error
 
 
 def _undress(axes: "Axes", theme: Theme) -> None:
