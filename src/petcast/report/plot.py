@@ -9,6 +9,8 @@ from petcast.report.catalogue import number
 WIDTH, HEIGHT = 440, 300
 LEFT, RIGHT, TOP, BOTTOM = 66, 22, 20, 44
 ABOUT_TICKS = 5
+FINEST = 1e-9
+"""Values nearer than this, of 1 or of their size, are drawn as one: what parts them is rounding."""
 
 
 @dataclass(frozen=True)
@@ -270,13 +272,16 @@ def nice_ticks(low: float, high: float, about: int) -> list[float]:
         about: How many are wanted.
 
     Returns:
-        At least two ascending values, the first at most `low`, the last at least `high`.
+        At least two ascending values, the first at most `low`, the last at least `high`, up to
+        `FINEST`.
 
     Example:
         >>> nice_ticks(0.12, 0.88, 4)
         [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     """
-    span = high - low or abs(high) or 1.0
+    span = high - low
+    if span <= FINEST * max(abs(low), abs(high), 1.0):
+        span = abs(high) if abs(high) > FINEST else 1.0
     raw = span / max(about, 1)
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(s for s in (power, 2 * power, 2.5 * power, 5 * power, 10 * power) if s >= raw)
