@@ -238,6 +238,7 @@ def test_a_patient_whose_studies_were_refused_may_be_named(tmp_path: Path) -> No
         ("patient,part\na,tset\nb,test\n", "line 2: the part must be one of"),
         ("patient,part\na,train,7\nb,test\n", "line 2: expected a patient and a part"),
         ("patient,part\n ,train\n", "line 2"),
+        ('patient,part\na,train\n"b,test\n' + "c,test\n" * 20_000, "line 3: no CSV .* left open"),
         (b"patient,part\n\xff,train\n".decode("latin-1").encode("utf-16"), "UTF-8"),
     ],
 )

@@ -153,11 +153,11 @@ def read_split_file(path: Path) -> SplitFile:
         raise UsageError(f"{path} cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is no UTF-8 text; save it as CSV in UTF-8") from None
-    reader = csv.reader(io.StringIO(text))
-    head = next(reader, [])
+    lines = _cells(text, path)
+    head = lines[0][1] if lines else []
     if tuple(cell.strip().lower() for cell in head) != COLUMNS:
         raise UsageError(f"{path}: its first line must be `{','.join(COLUMNS)}`{_parted(head)}")
-    rows = [_row(cells, reader.line_num, path) for cells in reader if any(map(str.strip, cells))]
+    rows = [_row(cells, line, path) for line, cells in lines[1:] if any(map(str.strip, cells))]
     _refuse_repeated(rows, path)
     return SplitFile(tuple(rows), str(path))
 
@@ -279,6 +279,21 @@ def _validation(patients: int, recipe: PreparationRecipe) -> int:
 
 def _share(patients: int, share: float) -> int:
     return min(max(1, round(patients * share)), patients - 1) if share > 0 else 0
+
+
+def _cells(text: str, path: Path) -> list[tuple[int, list[str]]]:
+    """Each line's number and cells; one whose quotation marks hold several is their last."""
+    reader = csv.reader(io.StringIO(text))
+    lines: list[tuple[int, list[str]]] = []
+    try:
+        for cells in reader:
+            lines.append((reader.line_num, cells))  # noqa: PERF401 - kept where a later one fails
+    except csv.Error as error:
+        begun = lines[-1][0] + 1 if lines else 1
+        raise UsageError(
+            f"{path}, line {begun}: no CSV ({error}); is a quotation mark left open there?"
+        ) from None
+    return lines
 
 
 def _parted(head: Sequence[str]) -> str:
