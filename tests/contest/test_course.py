@@ -159,6 +159,32 @@ def test_a_run_that_was_killed_when_it_was_done_is_swept(
     assert {path.name for path in tasks[1].run.iterdir() if path.is_dir()} == set()
 
 
+def test_a_run_that_was_killed_while_it_was_swept_is_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the removal of the weights and that of the state of training."""
+    recipe, run = ENTRANTS[0].made((), 2, 0), tmp_path / "pairs" / "one" / "0"
+    for name in ("last", "best"):
+        (run / name).mkdir(parents=True)
+    (run / "recipe.toml").write_text(recipe.to_toml())
+    (run / "contest.json").write_text(json.dumps({"format": course.FORMAT}))
+    tasks = [course.Task(ENTRANTS[0], recipe, tmp_path / "pairs", "pairs", 0, run)]
+    remove, removed = course.remove_directory, []
+
+    def dies_the_second_time(folder: Path) -> None:
+        if removed:
+            raise KeyboardInterrupt
+        removed.append(folder.name)
+        remove(folder)
+
+    monkeypatch.setattr(course, "remove_directory", dies_the_second_time)
+    with pytest.raises(KeyboardInterrupt):
+        follow_all(tasks, keep="none", tell=silent)
+    monkeypatch.setattr(course, "remove_directory", remove)
+    assert len(follow_all(tasks, keep="none", tell=silent)) == 1
+    assert {path.name for path in run.iterdir() if path.is_dir()} == set()
+
+
 def test_a_diverged_run_is_recorded_and_the_others_go_on(
     tmp_path: Path, whole_pairs: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

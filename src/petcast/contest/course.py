@@ -298,7 +298,7 @@ def real_lattice(data: Path) -> dict[str, float]:
 
 
 def _sweep(run: Path, keep_weights: bool) -> None:
-    for name in ("last",) if keep_weights else ("last", "best"):
+    for name in ("last",) if keep_weights else ("best", "last"):  # `last` tells what is unswept
         remove_directory(run / name)
 
 
