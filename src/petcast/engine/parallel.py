@@ -155,8 +155,8 @@ def sizes(count: int, parts: int) -> list[int]:
 
     Args:
         count: What is divided.
-        parts: Among how many. Where they are even, both halves are divided by themselves: the
-            parts of a process are then its parts of the whole.
+        parts: Among how many. Where they are even, both halves are divided by themselves: of a
+            power of two, the parts of a process are then its parts of the whole.
 
     Returns:
         The parts' sizes, in order.

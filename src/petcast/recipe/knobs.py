@@ -327,7 +327,8 @@ class EngineRecipe(Knobs):
         recompute: Run each stage again in the backward pass instead of keeping its features:
             those of a ten-stage cascade take the memory of about one stage's.
         parts: Work on each batch in so many parts, shared among the processes; 0 is one part a
-            process. The same number gives the same bits on one process and on several.
+            process. The same number gives the same bits on one process and on as many; a power of
+            two, on any number of processes that divides it.
         pairs: All slices on the device, or read ahead from the memory maps; "auto" takes the
             former where they need less than a quarter of its free memory.
         tensorboard: Write the curves for TensorBoard, too (the extra `tensorboard`).
