@@ -166,6 +166,50 @@ def test_values_in_the_lowest_bits_are_read_whatever_highbit_says(export, bits, 
     np.testing.assert_array_equal(read_pet(series_of(export.write(), "PT")).suv.voxels, plain)
 
 
+def hottest(export, value: int, bits: int, signed: int, kind: str = "PT") -> list:
+    """A series' slices, their pixels up to a value, of which the header says so many bits."""
+    slices = export.pet if kind == "PT" else export.ct
+    for slice_ in slices:
+        slice_.BitsStored, slice_.HighBit, slice_.PixelRepresentation = bits, bits - 1, signed
+        stored = np.frombuffer(slice_.PixelData, np.uint16).copy()
+        stored[27] = value
+        slice_.PixelData = stored.tobytes()
+    return slices
+
+
+@pytest.mark.parametrize(("value", "signed"), [(5000, 0), (2048, 1), (-2049 & 0xFFFF, 1)])
+@pytest.mark.parametrize("packed", [False, True])
+def test_values_of_more_bits_than_stored_are_refused_and_not_cut(
+    export, value: int, signed: int, packed: bool
+) -> None:
+    """A PET whose BitsStored was that of another image read 0.38 of its maximum, without a word."""
+    for slice_ in hottest(export, value, 12, signed):
+        if signed:  # what is below zero says that signs are spread over the bits above
+            slice_.PixelData = slice_.PixelData[:-2] + b"\xff\xff"
+        if packed:
+            slice_.compress(RLELossless, generate_instance_uid=False)
+    with pytest.raises(RefusedError, match="more than the 12 bits") as error:
+        read_pet(series_of(export.write(), "PT"))
+    assert error.value.refusal.reason is Reason.PIXEL_FORMAT
+
+
+def test_an_overlay_above_the_values_is_not_read_with_them(export) -> None:
+    plain = read_pet(series_of(export.write(), "PT")).suv.voxels
+    for slice_ in export.pet:
+        slice_.BitsStored, slice_.HighBit, slice_.PixelRepresentation = 12, 11, 0
+        slice_.add_new((0x6000, 0x0102), "US", 12)
+        stored = np.frombuffer(slice_.PixelData, np.uint16) | 0x1000
+        slice_.PixelData = stored.tobytes()
+    np.testing.assert_array_equal(read_pet(series_of(export.write(), "PT")).suv.voxels, plain)
+
+
+def test_signs_that_were_not_spread_over_the_bits_above_are_read(export) -> None:
+    for slice_ in hottest(export, -200 & 0x0FFF, 12, signed=1, kind="CT"):
+        slice_.RescaleIntercept = 0
+    stored = read_ct(series_of(export.write(), "CT")).voxels
+    assert stored[0, 1, 11] == -200
+
+
 def test_rows_and_columns_are_not_confused(export) -> None:
     for slice_ in export.ct:
         slice_.Rows, slice_.Columns, slice_.PixelSpacing = 8, 32, [40, 10]

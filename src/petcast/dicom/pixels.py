@@ -19,6 +19,9 @@ from petcast.refusal import Reason, RefusedError
 OWN_DECODER = "pydicom"
 """Written in Python; where it gives up, others must not be tried in this process."""
 
+OVERLAY_BITS = [(group, 0x0102) for group in range(0x6000, 0x6020, 2)]
+"""OverlayBitPosition of each overlay; 0 where it has an element of its own."""
+
 HARMLESS = {*encoding.NATIVE, encoding.BIG_ENDIAN, str(RLELossless)}
 
 
@@ -70,8 +73,34 @@ def same_pixels(first: Header, second: Header) -> bool:
 
 
 def _decoded(dataset: Dataset) -> NDArray[Any]:
-    dataset.pixel_array_options(decoding_plugin=OWN_DECODER if _is_rle(dataset) else "")
-    return np.asarray(dataset.pixel_array)
+    plugin = OWN_DECODER if _is_rle(dataset) else ""
+    dataset.pixel_array_options(decoding_plugin=plugin, correct_unused_bits=False)
+    return _without_unused_bits(np.asarray(dataset.pixel_array), dataset)
+
+
+def _without_unused_bits(whole: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
+    """Cut values to BitsStored, and refuse those that were meant to be longer.
+
+    Above a value's own bits anything may stand (PS3.5 8.1.1): zeros, its sign or an overlay. Some
+    writers leave BitsStored of another image: cut to that, the hottest would come out as cold.
+    """
+    bits = int(dataset.BitsStored)
+    unused = int(dataset.BitsAllocated) - bits
+    if not unused:
+        return whole
+    cut: NDArray[Any] = np.right_shift(np.left_shift(whole, unused), unused)
+    if np.array_equal(cut, whole) or _has_overlay(dataset):
+        return cut
+    if whole.min() < 0 or int(whole.max()) >= 1 << bits:  # else the signs were not spread upwards
+        raise RefusedError(
+            Reason.PIXEL_FORMAT, f"Some values need more than the {bits} bits of BitsStored."
+        )
+    return cut
+
+
+def _has_overlay(dataset: Dataset) -> bool:
+    """Whether an overlay stands in the pixels' unused bits, as in old files (PS3.3 C.9.2)."""
+    return any(dataset[tag].value for tag in OVERLAY_BITS if tag in dataset)
 
 
 def _is_rle(dataset: Dataset) -> bool:
