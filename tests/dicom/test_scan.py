@@ -462,6 +462,30 @@ def test_one_person_under_two_numbers_is_doubted(export) -> None:
         assert ["share name and date of birth" in note for note in study.notes] == [True]
 
 
+@pytest.mark.parametrize(
+    ("number", "said"), [("ab 4711", True), ("0AB4711 ", True), ("4711", False)]
+)
+def test_one_number_in_two_spellings_is_doubted(export, number: str, said: bool) -> None:
+    """Names and dates of birth were removed; the one person trained and tested."""
+    for slice_ in (*export.ct, *export.pet):
+        slice_.PatientName, slice_.PatientID = "", "AB4711"
+        export.twin(slice_).PatientID = number
+    another_visit(export.extra)
+    studies = scan([export.write()], salt=SALT).studies
+    assert len({study.patient_id for study in studies}) == 2
+    for study in studies:
+        assert ["differ in case" in note for note in study.notes] == [True] * said
+
+
+def test_one_number_in_two_spellings_within_a_study_is_refused_by_its_name(export) -> None:
+    for slice_ in export.pet:
+        slice_.PatientID = "04711"
+    [study] = scan([export.write()], salt=SALT).studies
+    assert study.refusal is not None
+    assert study.refusal.reason is Reason.MIXED_PATIENT
+    assert "differ in case, blanks or leading zeros alone" in study.refusal.detail
+
+
 def test_people_inside_one_series_are_doubted_too(export) -> None:
     """Whichever of them its first file names."""
     for number, slice_ in enumerate(export.pet):

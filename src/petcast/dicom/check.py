@@ -18,7 +18,7 @@ from petcast.dicom.files import Files
 from petcast.dicom.header import Header
 from petcast.dicom.kernel import kernel_class
 from petcast.dicom.petheader import PetHeader
-from petcast.dicom.privacy import patient_identity, pseudonym
+from petcast.dicom.privacy import patient_identity, plain_number, pseudonym
 from petcast.dicom.scale import suv_scale
 from petcast.dicom.series import HALF_WIDTHS, SYNTHETIC, Geometry, Series, Span
 from petcast.dicom.stack import ClashError, Stack, stack
@@ -286,7 +286,13 @@ def _base(headers: Sequence[Header], salt: str) -> Series:
         number=shared.series_number,
         uid=shared.series_uid,
         persons=frozenset(one.person for one in map(_known, headers)),
+        plain_id=_plain_id(shared, salt),
     )
+
+
+def _plain_id(shared: Shared, salt: str) -> str:
+    plain = plain_number(shared.patient_id)
+    return pseudonym("patient", patient_identity(plain, shared.issuer), salt) if plain else ""
 
 
 def _remarks(shared: Shared, lying: Stack) -> list[str]:

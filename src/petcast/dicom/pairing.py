@@ -23,7 +23,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from petcast.dicom.persons import several_numbers, several_people
+from petcast.dicom.persons import several_numbers, several_people, several_spellings
 from petcast.dicom.privacy import Person
 from petcast.dicom.series import Geometry, Series, Span, Study
 from petcast.refusal import Reason, Refusal, RefusedError
@@ -95,12 +95,18 @@ def choose_ct(cts: Sequence[Series]) -> Series:
 def _doubts(series: Sequence[Series]) -> dict[str, tuple[str, ...]]:
     """Whether each patient of an image is one person, and no other is, as far as images tell."""
     persons: dict[str, set[Person]] = defaultdict(set)
+    plain: dict[str, set[str]] = defaultdict(set)
     for one in series:
         if one.modality in ("CT", "PT"):
             persons[one.patient_id] |= one.persons
-    shared = several_numbers(persons)
+            plain[one.plain_id or one.patient_id].add(one.patient_id)
+    shared, spelled = several_numbers(persons), several_spellings(plain)
     return {
-        patient: (*several_people(patient, own), *shared.get(patient, ()))
+        patient: (
+            *several_people(patient, own),
+            *shared.get(patient, ()),
+            *spelled.get(patient, ()),
+        )
         for patient, own in persons.items()
     }
 
@@ -117,7 +123,9 @@ def _patients_of(series: Sequence[Series], modality: str) -> dict[str, set[str]]
 def _require_one_patient(images: Sequence[Series]) -> None:
     """Judge what may be paired alone: other systems write reports and captures as they like."""
     if len({one.patient_id for one in images}) > 1:
-        raise RefusedError(Reason.MIXED_PATIENT, "The study's series name several patients.")
+        alike = len({one.plain_id for one in images}) == 1
+        how = "; their PatientIDs differ in case, blanks or leading zeros alone" if alike else ""
+        raise RefusedError(Reason.MIXED_PATIENT, f"The study's series name several patients{how}.")
 
 
 def _choose(

@@ -17,6 +17,11 @@ MARKS = ("name", "date of birth", "sex")
 MOST_NUMBERS = 3
 """Where more share name and date of birth, an anonymisation gave them to everybody."""
 
+ONE_NUMBER = (
+    "If they are one, give all images one PatientID and prepare again, or the same person may "
+    "train and test."
+)
+
 Issuers = Mapping[object, set[str]]
 
 
@@ -103,8 +108,32 @@ def several_numbers(persons: Mapping[str, Iterable[Person]]) -> dict[str, tuple[
         if 1 < len(alike) <= MOST_NUMBERS:
             remark = (
                 f"Patients {', '.join(sorted(alike))} share name and date of birth: they may be "
-                f"one person, and count as {len(alike)}. If they are one, give all images one "
-                "PatientID and prepare again, or the same person may train and test."
+                f"one person, and count as {len(alike)}. {ONE_NUMBER}"
+            )
+            found |= dict.fromkeys(alike, (remark,))
+    return found
+
+
+def several_spellings(patients: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+    """Say it where several numbers may be one that two systems write differently.
+
+    Args:
+        patients: The patients' pseudonyms by that of the number without case, blanks and leading
+            zeros.
+
+    Returns:
+        A sentence for each such patient.
+
+    Example:
+        >>> several_spellings({"p": ["p"], "q": ["q"]})
+        {}
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for alike in map(sorted, patients.values()):
+        if len(alike) > 1:
+            remark = (
+                f"The PatientIDs of patients {', '.join(alike)} differ in case, blanks or leading "
+                f"zeros alone: they may be one person, and count as {len(alike)}. {ONE_NUMBER}"
             )
             found |= dict.fromkeys(alike, (remark,))
     return found

@@ -83,6 +83,22 @@ def patient_identity(patient_id: str, issuer: str = "") -> str:
     return f"{patient_id} of {issuer}" if issuer else patient_id
 
 
+def plain_number(patient_id: str) -> str:
+    """Reduce a patient's number to what two systems that write it differently agree on.
+
+    Args:
+        patient_id: PatientID (0010,0020).
+
+    Returns:
+        The number without case, blanks and leading zeros.
+
+    Example:
+        >>> plain_number("00 47 ab") == plain_number("47AB")
+        True
+    """
+    return "".join(patient_id.split()).casefold().lstrip("0")
+
+
 Person = tuple[str, str, str]
 """Hashes of a patient's name, date of birth and sex; empty where the header is silent. They are
 compared within one scan, and never written."""

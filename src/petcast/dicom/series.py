@@ -66,6 +66,8 @@ class Series:
         uid: SeriesInstanceUID, which decides between equals. Never written.
         part: Which acquisition of several under that UID; 0 where there is one.
         persons: Hashes that tell people of one PatientID apart, of all its files. Never written.
+        plain_id: Pseudonym of the patient's number and issuer without case, blanks and leading
+            zeros; empty without a number. Never written.
     """
 
     id: str
@@ -88,6 +90,7 @@ class Series:
     uid: str = field(default="", repr=False)
     part: int = 0
     persons: frozenset[Person] = field(default=frozenset(), repr=False)
+    plain_id: str = field(default="", repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Lay the series out for `petcast scan --json`.
