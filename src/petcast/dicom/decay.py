@@ -257,11 +257,15 @@ def _lasted(place: Slice) -> bool:
 
 
 def _average_moment(place: Slice, half_life_s: float) -> datetime:
-    if place.acquired is None or place.duration_s is None or not _lasted(place):
+    if place.acquired is None:
         raise RefusedError(
             Reason.NO_TIME,
-            "AcquisitionTime, any date to go with it, or ActualFrameDuration is missing "
-            "or cannot be read.",
+            "AcquisitionTime is missing or cannot be read, or no date goes with it "
+            "(AcquisitionDate, SeriesDate or StudyDate).",
+        )
+    if place.duration_s is None or place.duration_s < 0:
+        raise RefusedError(
+            Reason.NO_TIME, "ActualFrameDuration is missing, below zero or cannot be read."
         )
     return place.acquired + timedelta(seconds=average_count_rate_s(place.duration_s, half_life_s))
 
@@ -303,7 +307,7 @@ def _stated_injection(
             notes.append("The injection's date does not fit the scan; its time alone was taken.")
         return injected
     if pet.injected is None and pet.injected_time is None:
-        raise RefusedError(Reason.NO_TIME, "The time of injection is missing.")
+        raise RefusedError(Reason.NO_TIME, "The time of injection is missing or cannot be read.")
     raise RefusedError(
         Reason.UPTAKE_TIME,
         "The injection is after the scan, or more than ten half-lives before it.",
