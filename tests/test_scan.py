@@ -62,6 +62,16 @@ def test_the_table_says_what_to_do_and_what_was_repaired(folder: Path, capsys) -
     assert "judged by prepare" in said
 
 
+def test_the_table_names_the_patient_of_each_study(folder: Path, capsys) -> None:
+    """Remarks on leaks and on people name patients, and a split file is written by their ids."""
+    found = survey([folder], salt="tests", where=True)
+    print_scan(found)
+    said = capsys.readouterr().out
+    for study in found["studies"]:
+        line = next(line for line in said.splitlines() if study["id"] in line)
+        assert study["patient"] in line
+
+
 def test_a_damaged_case_is_refused_by_its_header(folder: Path) -> None:
     whole = gzip.decompress((folder / "a_pet.nii.gz").read_bytes())
     (folder / "a_pet.nii.gz").write_bytes(gzip.compress(whole[:-100]))
@@ -72,8 +82,10 @@ def test_a_damaged_case_is_refused_by_its_header(folder: Path) -> None:
 def test_what_was_assumed_of_a_study_is_said_where_pairs_are_made(capsys) -> None:
     note = "The dose is below 10000 and was read as MBq."
     study = {"id": "a1", "part": "train", "slices": 9, "registration": {"warnings": []}}
-    print_pairs({"studies": [study | {"notes": [note]}], "refused": []})
-    assert note in capsys.readouterr().out
+    print_pairs({"studies": [study | {"patient": "b2", "notes": [note]}], "refused": []})
+    said = capsys.readouterr().out
+    assert note in said
+    assert "b2" in said
 
 
 def test_no_count_of_files_is_shown_of_a_refused_study(capsys) -> None:

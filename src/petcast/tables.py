@@ -142,9 +142,9 @@ def print_scan(document: Mapping[str, Sequence[Row]]) -> None:
     Args:
         document: With `studies`, `series` and `files`.
     """
-    columns = ["id", "modality", "files", "status", "reason", "detail", "where"]
-    for level in ("studies", "series", "files"):
-        print_rows(level.capitalize(), columns, map(_shortened, document[level]))
+    columns = ["modality", "files", "status", "reason", "detail", "where"]
+    for level, ids in (("studies", ["id", "patient"]), ("series", ["id"]), ("files", [])):
+        print_rows(level.capitalize(), [*ids, *columns], map(_shortened, document[level]))
     rows = [row for level in document.values() for row in level]
     _print_notes(rows)
     print_remedies(rows)
@@ -162,7 +162,8 @@ def print_pairs(index: Mapping[str, Any]) -> None:
     Args:
         index: Of the pairs.
     """
-    columns = ["id", "part", "slices", "suv_max", "factor_rule", "time_rule", "registration"]
+    columns = ["id", "patient", "part", "slices", "suv_max", "factor_rule", "time_rule"]
+    columns += ["registration"]
     rows = [study | {"registration": _codes(study)} for study in index["studies"]]
     print_rows("Pairs", columns, rows)
     _print_notes(rows)
