@@ -61,6 +61,14 @@ def test_the_softer_kernel_before_thinner_slices() -> None:
     assert chosen(sharp, replace(soft, kernel="")) == "b"
 
 
+def test_the_ct_of_the_attenuation_correction_before_thinner_slices() -> None:
+    """A thin diagnostic CT was taken, in a held breath that is not the PET's."""
+    held = series("a", "CT", step_mm=1.0, kernel="soft")
+    own = series("b", "CT", step_mm=5.0, attenuation=True)
+    assert chosen(held, own) == "b"
+    assert chosen(held, replace(own, original=False)) == "a"  # a fusion may be described alike
+
+
 def test_the_thinner_slices() -> None:
     assert chosen(series("a", "CT", step_mm=5.0), series("b", "CT", step_mm=2.0)) == "b"
 

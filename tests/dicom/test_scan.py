@@ -225,6 +225,19 @@ def test_a_series_begins_with_its_earliest_slice(export) -> None:
 
 
 @pytest.mark.parametrize(
+    ("description", "told"),
+    [("CT AC 5.0 HD_FoV", True), ("WB CTAC", True), ("ACRIN thorax", False), ("PET NAC", False)],
+)
+def test_a_ct_for_the_attenuation_correction_is_known_by_its_description(
+    export, description: str, told: bool
+) -> None:
+    for slice_ in export.ct:
+        slice_.SeriesDescription = description
+    [ct] = [one for one in scan([export.write()], salt=SALT).series if one.modality == "CT"]
+    assert ct.attenuation is told
+
+
+@pytest.mark.parametrize(
     ("said", "usable"), [("HU", True), ("US", True), ("", True), ("OD", False)]
 )
 def test_ct_numbers_are_hu_unless_the_header_says_otherwise(export, said, usable) -> None:

@@ -280,6 +280,7 @@ def _base(headers: Sequence[Header], salt: str) -> Series:
         notes=notes,
         kernel=kernel_class(shared.kernel),
         original=shared.original,
+        attenuation=shared.attenuation,
         synthetic=shared.pet is not None and shared.pet.synthetic,
         half_width=shared.pet is not None and shared.pet.half_width,
         number_id=pseudonym("patient", shared.patient_id, salt) if shared.patient_id else "",

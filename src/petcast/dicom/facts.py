@@ -3,6 +3,7 @@
 Nothing is judged here but that numbers are numbers; `header` does that.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from math import isfinite
@@ -39,6 +40,9 @@ UNPLACED = Refusal(Reason.NO_POSITION, "ImagePositionPatient is missing.")
 
 HIGHEST_SERIES = 99_999
 """A SeriesNumber beyond it may be a date or a patient's number, which no note may repeat."""
+
+ATTENUATION = {"AC", "CTAC", "ATTENUATION"}
+"""How scanners describe the CT that a PET was corrected with."""
 
 LONGEST_MS = 1e10
 """A time within a scan beyond this, 116 days, is damaged."""
@@ -101,6 +105,7 @@ class Shared:
         pet: What only PET has.
         person: Hashes that tell people of one PatientID apart.
         series_number: SeriesNumber; None where it is missing, no whole number or out of range.
+        attenuation: SeriesDescription speaks of the attenuation correction.
     """
 
     study_uid: str
@@ -125,6 +130,7 @@ class Shared:
     pet: PetHeader | None
     person: Person = ("", "", "")
     series_number: int | None = None
+    attenuation: bool = False
 
 
 SHARED_KEYWORDS = (
@@ -134,12 +140,12 @@ SHARED_KEYWORDS = (
     "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleType", "LossyImageCompression",
     "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns", "BitsAllocated", "BitsStored",
     "HighBit", "PhotometricInterpretation", "PixelRepresentation", "PatientName",
-    "PatientBirthDate", "PatientSex", "SeriesNumber",
+    "PatientBirthDate", "PatientSex", "SeriesNumber", "SeriesDescription",
 )  # fmt: skip
 PET_KEYWORDS = (
     "RadiopharmaceuticalInformationSequence", "TimezoneOffsetFromUTC", "Units", "SUVType",
     "DecayCorrection", "DecayCorrectionDateTime", "CorrectedImage", "SeriesType",
-    "PatientWeight", "PatientSize", "SeriesDescription", "SeriesDate", "StudyDate",
+    "PatientWeight", "PatientSize", "SeriesDate", "StudyDate",
     "SeriesTime", "StudyDescription", "ProtocolName", "AttenuationCorrectionMethod",
     "NumberOfSlices",
 )  # fmt: skip
@@ -225,7 +231,13 @@ def read_shared(
             tags.text(dataset, "PatientSex").upper(),
         ),
         series_number=_series_number(dataset),
+        attenuation=_for_attenuation(dataset),
     )
+
+
+def _for_attenuation(dataset: tags.Elements) -> bool:
+    words = re.findall("[A-Z]+", tags.text(dataset, "SeriesDescription").upper())
+    return not ATTENUATION.isdisjoint(words)
 
 
 def _series_number(dataset: tags.Elements) -> int | None:

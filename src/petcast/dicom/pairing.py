@@ -8,7 +8,9 @@ Where several would do, the rules below decide, in this order; the study's notes
   injection; of one acquisition the matrix with the finer voxels in the slice (to 0.1 mm), which
   loses less.
 - CT: the one of the PET's day; the one that covers more of the PET's length (to 5 %); the wider
-  field of view (to 50 mm, up to 500 mm), because a narrow one cuts the body off; soft kernel before
+  field of view (to 50 mm, up to 500 mm), because a narrow one cuts the body off; an original that
+  is described as made for the attenuation correction, because it was taken at the PET's breath and
+  a diagnostic one, thin and with contrast, in a held deep one; soft kernel before
   unknown before sharp; thinner slices, down to 1 mm; original before derived, which may be a grey
   fusion or a map of iodine; the earlier one.
 
@@ -273,6 +275,7 @@ def _ct_rank(ct: Series, share: float) -> tuple[object, ...]:
     return (
         -round(share * 20),
         -round(width / 50),
+        not (ct.attenuation and ct.original),
         KERNEL_ORDER[ct.kernel],
         max(THINNEST_MM, round(lying.spacing_mm[2], 1)),
         not ct.original,

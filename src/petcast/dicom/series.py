@@ -57,6 +57,7 @@ class Series:
         geometry: Where it lies; None where it is refused.
         kernel: "soft", "sharp" or empty: the CT's reconstruction kernel.
         original: ImageType begins with ORIGINAL.
+        attenuation: Its description says that it was made for the attenuation correction.
         synthetic: A PET that a program made.
         number_id: Pseudonym of the patient's number alone, whoever issued it; empty without one.
         half_width: A synthetic one whose values are half-widths of intervals, no uptake.
@@ -91,6 +92,7 @@ class Series:
     part: int = 0
     persons: frozenset[Person] = field(default=frozenset(), repr=False)
     plain_id: str = field(default="", repr=False)
+    attenuation: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Lay the series out for `petcast scan --json`.
