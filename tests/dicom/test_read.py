@@ -204,6 +204,14 @@ def test_an_overlay_above_the_values_is_not_read_with_them(export) -> None:
     np.testing.assert_array_equal(read_pet(series_of(export.write(), "PT")).suv.voxels, plain)
 
 
+@pytest.mark.parametrize(("signed", "padding"), [(0, 63536), (1, -32768)])
+def test_padding_beyond_the_stored_bits_is_air(export, signed: int, padding: int) -> None:
+    """Some scanners fill what lies outside their circle with values that no 12 bits hold."""
+    for slice_ in hottest(export, padding & 0xFFFF, 12, signed, kind="CT"):
+        slice_.add_new("PixelPaddingValue", "SS" if signed else "US", padding)
+    assert read_ct(series_of(export.write(), "CT")).voxels[0, 1, 11] == -1024
+
+
 def test_signs_that_were_not_spread_over_the_bits_above_are_read(export) -> None:
     for slice_ in hottest(export, -200 & 0x0FFF, 12, signed=1, kind="CT"):
         slice_.RescaleIntercept = 0

@@ -83,19 +83,31 @@ def _without_unused_bits(whole: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
 
     Above a value's own bits anything may stand (PS3.5 8.1.1): zeros, its sign or an overlay. Some
     writers leave BitsStored of another image: cut to that, the hottest would come out as cold.
+    Padding that the header names may need more bits, and stays as it is.
     """
     bits = int(dataset.BitsStored)
     unused = int(dataset.BitsAllocated) - bits
     if not unused:
         return whole
     cut: NDArray[Any] = np.right_shift(np.left_shift(whole, unused), unused)
-    if np.array_equal(cut, whole) or _has_overlay(dataset):
+    beyond = cut != whole
+    if not beyond.any() or _has_overlay(dataset):
         return cut
-    if whole.min() < 0 or int(whole.max()) >= 1 << bits:  # else the signs were not spread upwards
+    padded = beyond & _is_padding(whole, dataset)
+    longer = whole[beyond & ~padded]
+    # where they are not longer at all, signs were not spread upwards
+    if longer.size and (whole[~padded].min() < 0 or int(longer.max()) >= 1 << bits):
         raise RefusedError(
             Reason.PIXEL_FORMAT, f"Some values need more than the {bits} bits of BitsStored."
         )
-    return cut
+    return np.where(padded, whole, cut)
+
+
+def _is_padding(whole: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_]:
+    padding = dataset.get("PixelPaddingValue")
+    if not isinstance(padding, int):
+        return np.zeros(whole.shape, bool)
+    return np.asarray(whole == np.array(padding).astype(whole.dtype))  # -2000 or 63536
 
 
 def _has_overlay(dataset: Dataset) -> bool:
