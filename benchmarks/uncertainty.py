@@ -14,7 +14,8 @@ model's doubts: a way is worth its passes where it beats them.
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,8 @@ import numpy as np
 import torch
 
 from petcast.checkpoint import load_synthesizer
+from petcast.contest.thin import label_of
+from petcast.errors import PetcastError, UsageError
 from petcast.models import Synthesizer
 from petcast.pairs import PairedStudy, Pairs
 from petcast.phantom import write_cohort
@@ -39,7 +42,9 @@ SHARED = (
 )  # fmt: skip
 QUANTILES = ("model.output=quantiles", "loss.mse=0", "loss.l1=1")
 CPU = torch.device("cpu")
-Patients = dict[str, Voxels]
+SALT = "phantoms need no secret"
+"""Who tests depends on the key: with the user's own it would be somebody else for each user."""
+Patients = Mapping[str, Voxels]
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def phantoms(out: Path, patients: int) -> Path:
     if not (pairs / "pairs.json").is_file():
         write_cohort(cohort, patients, 0, ct_size=128, slice_step_mm=12.0, workers=1)
         knobs = PreparationRecipe(test=0.3, validation=0.3)
-        prepare([cohort / "dicom"], pairs, knobs, workers=1)
+        prepare([cohort / "dicom"], pairs, knobs, salt=SALT, workers=1)
     return pairs
 
 
@@ -121,13 +126,14 @@ def ways(images: list[Path], quantiles: Path) -> Iterator[tuple[str, list[Synthe
 def measure(
     pairs: Pairs, images: list[Path], quantiles: Path, most_passes: int
 ) -> tuple[list[Row], str]:
+    scratch = quantiles.parent
     part = "validation" if pairs.studies("validation") else "train"
     rows = []
     for name, models, method in ways(images, quantiles):
         if forward_passes(method, len(models)) > most_passes:
             continue
-        known = patients_of(name, models, pairs.studies(part), method)
-        unseen = patients_of(name, models, pairs.studies("test"), method)
+        known = patients_of(name, models, pairs.studies(part), method, scratch)
+        unseen = patients_of(name, models, pairs.studies("test"), method, scratch)
         passes = 1 if name == "constant" else forward_passes(method, len(models))
         rows.append(row_of(name, passes, calibrate(list(known.values())), unseen))
         print(f"  {name}: {rows[-1].cells()[2]}", flush=True)
@@ -135,9 +141,13 @@ def measure(
 
 
 def patients_of(
-    name: str, models: Sequence[Synthesizer], studies: Sequence[PairedStudy], method: Method
+    name: str,
+    models: Sequence[Synthesizer],
+    studies: Sequence[PairedStudy],
+    method: Method,
+    scratch: Path,
 ) -> Patients:
-    held = gather(models, studies, method, CPU, folder=Path())
+    held = gather(models, studies, method, CPU, folder=scratch)
     if name != "constant":
         return held
     return {key: replace(one, spread=np.zeros_like(one.spread)) for key, one in held.items()}
@@ -165,7 +175,7 @@ def mean(values: Iterator[float]) -> float:
 
 
 def show(data: Path, rows: list[Row], calibrated_on: str) -> None:
-    print(f"\n{data.parent.name}: calibrated on {calibrated_on} patients, "
+    print(f"\n{label_of(data)}: calibrated on {calibrated_on} patients, "
           f"measured on {len(rows[0].coverage)} test patients\n")  # fmt: skip
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}")
     for row in rows:
@@ -184,8 +194,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--most-passes", type=int, default=99, help="leave out what costs more")
     knobs = parser.parse_args()
-    for data in knobs.data or [phantoms(knobs.out, knobs.patients)]:
-        runs = knobs.out / "runs" / data.parent.name
+    try:
+        run(knobs)
+    except PetcastError as error:
+        sys.exit(str(error))
+
+
+def run(knobs: argparse.Namespace) -> None:
+    folders = knobs.data or [phantoms(knobs.out, knobs.patients)]
+    labels = [label_of(data) for data in folders]
+    if len(set(labels)) < len(labels):
+        raise UsageError(f"--data: two folders are called {labels}; put them under other names")
+    for data, label in zip(folders, labels, strict=True):
+        runs = knobs.out / "runs" / label
         images, quantiles = trained(data, runs, knobs.epochs, knobs.seeds)
         rows, calibrated_on = measure(Pairs.open(data), images, quantiles, knobs.most_passes)
         show(data, rows, calibrated_on)
