@@ -12,6 +12,7 @@ Interrupted and given again, it goes on where it was.
 
 import argparse
 import statistics
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import torch
 from petcast.checkpoint import load_synthesizer
 from petcast.contest.thin import label_of, thinned
 from petcast.dataset import SliceDataset
+from petcast.errors import PetcastError
 from petcast.metrics.image import score_slices
 from petcast.pairs import Pairs
 from petcast.recipe import load_recipe
@@ -42,7 +44,7 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
             "augmentation.scale=0.1",
             "augmentation.shift_mm=20",
         ),
-        "twice the epochs": ("training.epochs=30",),
+        "twice the epochs": ("training.epochs={twice}",),
     },
     "with it": {
         "published.toml": (),
@@ -91,6 +93,13 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="take every so many slices")
     parser.add_argument("--part", choices=["0", "1", "both"], default="both")
     knobs = parser.parse_args()
+    try:
+        run(knobs)
+    except PetcastError as error:
+        sys.exit(str(error))
+
+
+def run(knobs: argparse.Namespace) -> None:
     if knobs.every > 1:
         thin = knobs.out / "pairs"
         knobs.data = [thinned(d, thin / label_of(d) / "pairs", knobs.every) for d in knobs.data]
@@ -112,7 +121,8 @@ def sweep(
     print(f"| variant | {' | '.join(label_of(data) for data in knobs.data)} | against | swing |")
     print(f"|---|{'---|' * (len(knobs.data) + 2)}")
     base: dict[tuple[Path, int], Scores] = {}
-    for name, settings in variants.items():
+    for name, patterns in variants.items():
+        settings = [pattern.format(twice=2 * knobs.epochs) for pattern in patterns]
         found = {
             (data, seed): scores_of(
                 data,
