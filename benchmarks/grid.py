@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from petcast.models.describe import describe_all
+from petcast.recipe import GENERATOR_NAMES
 from train import Worker, phantom_pairs  # beside this file
 
 EPOCHS, SLICES, BATCH = 200, 400, 16
@@ -33,15 +34,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--models", nargs="*")
+    parser.add_argument("--models", nargs="+", choices=GENERATOR_NAMES, default=GENERATOR_NAMES)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--plain", action="store_true", help="Time the plain loop, too.")
     parser.add_argument("--pairs", type=Path)
     knobs = parser.parse_args()
     knobs.batch = BATCH
-    rows = [
-        row for row in describe_all()["models"] if not knobs.models or row["name"] in knobs.models
-    ]
+    rows = [row for row in describe_all()["models"] if row["name"] in knobs.models]
     with tempfile.TemporaryDirectory() as folder:
         knobs.pairs = knobs.pairs or phantom_pairs(Path(folder))
         rate = 2 * 2048**3 / seconds(knobs, "gemm", "Stage01") / 1e9

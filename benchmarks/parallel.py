@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 from torch.nn.functional import mse_loss
 
 from petcast.dataset import SliceDataset
+from petcast.errors import PetcastError
 from petcast.models import Synthesizer
 from petcast.pairs import Pairs
 from petcast.phantom import write_cohort
@@ -102,7 +103,9 @@ def ours(
         "--data", str(data), "--out", str(out / "run"),
     ]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(command, check=True, capture_output=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
     return load_file(out / "run" / "last" / "model.safetensors")
 
 
@@ -113,6 +116,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="rounded up to whole epochs for ours")
     parser.add_argument("--discriminator", action="store_true", help="with one, too: minutes more")
     knobs = parser.parse_args()
+    try:
+        run(knobs)
+    except PetcastError as error:
+        sys.exit(str(error))
+
+
+def run(knobs: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         data = knobs.pairs or phantom_pairs(scratch)

@@ -13,7 +13,6 @@ too.
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -25,17 +24,26 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+from petcast.contest.cost import peak_mb
 from petcast.dataset import SliceDataset
 from petcast.device import choose_device, keep_freed_memory
 from petcast.engine import Learner
 from petcast.engine.feed import Feed
+from petcast.errors import PetcastError, UsageError
 from petcast.losses import discriminator_loss, generator_adversarial_loss
 from petcast.models import Discriminator, Synthesizer
 from petcast.models.describe import describe_all
 from petcast.pairs import Pairs
 from petcast.phantom import write_cohort
 from petcast.prepare import prepare
-from petcast.recipe import EngineRecipe, LossRecipe, ModelRecipe, PreparationRecipe, Recipe
+from petcast.recipe import (
+    GENERATOR_NAMES,
+    EngineRecipe,
+    LossRecipe,
+    ModelRecipe,
+    PreparationRecipe,
+    Recipe,
+)
 
 Step = Callable[[], object]
 
@@ -115,6 +123,8 @@ def serve(knobs: argparse.Namespace) -> None:
     kind, name, adversarial = knobs.serve.split(",")
     device = choose_device(knobs.device)
     dataset = SliceDataset(Pairs.open(knobs.pairs).studies(), channels=1)
+    if not 0 < knobs.batch <= len(dataset):  # whole batches alone are timed
+        raise UsageError(f"batches of {knobs.batch}: {knobs.pairs} holds {len(dataset)} slices")
     common = (dataset, name, knobs.batch, float(adversarial), device)
     steps: dict[str, Callable[[], Step]] = {
         "gemm": lambda: gemm_step(device),
@@ -122,15 +132,13 @@ def serve(knobs: argparse.Namespace) -> None:
         "float32": lambda: our_step(*common),
         "bfloat16": lambda: our_step(*common, precision="bfloat16"),
         "recompute": lambda: our_step(*common, recompute=True),
-        "compiled": lambda: our_step(*common, precision="bfloat16", compile=True),
     }
     step = steps[kind]()
     step()
     print("ready", flush=True)
     for _ in sys.stdin:
         seconds = mean_seconds(step, device)
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"seconds": seconds, "peak_mb": peak_mb}), flush=True)
+        print(json.dumps({"seconds": seconds, "peak_mb": peak_mb(device)}), flush=True)
 
 
 def mean_seconds(step: Step, device) -> float:
@@ -156,7 +164,8 @@ class Worker:
             ],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        assert self._process.stdout.readline() == "ready\n"
+        if self._process.stdout.readline() != "ready\n":
+            sys.exit(self._process.wait() or 1)  # it has said why
 
     def time(self) -> dict[str, float]:
         self._process.stdin.write("\n")
@@ -226,7 +235,8 @@ def memory(knobs: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", nargs="*", default=["Stage01", "Stage07", "U-Net"])
+    names = ["Stage01", "Stage07", "U-Net"]
+    parser.add_argument("--models", nargs="+", choices=GENERATOR_NAMES, default=names)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
@@ -234,9 +244,13 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     knobs = parser.parse_args()
-    if knobs.serve:
-        serve(knobs)
-        return
+    try:
+        serve(knobs) if knobs.serve else bench(knobs)
+    except PetcastError as error:
+        sys.exit(str(error))
+
+
+def bench(knobs: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         knobs.pairs = knobs.pairs or phantom_pairs(Path(folder))
         memory(knobs) if knobs.memory else speed(knobs)
