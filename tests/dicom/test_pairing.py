@@ -69,6 +69,17 @@ def test_the_ct_of_the_attenuation_correction_before_thinner_slices() -> None:
     assert chosen(held, replace(own, original=False)) == "a"  # a fusion may be described alike
 
 
+@pytest.mark.parametrize(
+    ("ct_kg", "said"), [(93.0, False), (100.0, False), (39.0, True), (205.0, True), (None, False)]
+)
+def test_a_weight_that_the_ct_contradicts_is_doubted(ct_kg: float | None, said: bool) -> None:
+    pet = replace(PET, weight_kg=93.0)
+    [study] = pair([pet, series("a", "CT", weight_kg=ct_kg)])
+    notes = [note for note in study.notes if "PatientWeight" in note]
+    assert len(notes) == said
+    assert not any("93" in note for note in notes)  # a share, not the patient's own figures
+
+
 def test_the_thinner_slices() -> None:
     assert chosen(series("a", "CT", step_mm=5.0), series("b", "CT", step_mm=2.0)) == "b"
 

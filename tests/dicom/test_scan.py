@@ -237,6 +237,16 @@ def test_a_ct_for_the_attenuation_correction_is_known_by_its_description(
     assert ct.attenuation is told
 
 
+def test_the_weight_of_a_ct_is_compared_with_the_pets(export) -> None:
+    """In grams, too."""
+    assert not any("PatientWeight" in n for s in scan([export.write()], salt=SALT).studies
+                   for n in s.notes)  # fmt: skip
+    for slice_ in export.ct:
+        slice_.PatientWeight = 2205 * float(export.pet[0].PatientWeight)
+    [study] = scan([export.write()], salt=SALT).studies
+    assert any("2.2" in note for note in study.notes if "PatientWeight" in note)
+
+
 @pytest.mark.parametrize(
     ("said", "usable"), [("HU", True), ("US", True), ("", True), ("OD", False)]
 )

@@ -15,7 +15,7 @@ MassFormula = Callable[[str, float, float], float]
 
 
 def weight_kg(pet: PetHeader, notes: list[str]) -> float:
-    """Read the body weight; above 1000 it was written in grams (QIBA).
+    """Read the body weight of a PET; above 1000 it was written in grams (QIBA).
 
     Args:
         pet: The header.
@@ -27,12 +27,30 @@ def weight_kg(pet: PetHeader, notes: list[str]) -> float:
     Raises:
         RefusedError: NO-WEIGHT.
     """
-    if pet.weight is None or pet.weight <= 0:
+    kg = in_kg(pet.weight)
+    if kg is None:
         raise RefusedError(Reason.NO_WEIGHT, describe("PatientWeight", pet.weight))
-    if pet.weight <= GRAMS_ABOVE:
-        return pet.weight
-    notes.append("The weight is above 1000 and was read as grams.")
-    return pet.weight / 1000
+    if kg != pet.weight:
+        notes.append("The weight is above 1000 and was read as grams.")
+    return kg
+
+
+def in_kg(weight: float | None) -> float | None:
+    """Read any weight as `weight_kg` does.
+
+    Args:
+        weight: PatientWeight as written.
+
+    Returns:
+        The weight in kg; None where there is none.
+
+    Example:
+        >>> in_kg(70_000.0)
+        70.0
+    """
+    if weight is None or weight <= 0:
+        return None
+    return weight if weight <= GRAMS_ABOVE else weight / 1000
 
 
 def height_cm(pet: PetHeader, notes: list[str]) -> float:

@@ -13,6 +13,7 @@ from math import inf
 import numpy as np
 
 from petcast.dicom import encoding
+from petcast.dicom.bodysize import in_kg
 from petcast.dicom.facts import UNPLACED, Shared
 from petcast.dicom.files import Files
 from petcast.dicom.header import Header
@@ -288,6 +289,7 @@ def _base(headers: Sequence[Header], salt: str) -> Series:
         uid=shared.series_uid,
         persons=frozenset(one.person for one in map(_known, headers)),
         plain_id=_plain_id(shared, salt),
+        weight_kg=in_kg(shared.weight),
     )
 
 

@@ -106,6 +106,7 @@ class Shared:
         person: Hashes that tell people of one PatientID apart.
         series_number: SeriesNumber; None where it is missing, no whole number or out of range.
         attenuation: SeriesDescription speaks of the attenuation correction.
+        weight: PatientWeight as written, meant in kg.
     """
 
     study_uid: str
@@ -131,6 +132,7 @@ class Shared:
     person: Person = ("", "", "")
     series_number: int | None = None
     attenuation: bool = False
+    weight: float | None = None
 
 
 SHARED_KEYWORDS = (
@@ -141,12 +143,13 @@ SHARED_KEYWORDS = (
     "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns", "BitsAllocated", "BitsStored",
     "HighBit", "PhotometricInterpretation", "PixelRepresentation", "PatientName",
     "PatientBirthDate", "PatientSex", "SeriesNumber", "SeriesDescription",
+    "PatientWeight",
 )  # fmt: skip
 PET_KEYWORDS = (
     "RadiopharmaceuticalInformationSequence", "TimezoneOffsetFromUTC", "Units", "SUVType",
     "DecayCorrection", "DecayCorrectionDateTime", "CorrectedImage", "SeriesType",
-    "PatientWeight", "PatientSize", "SeriesDate", "StudyDate",
-    "SeriesTime", "StudyDescription", "ProtocolName", "AttenuationCorrectionMethod",
+    "PatientSize", "SeriesDate", "StudyDate", "SeriesTime",
+    "StudyDescription", "ProtocolName", "AttenuationCorrectionMethod",
     "NumberOfSlices",
 )  # fmt: skip
 CT_TAGS = tuple(map(tags.tag_of, SHARED_KEYWORDS))
@@ -232,6 +235,7 @@ def read_shared(
         ),
         series_number=_series_number(dataset),
         attenuation=_for_attenuation(dataset),
+        weight=tags.number(dataset, "PatientWeight"),
     )
 
 

@@ -36,6 +36,8 @@ SHARED_MM = 100.0
 SHARED_OF_PET = 0.9
 BESIDE = 0.5
 """Of a PET less than this share of which another covers, the most lies beyond that one."""
+WEIGHTS_AGREE = 1.1
+"""A CT's and a PET's weight of one visit, as a factor; each 10 % is 10 % of every SUV."""
 NEVER_MEANT = {
     Reason.SCOUT, Reason.PROJECTION, Reason.RGB_CAPTURE, Reason.SOP_CLASS,
     Reason.NOT_ATTENUATION_CORRECTED, Reason.DYNAMIC,
@@ -329,6 +331,13 @@ def _remarks(ct: Series, pet: Series) -> list[str]:
         remarks.append(
             f"The CT covers {100 * share:.0f} % of the PET's length; only that can be used."
         )
+    if ct.weight_kg and pet.weight_kg:
+        ratio = ct.weight_kg / pet.weight_kg
+        if max(ratio, 1 / ratio) > WEIGHTS_AGREE:
+            remarks.append(
+                f"PatientWeight of the CT is {ratio:.2f} times the PET's, which SUV goes by: one "
+                "is wrong (pounds are 2.2 times kilograms), and with it perhaps every SUV."
+            )
     return remarks
 
 

@@ -69,6 +69,7 @@ class Series:
         persons: Hashes that tell people of one PatientID apart, of all its files. Never written.
         plain_id: Pseudonym of the patient's number and issuer without case, blanks and leading
             zeros; empty without a number. Never written.
+        weight_kg: PatientWeight; None where it is missing. Never written.
     """
 
     id: str
@@ -92,6 +93,7 @@ class Series:
     part: int = 0
     persons: frozenset[Person] = field(default=frozenset(), repr=False)
     plain_id: str = field(default="", repr=False)
+    weight_kg: float | None = field(default=None, repr=False)
     attenuation: bool = False
 
     def to_json(self) -> dict[str, Any]:
