@@ -22,7 +22,7 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 NAMES = sorted(path.stem for path in BENCHMARKS.glob("*.py"))
 
 Load = Callable[[str], ModuleType]
-Call = Callable[..., None]
+Call = Callable[..., list[str]]
 
 
 @pytest.fixture
@@ -35,12 +35,13 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
 
 
 @pytest.fixture
-def call(load: Load, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Calls a benchmark as a user does."""
+def call(load: Load, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Calls a benchmark as a user does, and gives the lines that it prints."""
 
-    def called(name: str, *arguments: object) -> None:
+    def called(name: str, *arguments: object) -> list[str]:
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
         load(name).main()
+        return capsys.readouterr().out.splitlines()
 
     return called
 
@@ -118,11 +119,9 @@ def canned(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("canned")
-def test_ratios_of_training_say_how_many_times_as_fast(
-    call: Call, capsys: pytest.CaptureFixture[str]
-) -> None:
-    call("train", "--models", "Stage01", "--rounds", 2, "--pairs", "any")
-    rows = [line.split() for line in capsys.readouterr().out.splitlines() if "Stage01" in line]
+def test_ratios_of_training_say_how_many_times_as_fast(call: Call) -> None:
+    said = call("train", "--models", "Stage01", "--rounds", 2, "--pairs", "any")
+    rows = [line.split() for line in said if "Stage01" in line]
     assert rows == [
         ["Stage01", "without", "plain", "2.00", "1.00", "0.03"],
         ["Stage01", "without", "float32", "4.00", "2.00", "0.07"],
@@ -131,15 +130,14 @@ def test_ratios_of_training_say_how_many_times_as_fast(
         ["Stage01", "with", "float32", "4.00", "2.00"],
         ["Stage01", "with", "bfloat16", "8.00", "4.00"],
     ]
-    call("train", "--memory", "--rounds", 1, "--pairs", "any")
-    said = capsys.readouterr().out
-    assert "recompute  Stage01   2000 MB  2.00 s   Stage10  30000 MB 30.00 s   15.00 ×" in said
+    said = call("train", "--memory", "--rounds", 1, "--pairs", "any")
+    row = "recompute  Stage01   2000 MB  2.00 s   Stage10  30000 MB 30.00 s   15.00 ×"
+    assert any(row in line for line in said)
 
 
 @pytest.mark.usefixtures("canned")
-def test_the_grid_is_its_steps(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
-    call("grid", "--models", "Stage01", "--plain", "--pairs", "any")
-    *_, row, whole = capsys.readouterr().out.splitlines()
+def test_the_grid_is_its_steps(call: Call) -> None:
+    *_, row, whole = call("grid", "--models", "Stage01", "--plain", "--pairs", "any")
     work_gflop = 16 * (3 * 0.555 + 7 * 6.4)
     hours = 2.0 * 200 * 25 / 3600
     assert row.split() == [
@@ -160,14 +158,12 @@ def test_a_worker_times_a_step_whenever_it_is_asked(
     call: Call,
     tiny_pairs: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(load("train"), "LEAST_SECONDS", 0.0)
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n\n"))
     adversarial = 0.01 if kind == "plain" else 0
     served = ("--pairs", tiny_pairs, "--serve", f"{kind},Stage01,{adversarial}", "--batch")
-    call("train", *served, 2)
-    ready, *answers = capsys.readouterr().out.splitlines()
+    ready, *answers = call("train", *served, 2)
     assert (ready, len(answers)) == ("ready", 2)
     assert all(json.loads(answer)["peak_mb"] > 100 for answer in answers)
     with pytest.raises(SystemExit, match=r"batches of 99: .* holds 12 slices"):
@@ -198,11 +194,7 @@ def test_the_plain_loop_learns_what_ours_does(
 
 @pytest.mark.slow
 def test_two_processes_are_held_against_one(
-    load: Load,
-    call: Call,
-    tiny_pairs: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    load: Load, call: Call, tiny_pairs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parallel, status = load("parallel"), 0
 
@@ -215,8 +207,8 @@ def test_two_processes_are_held_against_one(
         return SimpleNamespace(returncode=status, stderr="no memory")
 
     monkeypatch.setattr(parallel.subprocess, "run", trained)
-    call("parallel", "--pairs", tiny_pairs, "--batch", 4, "--steps", 1)
-    _, single, double, *ours = (line.split() for line in capsys.readouterr().out.splitlines())
+    said = call("parallel", "--pairs", tiny_pairs, "--batch", 4, "--steps", 1)
+    _, single, double, *ours = map(str.split, said)
     assert 1000 * float(double[-1]) < float(single[-1]) < 1
     assert [words[-1] for words in ours] == ["0.0e+00", "3.3e-01"] * 3
     status = 1
@@ -228,26 +220,22 @@ def test_two_processes_are_held_against_one(
 
 
 @pytest.mark.slow
-def test_preparing_is_measured(
-    call: Call, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_preparing_is_measured(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     crowd = importlib.import_module("petcast.phantom.crowd")
     small = partial(crowd.write_crowd, models=1, ct_size=48, workers=1)
     monkeypatch.setattr(crowd, "write_crowd", lambda out, patients, **_: small(out, patients))
-    call("prepare", "--files", 100, "--times", 1, 2, "--rounds", 1, "--full-patients", 1,
-         "--workers", 1)  # fmt: skip
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    said = call("prepare", "--files", 100, "--times", 1, 2, "--rounds", 1, "--full-patients", 1,
+                "--workers", 1)  # fmt: skip
+    rows = [line.split() for line in said]
     once, twice = (row for row in rows if len(row) == 8 and row[0] in ("1", "2"))
     assert (once[2], twice[2]) == ("1", "2")
     assert rows[-1][:7] == ["At", "these", "rates", "the", "whole", "collection", "of"]
 
 
 @pytest.mark.slow
-def test_evaluating_is_measured_beside_a_loop(
-    call: Call, capsys: pytest.CaptureFixture[str]
-) -> None:
-    call("evaluate", "--slices", 24, "--side", 64, "--rounds", 1, "--threads", 1)
-    _, _, ours, shorter, loop = (line.split() for line in capsys.readouterr().out.splitlines())
+def test_evaluating_is_measured_beside_a_loop(call: Call) -> None:
+    said = call("evaluate", "--slices", 24, "--side", 64, "--rounds", 1, "--threads", 1)
+    _, _, ours, shorter, loop = map(str.split, said)
     assert (ours[1:3], shorter[1:3]) == (["petcast", "evaluate"], ["without", "lesions"])
     assert float(loop[-1]) < float(ours[-1])
 
@@ -271,13 +259,12 @@ def test_a_sweep_compares_with_its_first_row(
     two_patient_pairs: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     [(title, variants), _] = load("sweep").VARIANTS.items()
     few = {name: variants[name] for name in ("published.toml", "twice the epochs")}
     monkeypatch.setattr(load("sweep"), "VARIANTS", {title: few})
-    call("sweep", "--data", two_patient_pairs, "--out", tmp_path, "--epochs", 1, "--seeds", 1)
-    first, second = capsys.readouterr().out.splitlines()[-2:]
+    asked = ("--data", two_patient_pairs, "--out", tmp_path, "--epochs", 1, "--seeds", 1)
+    *_, first, second = call("sweep", *asked)
     assert "+0.00 [+0.00, +0.00]" in first
     assert second.startswith("| twice the epochs |")
     runs = sorted(path.parent for path in tmp_path.rglob("metrics.jsonl"))
@@ -286,9 +273,9 @@ def test_a_sweep_compares_with_its_first_row(
 
 @pytest.mark.slow
 def test_ways_to_doubt_are_measured_on_unseen_patients(
-    call: Call, tiny_pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    call: Call, tiny_pairs: Path, tmp_path: Path
 ) -> None:
-    call("uncertainty", "--data", tiny_pairs, "--out", tmp_path, "--epochs", 1, "--seeds", 1,
+    said = call("uncertainty", "--data", tiny_pairs, "--out", tmp_path, "--epochs", 1, "--seeds", 1,
          "--most-passes", 1)  # fmt: skip
     [told] = tmp_path.rglob("ways.json")
     rows = json.loads(told.read_text())
@@ -296,7 +283,7 @@ def test_ways_to_doubt_are_measured_on_unseen_patients(
     names = ["constant", "uptake", "stages", "quantiles", "uptake, of the run with quantiles"]
     assert [row["name"] for row in rows] == names
     assert rows[0]["suv_mae"] == pytest.approx(rows[1]["suv_mae"])
-    assert "calibrated on 1 validation patients, measured on 1 test" in capsys.readouterr().out
+    assert any("calibrated on 1 validation patients, measured on 1 test" in line for line in said)
 
 
 def test_each_folder_of_pairs_has_runs_of_its_own(
