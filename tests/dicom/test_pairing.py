@@ -305,3 +305,12 @@ def test_a_measured_pet_is_preferred_to_a_synthetic_one() -> None:
 )  # fmt: skip
 def test_kernels_of_all_vendors(kernel: str, kind: str) -> None:
     assert kernel_class(kernel) == kind
+
+
+@pytest.mark.parametrize(("plain", "said"), [("one", True), ("", False)])
+def test_patients_without_numbers_are_not_called_spellings_of_one(plain: str, said: bool) -> None:
+    pet = replace(PET, plain_id=plain)
+    [study] = pair([pet, replace(series("a", "CT"), patient_id="other", plain_id=plain)])
+    assert study.refusal is not None
+    assert study.refusal.reason is Reason.MIXED_PATIENT
+    assert ("leading zeros" in study.refusal.detail) is said

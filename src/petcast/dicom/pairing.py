@@ -127,7 +127,8 @@ def _patients_of(series: Sequence[Series], modality: str) -> dict[str, set[str]]
 def _require_one_patient(images: Sequence[Series]) -> None:
     """Judge what may be paired alone: other systems write reports and captures as they like."""
     if len({one.patient_id for one in images}) > 1:
-        alike = len({one.plain_id for one in images}) == 1
+        plain = {one.plain_id for one in images}
+        alike = len(plain) == 1 and plain != {""}  # without numbers nothing is alike
         how = "; their PatientIDs differ in case, blanks or leading zeros alone" if alike else ""
         raise RefusedError(Reason.MIXED_PATIENT, f"The study's series name several patients{how}.")
 
