@@ -110,6 +110,14 @@ def written_at(out: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in out.rglob("card.json")}
 
 
+def test_pairs_do_not_go_into_what_is_read(dicom: Path) -> None:
+    before = sorted(dicom.rglob("*"))
+    out = dicom / "phantom-000" / ".."
+    with pytest.raises(UsageError, match="is the folder that is read"):
+        prepare([dicom], out, COARSE, salt=SALT, workers=1)
+    assert sorted(dicom.rglob("*")) == before
+
+
 def test_usable_studies_become_pairs_and_nothing_else_lies_there(whole_pairs: Path) -> None:
     pairs = Pairs.open(whole_pairs)
     pairs.verify()

@@ -111,11 +111,14 @@ def prepare(
         The pairs, opened.
 
     Raises:
-        UsageError: The split file is wrong, or another process works in `out`.
+        UsageError: The split file is wrong, `out` is one of the folders or divides other pairs, or
+            another process works there.
         DataError: Nothing can be used, and why.
     """
     if (out / VOXELS_FILE).exists():
         raise UsageError(f"{out} divides the pairs of another folder; give another --out")
+    if any(folder.is_dir() and out.resolve() == folder.resolve() for folder in folders):
+        raise UsageError(f"{out} is the folder that is read; give --out another one for the pairs")
     salt = user_salt() if salt is None else salt
     rows = read_split_file(split_file) if split_file is not None else None
     out = out.absolute()  # others may stand in another folder
