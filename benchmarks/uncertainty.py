@@ -38,7 +38,6 @@ from petcast.uncertainty.spread import Method, forward_passes
 
 SHARED = (
     "model.name=Stage02", "loss.adversarial=0", "loss.stages=all", "training.batch_size=8",
-    "engine.precision=bfloat16",
 )  # fmt: skip
 QUANTILES = ("model.output=quantiles", "loss.mse=0", "loss.l1=1")
 CPU = torch.device("cpu")
