@@ -96,6 +96,16 @@ def test_json_that_is_not_what_it_should_be_is_named(tmp_path: Path, content: st
         durable.read_json(tmp_path / "a.json", "hash")
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [(2, "format 2, .* update petcast"), *((one, "no format") for one in (None, "one", 1.5, [1]))],
+)
+def test_a_document_of_another_format_is_refused(written: object, said: str) -> None:
+    with pytest.raises(FormatError, match=rf"a\.json .*{said}"):
+        durable.require_known_format(written, 1, "a.json")
+    durable.require_known_format(1, 1, "a.json")
+
+
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     with (
         durable.exclusive(tmp_path / ".lock"),

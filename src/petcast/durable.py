@@ -151,20 +151,22 @@ def read_json(path: Path, *keys: str) -> Any:
     return document
 
 
-def require_known_format(written: float, known: int, source: Path | str) -> None:
-    """Refuse a document that a newer petcast wrote.
+def require_known_format(written: object, known: int, source: Path | str) -> None:
+    """Refuse a document of another kind, or one that a newer petcast wrote.
 
     Args:
-        written: The `format` that it names.
+        written: The `format` that it names; None where it names none.
         known: The newest that the caller reads.
         source: Where it comes from, for the message.
 
     Raises:
-        FormatError: It is newer.
+        FormatError: It names no number, or a newer one.
     """
+    if not isinstance(written, int):
+        raise FormatError(f"{source} names no format; make it again")
     if written > known:
         raise FormatError(
-            f"{source} has format {written:g}, this petcast knows {known}; update petcast"
+            f"{source} has format {written}, this petcast knows {known}; update petcast"
         )
 
 

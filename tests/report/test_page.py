@@ -329,10 +329,13 @@ def test_a_damaged_montage_is_named(
             write_report(run, tmp_path / "report.html")
 
 
-def test_files_of_a_newer_petcast_are_refused(make_run: MakeRun, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("written", "said"), [(2, "update"), ("one", "no format")])
+def test_files_of_another_format_are_refused(
+    make_run: MakeRun, tmp_path: Path, written: object, said: str
+) -> None:
     run = make_run()
-    (run / "data.json").write_text(json.dumps({"format": 2}))
-    with pytest.raises(FormatError, match="update"):
+    (run / "data.json").write_text(json.dumps({"format": written}))
+    with pytest.raises(FormatError, match=said):
         write_report(run, tmp_path / "report.html")
 
 

@@ -259,9 +259,8 @@ def _read_document(path: Path) -> Document:
     document = read_json(path)
     if not isinstance(document, dict):
         raise FormatError(f"{path} should hold a JSON object; make it again")
-    written = finite(document.get("format"))
-    if written is not None:
-        require_known_format(written, FORMAT, path)
+    if "format" in document:
+        require_known_format(document["format"], FORMAT, path)
     return document
 
 

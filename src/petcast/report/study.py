@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from petcast.durable import read_json, require_known_format
-from petcast.errors import FormatError, UsageError
+from petcast.errors import UsageError
 from petcast.report.answers import answer_question, answer_trivial, answer_worth, cautions
 from petcast.report.data import Fact
 from petcast.report.inputs import Document, records, table
@@ -92,9 +92,7 @@ def read_study(folder: Path) -> StudyFiles:
             f"{folder} has no tables yet; `petcast study RECIPE --data PAIRS --out {folder} "
             "--only-tables` writes them from what is trained"
         )
-    results = read_json(path)
-    if not isinstance(results, dict) or not isinstance(results.get("format"), int):
-        raise FormatError(f"{path} names no format; write the study's tables again")
+    results = read_json(path, "format")
     require_known_format(results["format"], FORMAT, path)
     said = table(results, "figures")
     drawn = (_figure(folder, key, title, said) for key, title in TITLES.items())
