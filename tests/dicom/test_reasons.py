@@ -1,15 +1,19 @@
 """Each reason has an export that is damaged in exactly one way, and gets its own code."""
 
 import copy
+import re
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, HTJ2KLossless, generate_uid
 
+from petcast.dicom.check import IN_THE_SUV
+from petcast.dicom.petheader import PetHeader
 from petcast.dicom.scan import scan
 from petcast.refusal import Reason
 
@@ -411,6 +415,10 @@ OTHERS: list[tuple[Reason, Damage]] = [
         Reason.MIXED_PET,
         lambda export: _second_injection(export, RadiopharmaceuticalStartTime="103000"),
     ),
+    (
+        Reason.MIXED_PET,
+        lambda export: put(list(export.injections)[6:], RadionuclideHalfLife=6590.0),
+    ),
     (Reason.TRACER, lambda export: put(export.injections, Radiopharmaceutical="Pylarify")),
 ]
 """Other ways to the same codes."""
@@ -432,6 +440,14 @@ def test_other_damages_get_the_code_too(number: int, export, codes) -> None:
     assert_tells_a_technician(found.to_json())
 
 
+def test_slices_of_one_pet_may_differ_in_what_has_no_part_in_the_suv() -> None:
+    named = {field.name for field in fields(PetHeader)}
+    assert named - set(IN_THE_SUV) == {
+        "tracer", "nuclide", "corrected", "series_type", "synthetic", "half_width", "slices",
+    }  # fmt: skip
+    assert named >= set(IN_THE_SUV)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("values", [{}, {"RadionuclideTotalDose": None}])
 def test_an_injection_that_is_named_twice_alike_is_one(values, export, codes) -> None:
@@ -440,11 +456,12 @@ def test_an_injection_that_is_named_twice_alike_is_one(values, export, codes) ->
 
 
 def assert_tells_a_technician(document) -> None:
-    """Each refusal has sentences, and none of them an identity."""
+    """Each refusal has sentences, and none of them an identity or a variable's name."""
     refused = [row for level in document.values() for row in level if row["status"] == "refused"]
     assert refused
     for row in refused:
         assert row["detail"].endswith(".")
+        assert not re.search("[a-z]_[a-z]", row["detail"])
         assert row["remedy"].endswith(".")
     for secret in ("4711", "4712", "Doe", "Jane", "2020"):
         assert secret not in str(document)

@@ -6,7 +6,7 @@ the first one.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import pairwise
 from math import inf
 
@@ -36,8 +36,29 @@ SMALLEST_PART = 3
 STATIC_SERIES = ("", "STATIC", "WHOLE BODY", "WHOLEBODY")
 """First values of SeriesType (0054,1000) that are one picture of the body."""
 
-INCIDENTAL = {"tracer", "nuclide", "corrected", "series_type", "synthetic", "half_width", "slices"}
-"""Facts of a PET header that have no part in the SUV; slices may differ in them."""
+IN_THE_SUV = {
+    "units": "Units",
+    "suv_type": "SUVType",
+    "decay_correction": "DecayCorrection",
+    "weight": "PatientWeight",
+    "height_m": "PatientSize",
+    "sex": "PatientSex",
+    "dose": "RadionuclideTotalDose",
+    "half_life_s": "RadionuclideHalfLife",
+    "injected": "RadiopharmaceuticalStartDateTime",
+    "injected_time": "RadiopharmaceuticalStartTime",
+    "series_start": "SeriesDate or SeriesTime",
+    "corrected_to": "DecayCorrectionDateTime",
+    "ge_scan_start": "(0009,100D)",
+    "siemens_scan_start": "(0071,1022)",
+    "philips_suv_factor": "(7053,1000)",
+    "philips_activity_factor": "(7053,1009)",
+    "several_injections": "RadiopharmaceuticalInformationSequence",
+    "coded_nuclide": "RadionuclideCodeSequence",
+    "zone_unknown": "TimezoneOffsetFromUTC",
+}
+"""Facts of a PET header that have a part in the SUV, and what DICOM calls them: slices may differ
+in the others alone."""
 
 
 def judge(headers: Sequence[Header], salt: str) -> list[Series]:
@@ -188,10 +209,12 @@ def _require_one_injection(pet: PetHeader) -> None:
 
 
 def _require_one_scan(headers: Sequence[Header]) -> None:
-    names = [f.name for f in fields(PetHeader) if f.name not in INCIDENTAL]
-    facts = [{name: getattr(s.pet, name) for name in names} for s in map(_known, headers)]
+    facts = [
+        {called: getattr(shared.pet, name) for name, called in IN_THE_SUV.items()}
+        for shared in map(_known, headers)
+    ]
     for first, second in pairwise(facts):
-        differing = [name for name in names if first[name] != second[name]]
+        differing = [called for called, fact in first.items() if fact != second[called]]
         if differing:
             raise RefusedError(Reason.MIXED_PET, f"Slices differ in: {', '.join(differing)}.")
 
