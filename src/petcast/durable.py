@@ -151,6 +151,28 @@ def read_json(path: Path, *keys: str) -> Any:
     return document
 
 
+def read_json_lines(path: Path, key: str) -> list[dict[str, Any] | None]:
+    """Read JSON objects, one a line, from a file that grows and may be cut off.
+
+    Args:
+        path: The file; it need not exist.
+        key: Names a whole number that each object has.
+
+    Returns:
+        The objects in their order; None for a line that holds no such object.
+    """
+    lines = path.read_bytes().splitlines() if path.is_file() else []
+    return [_json_row(line, key) for line in lines if line.strip()]
+
+
+def _json_row(line: bytes, key: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get(key), int) else None
+
+
 def require_known_format(written: object, known: int, source: Path | str) -> None:
     """Refuse a document of another kind, or one that a newer petcast wrote.
 

@@ -25,7 +25,7 @@ from petcast.checkpoint import Card, Tensors, load_card, save_checkpoint
 from petcast.claim import claim, epochs_in, require_same
 from petcast.dataset import SliceDataset
 from petcast.device import choose_device, fix_threads, keep_freed_memory, within_memory
-from petcast.durable import settle, write_text
+from petcast.durable import read_json_lines, settle, write_text
 from petcast.engine import Learner, augment
 from petcast.engine.curves import Curves
 from petcast.engine.divergence import refuse_divergence
@@ -343,16 +343,8 @@ def read_metrics(run: Path) -> list[Row]:
     Returns:
         One row an epoch; lines that were cut off or damaged are left out.
     """
-    path = run / METRICS_FILE
-    rows: list[Row] = []
-    for line in path.read_bytes().splitlines() if path.is_file() else ():
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict) and isinstance(row.get("epoch"), int):
-            rows.append(row)
-    return rows
+    rows = read_json_lines(run / METRICS_FILE, "epoch")
+    return [row for row in rows if row is not None]
 
 
 def _require_all(recipe: Recipe, pairs: Pairs, world: World) -> None:

@@ -20,9 +20,10 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     assert [row["epoch"] for row in read_epochs(path)] == [1]
 
 
-def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", [b"nonsense", b"\xff\xfe", b"{}", b"[" * 100_000])
+def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"epoch": 1}\nnonsense\n{"epoch": 3}\n')
+    path.write_bytes(b'{"epoch": 1}\n' + line + b'\n{"epoch": 3}\n')
     with pytest.raises(FormatError, match="line 2"):
         read_epochs(path)
 

@@ -3,7 +3,6 @@
 A file that is there must be whole; a key that is not there is left out of the page.
 """
 
-import json
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from petcast.durable import read_json, require_known_format, whole
+from petcast.durable import read_json, read_json_lines, require_known_format, whole
 from petcast.errors import FormatError, UsageError
 from petcast.report.arrays import (
     Fused,
@@ -191,12 +190,11 @@ def read_epochs(path: Path) -> tuple[Document, ...]:
     Raises:
         FormatError: Another line than the last is damaged.
     """
-    lines = [line for line in _read_text(path).splitlines() if line.strip()]
+    lines = read_json_lines(path, "epoch")
     rows: dict[int, Document] = {}
-    for place, line in enumerate(lines, start=1):
-        row = _parse_row(line)
+    for place, row in enumerate(lines, start=1):
         if row is not None:
-            rows[int(row["epoch"])] = row
+            rows[row["epoch"]] = row
         elif place < len(lines):
             raise FormatError(f"{path}: line {place} is no row of metrics; train again to mend it")
     return tuple(rows[epoch] for epoch in sorted(rows))
@@ -269,14 +267,6 @@ def _parse_toml(text: str, path: Path) -> Document:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise FormatError(f"{path} is not TOML: {error}") from error
-
-
-def _parse_row(line: str) -> Document | None:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) and finite(row.get("epoch")) is not None else None
 
 
 def _read_evaluation(path: Path) -> Evaluation | None:
