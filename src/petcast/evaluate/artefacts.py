@@ -25,6 +25,7 @@ from petcast.metrics.artefact import (
     find_lattice,
     measure_blur,
 )
+from petcast.metrics.volume_similarity import SpacingZYX
 from petcast.words import count
 
 BLURRED_MM = 4.0
@@ -33,11 +34,6 @@ BLURRED_MM = 4.0
 INTERPOLATED_MM = 6.4
 """The same where predictions were interpolated: half a voxel off, that alone is a Gaussian of 1.2
 voxels, 5 mm of a usual PET, and what is more than 4 mm behind it is the prediction's own."""
-
-REAL = "real PET"
-"""What the truth is called among the lattices."""
-
-Spacing = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ class Artefacts:
         images: dict[str, Shaped[np.ndarray, "z y x"]],
         truth: Shaped[np.ndarray, "z y x"],
         body: Bool[np.ndarray, "z y x"],
-        spacing_mm: Spacing,
+        spacing_mm: SpacingZYX,
         case: str,
         *,
         resampled: bool = False,

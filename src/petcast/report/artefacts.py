@@ -31,8 +31,6 @@ HALF = 0.5
 HIGHEST_PER_MM = 0.15
 """Above it a PET holds next to nothing but noise."""
 
-Dot = tuple[float, float]
-
 
 @dataclass(frozen=True)
 class Measure:

@@ -29,7 +29,7 @@ BLIND = (
 )
 """Said beside every table of lesions, whichever model it is about."""
 
-BAR_WIDTH, BAR_HEIGHT = 120, 16
+BAR_WIDTH = 120
 CHART_HEIGHT = 400
 
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from petcast.report.catalogue import MISSING, TRIVIAL, interval, region_label
 from petcast.report.claims import Claim
 
-WIDTH, HEIGHT = 240, 34
-PADDING = 12
-MIDDLE = HEIGHT / 2
+WIDTH, PADDING = 240, 12
+"""Of the drawing, whose height the template knows."""
 
 
 @dataclass(frozen=True)
