@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from petcast.dicom.facts import MIDNIGHT, ONE_DAY, Slice
+from petcast.dicom.facts import ONE_DAY, Slice
+from petcast.dicom.moments import MIDNIGHT
 from petcast.dicom.petheader import PetHeader
 from petcast.dicom.tracer import F18_HALF_LIFE_S
 from petcast.refusal import Reason, RefusedError

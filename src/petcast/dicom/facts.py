@@ -5,7 +5,7 @@ Nothing is judged here but that numbers are numbers; `header` does that.
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any, Literal, NamedTuple
 
@@ -47,8 +47,6 @@ ATTENUATION = {"AC", "CTAC", "ATTENUATION"}
 LONGEST_MS = 1e10
 """A time within a scan beyond this, 116 days, is damaged."""
 ONE_DAY = timedelta(days=1)
-MIDNIGHT = time()
-"""What many de-identifications leave of a time that they removed."""
 PAST_MIDNIGHT = timedelta(hours=3)
 """A frame whose time of day lies so far behind its series' start, or less, is the next day's."""
 
@@ -376,7 +374,7 @@ def _past_midnight(moment: datetime, began: datetime | None) -> datetime:
 
     Not at midnight itself: that may be a time that was removed.
     """
-    if began is None or moment.time() == MIDNIGHT:
+    if began is None or moment.time() == moments.MIDNIGHT:
         return moment
     if not ONE_DAY - PAST_MIDNIGHT <= began - moment <= ONE_DAY:
         return moment

@@ -5,6 +5,9 @@ from datetime import UTC, datetime, timedelta
 FIRST_YEAR, LAST_YEAR = 2, 9998
 """00010101 and 99991231 stand for dates that were removed, and must leave room for a day beside."""
 
+MIDNIGHT = datetime.min.time()
+"""What many de-identifications leave of a time that they removed."""
+
 
 def parse_date(value: str) -> datetime | None:
     """Read DICOM's DA, also in the old form with dots.

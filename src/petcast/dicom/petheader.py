@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pydicom.dataset import Dataset
@@ -16,8 +16,6 @@ PHILIPS_CREATOR = "Philips PET Private Group"
 
 INJECTED_NUMBERS = ("RadionuclideTotalDose", "RadionuclideHalfLife")
 INJECTED_TEXTS = ("RadiopharmaceuticalStartDateTime", "RadiopharmaceuticalStartTime")
-
-MIDNIGHT = time()
 
 SYNTHETIC_MARK = "SYNTHETIC PET"
 """How the description of a PET that a program made begins."""
@@ -188,7 +186,7 @@ def _injected(injection: Dataset | None, clock: str) -> datetime | None:
     moment = moments.parse_datetime(written, clock)
     if not _injected_time(injection):
         return moment
-    dropped = moment is not None and moment.time() == MIDNIGHT
+    dropped = moment is not None and moment.time() == moments.MIDNIGHT
     return None if dropped or _foreign(injection, clock) else moment
 
 
