@@ -23,7 +23,8 @@ from typer.testing import CliRunner
 from petcast import cli, durable
 from petcast import prepare as room
 from petcast.align import Reading
-from petcast.cohort import Found, nothing_usable, refused_row
+from petcast.cohort import Found, nothing_usable
+from petcast.dicom.series import refused_row
 from petcast.errors import DataError, FormatError, GeometryError, UsageError
 from petcast.pairs import Pairs, read_card
 from petcast.prepare import prepare

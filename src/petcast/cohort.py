@@ -13,11 +13,12 @@ from petcast.archive.collection import diagnosis_of
 from petcast.dicom.header import read_header
 from petcast.dicom.read import read_ct, read_pet
 from petcast.dicom.scan import Scan, Series, Study, scan
+from petcast.dicom.series import refused_row
 from petcast.nifti.case import NiftiCase
 from petcast.nifti.layout import STRAY, Cohort, find_cases
 from petcast.pairs import Document
 from petcast.plausible import require_ct
-from petcast.refusal import Reason, Refusal, RefusedError
+from petcast.refusal import Reason, RefusedError
 from petcast.tumours import BoxSource, boxes_of, open_boxes
 
 NOTHING_FOUND = "nothing was found; give folders or zips of DICOM, or a NIfTI cohort"
@@ -134,7 +135,7 @@ class Found:
 
     Attributes:
         cases: Usable so far.
-        refused: Rows of `level`, `id`, `modality`, `files`, `reason`, `detail`.
+        refused: Rows as in pairs.json.
         patient_of: The patient of each study, refused ones included.
         patients_by_number: Patients by the pseudonym of their number alone; several where several
             hospitals gave it.
@@ -221,31 +222,8 @@ def _cts_of(study: Study, scanned: Scan) -> tuple[Series, ...]:
 def _refused_nifti(cohort: Cohort) -> list[Document]:
     rows = [refused_row("study", study, refusal) for study, _, refusal in cohort.refused]
     if cohort.strays:
-        rows.append(refused_row("file", "", STRAY, len(cohort.strays)))
+        rows.append(refused_row("file", "", STRAY, files=len(cohort.strays)))
     return rows
-
-
-def refused_row(level: str, id_: str, refusal: Refusal, files: int = 0) -> Document:
-    """Lay a refusal out for pairs.json.
-
-    Args:
-        level: "study" or "file".
-        id_: Pseudonym of the study, empty for files.
-        refusal: Why.
-        files: How many, of files.
-
-    Returns:
-        Its row.
-    """
-    return {
-        "level": level,
-        "id": id_,
-        "modality": "",
-        "files": files,
-        "reason": str(refusal.reason),
-        "detail": refusal.detail,
-        "remedy": refusal.reason.remedy,
-    }
 
 
 def nothing_usable(folders: Sequence[Path], refused: Sequence[Document]) -> str:

@@ -20,9 +20,10 @@ import petcast
 from petcast import pairs as store
 from petcast.align import Aligned, Reading, align, require_suv_of_a_body
 from petcast.archive import BoxTable
-from petcast.cohort import Case, Found, find, nothing_usable, refused_row
+from petcast.cohort import Case, Found, find, nothing_usable
 from petcast.content import slice_hashes
 from petcast.dicom.privacy import key_mark, pseudonym, user_salt
+from petcast.dicom.series import refused_row
 from petcast.durable import LOCK_FILE, exclusive, settle
 from petcast.errors import DataError, FormatError, GeometryError, UsageError
 from petcast.leaks import contents_of, find_leaks, leak_rows

@@ -221,21 +221,20 @@ class Scan:
         """List every refusal as pairs.json does.
 
         Returns:
-            Rows of `level` ("study", "series" or "file"), `id`, `modality`, `files`, `reason` and
-            `detail`.
+            Its rows; see `refused_row`.
         """
         rows = [
-            _row("study", study.id, "", 0, study.refusal)
+            refused_row("study", study.id, study.refusal)
             for study in self.studies
             if study.refusal is not None
         ]
         rows += [
-            _row("series", series.id, series.modality, len(series.files), series.refusal)
-            for series in self.series
-            if series.refusal is not None
+            refused_row("series", one.id, one.refusal, modality=one.modality, files=len(one.files))
+            for one in self.series
+            if one.refusal is not None
         ]
         counted = _counted([file.refusal for file in self.files])
-        return rows + [_row("file", "", "", count, refusal) for refusal, count in counted]
+        return rows + [refused_row("file", "", refusal, files=n) for refusal, n in counted]
 
 
 def _counted(refusals: Sequence[Refusal]) -> list[tuple[Refusal, int]]:
@@ -261,7 +260,21 @@ def status_of(refusal: Refusal | None) -> dict[str, Any]:
     }
 
 
-def _row(level: str, id_: str, modality: str, files: int, refusal: Refusal) -> dict[str, Any]:
+def refused_row(
+    level: str, id_: str, refusal: Refusal, *, modality: str = "", files: int = 0
+) -> dict[str, Any]:
+    """Lay a refusal out for pairs.json.
+
+    Args:
+        level: "study", "series" or "file".
+        id_: Pseudonym of the study or series, empty for files.
+        refusal: Why.
+        modality: Of a series.
+        files: How many, of files and of a series.
+
+    Returns:
+        Its row.
+    """
     return {
         "level": level,
         "id": id_,
