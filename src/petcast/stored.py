@@ -11,8 +11,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ _FLOATS = {16: "f4", 64: "f8"}
 
 
 @contextmanager
-def open_unzipped(path: Path) -> Iterator[BinaryIO]:
+def open_unzipped(path: Path) -> Iterator[BufferedIOBase]:
     """Open a file for reading, gzipped or not, whatever its name says.
 
     Args:
@@ -48,7 +49,7 @@ def open_unzipped(path: Path) -> Iterator[BinaryIO]:
         zipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         with gzip.open(raw) if zipped else raw as stream:
-            yield cast("BinaryIO", stream)
+            yield stream
 
 
 def read_floats(path: Path) -> NDArray[np.floating] | None:
@@ -137,7 +138,7 @@ class _Header:
         return cls(shape, np.dtype(f"{order}{_FLOATS[code]}"), first, plain)
 
 
-def _read_voxels(stream: BinaryIO, header: _Header) -> NDArray[np.floating]:
+def _read_voxels(stream: BufferedIOBase, header: _Header) -> NDArray[np.floating]:
     stream.seek(header.offset)
     try:
         held = np.empty(math.prod(header.shape) * header.dtype.itemsize, np.uint8)
@@ -145,7 +146,7 @@ def _read_voxels(stream: BinaryIO, header: _Header) -> NDArray[np.floating]:
         raise EOFError from error
     filled = 0
     while filled < held.size:
-        read = stream.readinto(held.data[filled : filled + _PIECE_BYTES])  # type: ignore[attr-defined]
+        read = stream.readinto(held.data[filled : filled + _PIECE_BYTES])
         if not read:
             raise EOFError
         filled += read

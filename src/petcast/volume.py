@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,9 @@ AIR_HU, HIGHEST_HU = -1024, 3071
 
 FWHM_PER_SIGMA = 2.3548200450309493
 """Full width at half maximum of a Gaussian, in standard deviations: 2 sqrt(2 ln 2)."""
+
+Axis = Literal["x", "y", "z"]
+AXES: tuple[Axis, ...] = get_args(Axis)
 
 Interpolation = Literal["linear", "nearest", "cubic"]
 
@@ -172,7 +175,7 @@ class Volume:
             raise GeometryError(f"shape {voxels.shape} does not fit {self.voxels.shape}")
         return replace(self, voxels=voxels, unit=unit or self.unit)
 
-    def flipped(self, axis: Literal["x", "y", "z"]) -> "Volume":
+    def flipped(self, axis: Axis) -> "Volume":
         """Reverse the storage order along one axis; every voxel stays where it is.
 
         Args:
@@ -205,9 +208,9 @@ class Volume:
         affine[:, :3] = self.affine[:, order]
         array_order = [2 - column for column in reversed(order)]
         volume = replace(self, voxels=self.voxels.transpose(array_order), affine=affine)
-        for column, axis in enumerate(("x", "y", "z")):
+        for column, axis in enumerate(AXES):
             if volume.affine[column, column] < 0:
-                volume = volume.flipped(axis)  # type: ignore[arg-type]
+                volume = volume.flipped(axis)
         return volume
 
     def resampled(

@@ -130,11 +130,11 @@ def source_of(lying: Stack) -> Source:
     first, last = lying.places[0], lying.places[-1]
     elements = read_elements(first.header.path)
     if first.header is last.header:
-        ends = first.frame, last.frame
+        descending = first.frame > last.frame
     else:
-        numbers = (_instance(elements), _instance(read_elements(last.header.path)))
-        ends = numbers if None not in numbers else (0, 1)  # type: ignore[assignment]
-    return Source(elements, lying.shared, tuple(_slices(lying)), descending=ends[0] > ends[1])
+        low, high = _instance(elements), _instance(read_elements(last.header.path))
+        descending = low is not None and high is not None and low > high
+    return Source(elements, lying.shared, tuple(_slices(lying)), descending)
 
 
 def choice_of(source: Source | None) -> tuple[str, ...]:

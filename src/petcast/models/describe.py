@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from petcast.models import discriminator
 from petcast.models.build import build_generator
-from petcast.recipe import GENERATOR_NAMES, ModelRecipe
+from petcast.recipe import GENERATOR_NAMES, GeneratorName, ModelRecipe
 
 SIDE = 256
 
@@ -43,7 +43,7 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _describe(name: Any) -> dict[str, Any]:
+def _describe(name: GeneratorName) -> dict[str, Any]:
     generator = build_generator(ModelRecipe(name=name)).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         generator(torch.empty(1, 3, SIDE, SIDE))

@@ -16,8 +16,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,7 +144,7 @@ def _require_ending(name: str) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path) -> Iterator[BufferedIOBase]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for ever
             raise RefusedError(Reason.UNREADABLE, "It is no regular file.")
@@ -158,7 +159,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 # What it declares
 
 
-def _read_header(stream: BinaryIO) -> NiftiHeader:
+def _read_header(stream: BufferedIOBase) -> NiftiHeader:
     fields = _fields(stream.read(HEADER_BYTES))
     shape, dtype = _shape(fields), _dtype(fields)
     spacing = _spacing_mm(fields)
@@ -325,7 +326,7 @@ def available_memory_bytes() -> int:
         return 4 << 30
 
 
-def _require_data(stream: BinaryIO, header: NiftiHeader) -> None:
+def _require_data(stream: BufferedIOBase, header: NiftiHeader) -> None:
     """Read the voxels once, to the end of the stream but never far beyond what is declared."""
     stream.seek(header.offset)
     left = header.data_bytes

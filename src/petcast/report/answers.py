@@ -121,7 +121,7 @@ def answer_trivial(results: Document) -> Answer | None:
     Returns:
         The answer under the sound protocol, by PSNR over whole slices; None without numbers.
     """
-    rows = _records(results, "table-4")
+    rows = _table_4(results)
     models = _ranked(rows, "model")
     trivial = _ranked(rows, "trivial")
     if not models or not trivial:
@@ -135,10 +135,9 @@ def answer_trivial(results: Document) -> Answer | None:
         f"{beaten} of {count(len(models), 'generator')} {verb} above it."
     )
     if beaten:
-        headline, kind = f"{best} has the best PSNR, above every trivial image's", "good"
-    else:
-        headline, kind = "No generator is better than a trivial image", "bad"
-    return Answer("trivial", kind, headline, (said,))  # type: ignore[arg-type]
+        headline = f"{best} has the best PSNR, above every trivial image's"
+        return Answer("trivial", "good", headline, (said,))
+    return Answer("trivial", "bad", "No generator is better than a trivial image", (said,))
 
 
 def cautions(results: Document) -> Iterator[tuple[str, str]]:
@@ -249,7 +248,7 @@ def _few(tests: int) -> str:
 
 
 def _unfinished(results: Document) -> Iterator[tuple[str, str]]:
-    rows = [row for row in _records(results, "table-4") if row.get("kind") == "model"]
+    rows = [row for row in _table_4(results) if row.get("kind") == "model"]
     for protocol in ("published", "sound"):
         for row in rows:
             state = str(row.get(f"{protocol}_state") or "")
@@ -263,8 +262,8 @@ def _unfinished(results: Document) -> Iterator[tuple[str, str]]:
             yield "NOT-FINISHED", f"{protocol} protocol: {_listed(left)} still to be trained."
 
 
-def _records(results: Document, key: str) -> list[Document]:
-    found = (one for one in records(results, "tables") if one.get("key") == key)
+def _table_4(results: Document) -> list[Document]:
+    found = (one for one in records(results, "tables") if one.get("key") == "table-4")
     return records(next(found, {}), "records")
 
 
