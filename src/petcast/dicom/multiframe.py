@@ -4,7 +4,7 @@ Enhanced and Legacy Converted Enhanced CT and PET keep in nested functional grou
 slices keep at the top (PS3.3 C.7.6.16). Laid flat, every rule for classic slices holds for them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from pydicom.dataset import Dataset
@@ -136,9 +136,5 @@ def _real(frame: tags.Elements) -> tags.Elements:
     mapped, own = _units(frame), tags.text(frame, "Units").upper()
     if slope is None or not mapped or own not in ("", mapped["Units"]):
         return {}
-    return dict(_numbers({"RescaleSlope": slope, "RescaleIntercept": intercept or 0.0}.items()))
-
-
-def _numbers(values: Iterable[tuple[str, float]]) -> Iterator[tuple[int, Said]]:
-    for keyword, value in values:
-        yield tags.tag_of(keyword), Said("DS", repr(value))
+    scale = {"RescaleSlope": slope, "RescaleIntercept": intercept or 0.0}
+    return {tags.tag_of(keyword): Said("DS", repr(value)) for keyword, value in scale.items()}

@@ -65,7 +65,7 @@ def pair(series: Sequence[Series]) -> list[Study]:
     studies: dict[str, list[Series]] = defaultdict(list)
     for one in series:
         studies[one.study_id].append(one)
-    elsewhere, doubts = _patients_of(series, "CT"), _doubts(series)
+    elsewhere, doubts = _cts_of_patients(series), _doubts(series)
     found = []
     for study_id, members in sorted(studies.items()):
         images = [one for one in members if one.modality in ("CT", "PT") and one.refusal is None]
@@ -115,11 +115,11 @@ def _doubts(series: Sequence[Series]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _patients_of(series: Sequence[Series], modality: str) -> dict[str, set[str]]:
-    """In which studies each patient has a usable series of a modality."""
+def _cts_of_patients(series: Sequence[Series]) -> dict[str, set[str]]:
+    """In which studies each patient has a usable CT."""
     found: dict[str, set[str]] = defaultdict(set)
     for one in series:
-        if one.modality == modality and one.refusal is None:
+        if one.modality == "CT" and one.refusal is None:
             found[one.patient_id].add(one.study_id)
     return found
 

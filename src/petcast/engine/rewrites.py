@@ -8,6 +8,7 @@ as one of 2×2 for the four phases of its output, which processors do twice as f
 `rewrite` replaces modules in place; state dicts keep the published form, whatever was replaced.
 """
 
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -137,9 +138,7 @@ def _halves(convolution: nn.Conv2d | nn.ConvTranspose2d) -> bool:
 
 def _input_sides(generator: nn.Module, side: int, channels: int) -> dict[nn.Module, int]:
     """The side of the maps that each convolution meets; found on a copy without memory."""
-    import copy
-
-    copied = copy.deepcopy(generator).to("meta", torch.float32).eval()
+    copied = deepcopy(generator).to("meta", torch.float32).eval()
     met: dict[str, int] = {}
     for name, module in copied.named_modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):

@@ -9,6 +9,7 @@ Table 2.
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from petcast.errors import GeometryError
 from petcast.models.upsample import Upsampling, upsample
 
 LEAK = 0.2
@@ -85,8 +86,6 @@ def require_multiple(x: Float[Tensor, "b c y x"], multiple: int) -> None:
     Raises:
         GeometryError: They are not.
     """
-    from petcast.errors import GeometryError
-
     height, width = x.shape[-2:]
     if height % multiple or width % multiple or not height * width:
         raise GeometryError(
