@@ -8,6 +8,7 @@ from petcast.refusal import Reason
 from petcast.report.catalogue import MISSING, number
 from petcast.report.inputs import Document, finite, records, table
 from petcast.split import PARTS
+from petcast.words import count
 
 MOST_CASES = 40
 """Refusals of one reason that are listed; the others are counted."""
@@ -258,15 +259,12 @@ def _case(row: Document) -> RefusedCase:
     )
 
 
-_MANY = {"study": "studies", "series": "series", "file": "files"}
+_MANY = {"study": "studies", "series": "series"}
 
 
 def _level_counts(cases: Sequence[RefusedCase]) -> str:
     counts = Counter(case.level or "item" for case in cases)
-    return ", ".join(
-        f"{n:,} {level if n == 1 else _MANY.get(level, level + 's')}"
-        for level, n in sorted(counts.items())
-    )
+    return ", ".join(count(n, level, _MANY.get(level)) for level, n in sorted(counts.items()))
 
 
 def _texts(value: object) -> list[str]:

@@ -105,7 +105,7 @@ def _sentence(found: Document) -> str:
     level, value = _level(found), finite(body.get("value"))
     said = (
         f"The {_percent(level, 0)} intervals hold the real SUV of {_percent(value)} of the body's "
-        f"voxels"
+        "voxels"
     )
     if value is None or WANTED[0] <= value <= WANTED[1]:
         return f"{said}."
@@ -114,11 +114,11 @@ def _sentence(found: Document) -> str:
 
 def _made(found: Document) -> str:
     on, way = table(found, "calibrated_on"), str(found.get("way"))
-    n = int(finite(on.get("patients")) or 0)
+    patients = count(int(finite(on.get("patients")) or 0), f"{on.get('part')} patient")
     return (
         f"PET ± {number(finite(found.get('factor')), 2)} × (spread + "
         f"{number(finite(found.get('floor_suv')), 3)} SUV); the spread is that of "
-        f"{WAYS.get(way, way)}, calibrated on {n} {on.get('part')} patient{'' if n == 1 else 's'}."
+        f"{WAYS.get(way, way)}, calibrated on {patients}."
     )
 
 
