@@ -29,7 +29,7 @@ from petcast.errors import DataError, FormatError, GeometryError, UsageError
 from petcast.leaks import contents_of, find_leaks, leak_rows
 from petcast.pairs import Document, Pairs
 from petcast.progress import track
-from petcast.recipe import PreparationRecipe
+from petcast.recipe import STUDY_KNOBS, PreparationRecipe
 from petcast.refusal import Reason, Refusal, RefusedError
 from petcast.registration import measure_registration
 from petcast.shuffle import split_by_slice
@@ -40,9 +40,6 @@ from petcast.workers import cores, work_through
 
 LOCKS_FOLDER = ".locks"
 SCRATCH_FOLDER = ".unpacked"
-
-STUDY_KNOBS = ("size", "spacing_mm", "slices", "margin_mm")
-"""The knobs that change a study's arrays; the others only divide patients."""
 
 
 @dataclass(frozen=True)

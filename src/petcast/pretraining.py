@@ -12,7 +12,7 @@ from typing import Any
 from petcast.durable import remove_directory
 from petcast.errors import UsageError
 from petcast.pairs import Pairs
-from petcast.recipe import PreparationRecipe, Recipe
+from petcast.recipe import STUDY_KNOBS, PreparationRecipe, Recipe
 
 FOLDER = "pretraining"
 """Of a run: where its network learned from phantoms, itself a run."""
@@ -21,8 +21,6 @@ PHANTOMS = "phantoms"
 
 SALT = "phantoms are nobody"
 """A key of their own, not the user's: phantoms fall into the same order for everyone."""
-
-ON_THE_GRID_OF = ("size", "spacing_mm", "slices", "margin_mm")
 
 
 def require_place(place: Path, recipe: Recipe, run: Path) -> None:
@@ -60,7 +58,7 @@ def pretraining_recipe(recipe: Recipe, preparation: dict[str, Any]) -> Recipe:
         `[pretraining]`, and all phantoms to train on.
     """
     knobs = recipe.pretraining
-    grid = {name: preparation[name] for name in ON_THE_GRID_OF}
+    grid = {name: preparation[name] for name in STUDY_KNOBS}
     optimizer = {"learning_rate": knobs.learning_rate}
     training = {"epochs": knobs.epochs, "score_every": knobs.epochs}
     return recipe.model_copy(

@@ -8,6 +8,7 @@ A recipe is a TOML file. A missing knob takes its default, an unknown one is ref
 
 from petcast.recipe.knobs import (
     GENERATOR_NAMES,
+    STUDY_KNOBS,
     AugmentationRecipe,
     EngineRecipe,
     GeneratorName,
@@ -24,6 +25,7 @@ from petcast.recipe.load import Recipe, builtin_recipes, load_recipe
 
 __all__ = [
     "GENERATOR_NAMES",
+    "STUDY_KNOBS",
     "AugmentationRecipe",
     "EngineRecipe",
     "GeneratorName",

@@ -84,6 +84,10 @@ class PreparationRecipe(Knobs):
         return self
 
 
+STUDY_KNOBS = ("size", "spacing_mm", "slices", "margin_mm")
+"""The knobs of preparation that change a study's arrays; the others only divide patients."""
+
+
 class ModelRecipe(Knobs):
     """The generator and its windows.
 
