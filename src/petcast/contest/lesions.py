@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from petcast.contest.tables import markdown
 from petcast.evaluate.detection import BINS_ML
 from petcast.evaluate.hotspots import connected
-from petcast.evaluate.statistics import DRAWS, expanded_tail, resampled_patients
+from petcast.evaluate.statistics import DRAWS, SEED, expanded_tail, resampled_patients
 from petcast.volume import Grid
 from petcast.words import interval, number
 
@@ -170,7 +170,7 @@ def _ends(sums: NDArray[np.float64], counts: NDArray[np.int64]) -> tuple[float, 
     """Ends of the interval of a ratio of sums: a patient brings all of its lesions."""
     if len(counts) < 2:
         return None
-    drawn = resampled_patients(len(counts), DRAWS, seed=0)
+    drawn = resampled_patients(len(counts), DRAWS, SEED)
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     tail = expanded_tail(len(counts))
     low, high = np.quantile(means, [tail, 1 - tail])

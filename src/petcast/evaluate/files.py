@@ -18,11 +18,14 @@ from petcast.evaluate.montage import FILES_RULE, FileMontage
 from petcast.evaluate.notes import Notes, describe
 from petcast.evaluate.perceptual import Perceptual, Weights
 from petcast.evaluate.result import Evaluation
-from petcast.evaluate.statistics import LEVEL, Scores, few_patients, summarise
+from petcast.evaluate.statistics import LEVEL, SEED, Scores, few_patients, summarise
 from petcast.evaluate.store import alone_for, require_free, save_evaluation
 from petcast.evaluate.worst import WorstSlices
 from petcast.progress import track
 from petcast.words import count
+
+SUV_WINDOW = (0.0, 10.0)
+"""SUV mapped to 0 and 1 for the image metrics, whoever made the files: so they can be compared."""
 
 
 def evaluate_files(
@@ -31,8 +34,6 @@ def evaluate_files(
     *,
     ct: Path | None = None,
     lesions: Path | None = None,
-    suv_window: tuple[float, float] = (0.0, 10.0),
-    seed: int = 0,
     named: bool = False,
     declared: Declared | None = None,
     out: Path | None = None,
@@ -46,8 +47,6 @@ def evaluate_files(
         predictions: The predicted PET in SUV, alike. Other grids are brought to the truth's.
         ct: CT in HU, alike: it shows body and lungs. Without it the body is found on the truth.
         lesions: Masks (NIfTI, not 0 inside): a region of their own.
-        suv_window: SUV mapped to 0 and 1 for the image metrics.
-        seed: Of the bootstrap over cases.
         named: Call cases by their files' names, which may name patients; else by pseudonyms.
         declared: What PNG and `.npy` mean.
         out: A folder for evaluation.json and what goes with it; nothing is written where None.
@@ -55,13 +54,13 @@ def evaluate_files(
         with_lesions: Look for lesions and measure their uptake, which takes time of its own.
 
     Returns:
-        The metrics; each case counts as a patient.
+        The metrics; each case counts as a patient where no file says whose it is.
 
     Raises:
         UsageError: Paths or names do not fit, or another process evaluates into `out`.
         DataError: No case can be measured, and why. Where others can, it is a warning.
     """
-    perceptual = Perceptual(weights, suv_window)  # first of all, as it refuses another file
+    perceptual = Perceptual(weights, SUV_WINDOW)  # first of all, as it refuses another file
     with ExitStack() as stack:
         if out is not None:
             require_free(out)
@@ -72,7 +71,7 @@ def evaluate_files(
         cts, unused_cts = _companions(matched, find(ct, "ct") if ct else [], "CT")
         masks, unused = _companions(matched, find(lesions, "lesions") if lesions else [], "mask")
         gathered = Gathered(
-            Notes(), Uptake(suv_window), Artefacts(), perceptual, WorstSlices(),
+            Notes(), Uptake(SUV_WINDOW), Artefacts(), perceptual, WorstSlices(),
             FileMontage(list({case.name for case in matched})),
         )  # fmt: skip
         measured = []
@@ -83,7 +82,7 @@ def evaluate_files(
         gathered.notes.name_no_path(
             {"real PET": truth, "prediction": predictions, "CT": ct, "mask": lesions}
         )
-        evaluation = _concluded(measured, gathered, [*alone, *unused_cts, *unused], seed)
+        evaluation = _concluded(measured, gathered, [*alone, *unused_cts, *unused])
         if out is not None:
             _save(out, evaluation, gathered)
     return evaluation
@@ -120,14 +119,14 @@ def _save(out: Path, evaluation: Evaluation, gathered: Gathered) -> None:
 
 
 def _concluded(
-    measured: Sequence[Measured], gathered: Gathered, alone: Sequence[str], seed: int
+    measured: Sequence[Measured], gathered: Gathered, alone: Sequence[str]
 ) -> Evaluation:
     """Means, intervals, comparisons and warnings of all cases."""
     gathered.leave_out_mistaken()
     patients = _scores(measured, gathered.notes).patients()
-    rows = summarise(patients, seed=seed)
+    rows = summarise(patients, seed=SEED)
     cases = len(measured) + len(gathered.notes.unusable)
-    comparisons = compare_rows(patients, PREDICTION, seed=seed)
+    comparisons = compare_rows(patients, PREDICTION, seed=SEED)
     findings = [
         *describe_mistakes(gathered.notes.mistakes, cases),
         *describe_flaws(gathered.notes.flaws, "case", "cases"),
@@ -144,7 +143,7 @@ def _concluded(
         tuple(patients),
         tuple(findings),
         gathered.uptake.suv_window,
-        _about(seed)
+        _about()
         | {"left_out": gathered.notes.left_out(), "worst_slices": gathered.worst.rows()}
         | gathered.perceptual.about(),
         lesions=tuple(gathered.uptake.rows),
@@ -184,9 +183,9 @@ def _sound(measured: Sequence[Measured], notes: Notes) -> list[Measured]:
     return [case for case in measured if case.name not in notes.mistakes]
 
 
-def _about(seed: int) -> dict[str, Any]:
+def _about() -> dict[str, Any]:
     return {
         "model": PREDICTION,
         "montage": FILES_RULE,
-        "interval": {"level": LEVEL, "kind": "expanded percentile bootstrap", "seed": seed},
+        "interval": {"level": LEVEL, "kind": "expanded percentile bootstrap", "seed": SEED},
     }

@@ -15,7 +15,7 @@ from petcast.durable import open_whole, write_text
 from petcast.evaluate.measure import Masks
 from petcast.evaluate.records import records_as_csv
 from petcast.evaluate.result import Finding
-from petcast.evaluate.statistics import bootstrap_interval
+from petcast.evaluate.statistics import SEED, bootstrap_interval
 from petcast.models import Synthesizer
 from petcast.pairs import PairedStudy
 from petcast.uncertainty.calibrate import Voxels, coverage, interval_score
@@ -182,7 +182,7 @@ class Intervals:
         for region in dict.fromkeys(region for region, _ in self._held):
             counts = [both for (where, _), both in self._held.items() if where == region]
             held = [int(inside) / int(voxels) for inside, voxels in counts]
-            low, high = bootstrap_interval(held, seed=0) or (None, None)
+            low, high = bootstrap_interval(held, seed=SEED) or (None, None)
             value = float(np.mean(held))
             row = {"region": region, "value": value, "low": low, "high": high, "n": len(held)}
             rows.append(row)

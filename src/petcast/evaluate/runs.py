@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from petcast.checkpoint import Card, Which, load_synthesizer
+from petcast.checkpoint import Card, load_synthesizer
 from petcast.claim import trained_on
 from petcast.dataset import require_finite
 from petcast.device import choose_device
@@ -39,7 +39,7 @@ from petcast.evaluate.measure import (
 from petcast.evaluate.montage import RULE, Montage
 from petcast.evaluate.perceptual import Perceptual, Weights
 from petcast.evaluate.result import Evaluation, Finding
-from petcast.evaluate.statistics import LEVEL, Scores, few_patients, summarise
+from petcast.evaluate.statistics import LEVEL, SEED, Scores, few_patients, summarise
 from petcast.evaluate.store import alone_for, save_evaluation
 from petcast.evaluate.worst import WorstSlices
 from petcast.pairs import CARD_FILE, PairedStudy, Pairs
@@ -56,8 +56,6 @@ def evaluate_run(
     run: Path,
     *,
     part: str = "test",
-    which: Which = "best",
-    seed: int = 0,
     device: str = "auto",
     weights: Weights | None = None,
 ) -> Evaluation:
@@ -67,10 +65,8 @@ def evaluate_run(
 
     Args:
         pairs: A folder of pairs.
-        run: A training's folder.
+        run: A training's folder; its chosen epoch counts.
         part: Which patients: "test", "validation" or "train".
-        which: The run's chosen epoch, or its last.
-        seed: Of the bootstrap over patients.
         device: Where to predict; "auto" takes a GPU where there is one.
         weights: Of a network for perceptual metrics; without them there are none.
 
@@ -86,7 +82,7 @@ def evaluate_run(
     """
     store = Pairs.open(pairs)
     studies = _studies_of(store, part)
-    synthesizer, card = load_synthesizer(run, which)
+    synthesizer, card = load_synthesizer(run)
     require_grid(store, card)
     with alone_for(run / "evaluation"):
         learned = baselines_of(store.studies("train"))
@@ -102,8 +98,7 @@ def evaluate_run(
             *_provenance(store.index, card, run, studies, part),
             *_without_training(learned),
         ]
-        about = _about(card, store.index, part, which, seed, learned)
-        evaluation = _concluded(gathered, about, provenance, seed)
+        evaluation = _concluded(gathered, _about(card, store.index, part, learned), provenance)
 
         def more(folder: Path) -> None:
             gathered.artefacts.save(folder / "spectra.npz")
@@ -181,11 +176,11 @@ def _measure_study(
 
 
 def _concluded(
-    gathered: _Gathered, about: Mapping[str, Any], provenance: Sequence[Finding], seed: int
+    gathered: _Gathered, about: Mapping[str, Any], provenance: Sequence[Finding]
 ) -> Evaluation:
     """Means, intervals, comparisons and warnings of all studies."""
     model, patients = gathered.model, gathered.scores.patients()
-    rows, comparisons = summarise(patients, seed=seed), compare_rows(patients, model, seed=seed)
+    rows, comparisons = summarise(patients, seed=SEED), compare_rows(patients, model, seed=SEED)
     findings = [
         *describe_flaws(gathered.flaws, "study", "studies"),
         *beaten_by_trivial(rows, model),
@@ -207,7 +202,7 @@ def _concluded(
             **gathered.perceptual.about(),
             "worst_slices": gathered.worst.rows(),
             **gathered.intervals.about(),
-            "stage_gains": stage_gains(patients, model, gathered.stages, seed=seed),
+            "stage_gains": stage_gains(patients, model, gathered.stages, seed=SEED),
         },
         lesions=tuple(gathered.uptake.rows),
         detection=tuple(gathered.uptake.detection()),
@@ -295,21 +290,16 @@ def _without_training(learned: Baselines | None) -> list[Finding]:
 
 
 def _about(
-    card: Card,
-    index: Mapping[str, Any],
-    part: str,
-    which: str,
-    seed: int,
-    learned: Baselines | None,
+    card: Card, index: Mapping[str, Any], part: str, learned: Baselines | None
 ) -> dict[str, Any]:
     return {
         "part": part,
         "model": card.recipe.model.name,
-        "which": which,
+        "which": "best",
         "epoch": card.epoch,
         "weights": card.sha256,
         "data_hash": index["hash"],
-        "interval": {"level": LEVEL, "kind": "expanded percentile bootstrap", "seed": seed},
+        "interval": {"level": LEVEL, "kind": "expanded percentile bootstrap", "seed": SEED},
         "body_constant_suv": learned.body_suv if learned else None,
         "montage": RULE,
     }

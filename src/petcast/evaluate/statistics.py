@@ -24,6 +24,9 @@ DRAWS = 10_000
 
 LEVEL = 0.95
 
+SEED = 0
+"""Of an evaluation's bootstrap: the same numbers give the same intervals."""
+
 FEW_PATIENTS = 10
 """Below this, intervals are given with a word of caution."""
 
