@@ -3,7 +3,7 @@
 A checkpoint is a directory `RUN/last` or `RUN/best`::
 
     model.safetensors      the generator's weights
-    training.safetensors   the discriminator and both optimisers (`last` only)
+    training.safetensors   what else resuming needs: discriminator, optimisers (`last` only)
     card.json              recipe, units, windows, grid, data, versions, and the files' SHA-256
 """
 
@@ -11,7 +11,7 @@ import os
 import re
 import stat
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,7 +64,7 @@ class Card:
     parameters: int
     score: float | None = None
     best: float | None = None
-    sha256: dict[str, str] | None = None
+    sha256: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The card as a JSON document.
@@ -91,7 +91,7 @@ class Card:
             "grid": self.grid,
             "data_hash": self.data_hash,
             "recipe": self.recipe.model_dump(mode="json"),
-            "sha256": self.sha256 or {},
+            "sha256": self.sha256,
         }
 
     @classmethod
@@ -214,7 +214,7 @@ def load_tensors(checkpoint: Path, name: str, card: Card) -> Tensors:
         found = sha256_of(path)  # after reading, so that it shows a file that came in between
     except FileNotFoundError:
         raise FormatError(f"{path} is missing; {anew}") from None
-    if found != (card.sha256 or {}).get(name):
+    if found != card.sha256.get(name):
         raise FormatError(f"{path} is not the file that {CARD_FILE} beside it describes; {anew}")
     if damage:
         raise FormatError(f"{path} is damaged: {damage}; {anew}")

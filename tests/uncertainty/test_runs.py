@@ -57,6 +57,7 @@ class Runs:
         run.mkdir()
         parts = {"train": list(trained_on), "validation": [], "test": []}
         write_json(run / "data.json", {"parts": parts})
+        (run / "recipe.toml").touch()
         return run
 
     def load(self, run: Path, which: str = "best") -> tuple[Synthesizer, Card]:

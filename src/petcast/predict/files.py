@@ -105,6 +105,11 @@ def write_volume(out: Path, volume: Volume, source: Source | None, casting: Cast
         volume: In SUV, on the CT's grid.
         source: The CT, where it came as DICOM.
         casting: What made the volume.
+
+    Raises:
+        UsageError: The folder for DICOM holds something else.
+        DataError: The volume is not finite, or does not lie on the CT's slices.
+        OSError: The disk is full, or cannot be written to.
     """
     if source is None or is_nifti(out):
         volume.save(out)
@@ -136,7 +141,7 @@ def casting_of(
     """
     return Casting(
         card.recipe.model.name,
-        (card.sha256 or {}).get(MODEL_FILE, "unknown"),
+        card.sha256.get(MODEL_FILE, "unknown"),
         stage,
         stages,
         card.recipe.model.suv_window,

@@ -10,7 +10,7 @@ from petcast.checkpoint import Card, load_card, load_synthesizer, require_run
 from petcast.claim import trained_on
 from petcast.dataset import require_finite
 from petcast.device import choose_device
-from petcast.errors import DataError, FormatError, GeometryError, UsageError
+from petcast.errors import DataError, GeometryError, UsageError
 from petcast.models import Synthesizer
 from petcast.pairs import PairedStudy, Pairs
 from petcast.progress import track
@@ -43,13 +43,11 @@ def method_of(way: str | None, run: Path, *, passes: int = 8, seed: int = 0) -> 
 
     Raises:
         UsageError: There is no such way, or `run` is no run.
+        FormatError: The run has no card, or a damaged one.
     """
     if way is None:
-        try:
-            card = load_card(run / "best")
-        except FormatError:
-            require_run(run)
-            raise
+        require_run(run)
+        card = load_card(run / "best")
         way = BEST_WITH_QUANTILES if card.recipe.model.output == "quantiles" else BEST
     known = next((one for one in WAYS if one == way), None)
     if known is None:

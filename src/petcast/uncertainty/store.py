@@ -183,6 +183,7 @@ def require_calibration(run: Path, card: Card) -> Calibration:
 
     Raises:
         UsageError: There is none, or it is of other weights.
+        FormatError: It is damaged.
     """
     remedy = f"petcast calibrate {run} --data PAIRS"
     calibration = load_calibration(run)
@@ -218,7 +219,7 @@ def weights_of(card: Card) -> str:
     Returns:
         SHA-256.
     """
-    return (card.sha256 or {}).get(MODEL_FILE, "")
+    return card.sha256.get(MODEL_FILE, "")
 
 
 def member_of(run: Path, other: Path) -> Member:
