@@ -35,6 +35,7 @@ def claim(run: Path, recipe: Recipe, pairs: Pairs) -> None:
     Raises:
         UsageError: Another recipe or other pairs have begun there, nothing says which, more epochs
             are done, or it is a study's folder or one of pairs.
+        FormatError: What says whose it is, is damaged.
     """
     if (run / STUDY_FILE).exists():
         raise UsageError(f"{run} holds a study, whose recipe would be lost; give another --out")

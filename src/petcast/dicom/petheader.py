@@ -49,7 +49,7 @@ class PetHeader:
         philips_suv_factor: (7053,1000).
         philips_activity_factor: (7053,1009).
         synthetic: The series calls itself synthetic.
-        several_injections: Its injections differ in dose, time or nuclide.
+        several_injections: Its injections differ in dose, half-life or time.
         half_width: It is synthetic, and calls its values half-widths of intervals.
         coded_nuclide: The radionuclide's name, where a code of it is known; else empty.
         zone_unknown: The injection's time names a time zone, and nothing names the scanner's.

@@ -58,7 +58,7 @@ class SuvScale:
         activity: Bq/mL for each such unit; None where the scanner wrote SUV itself.
         factor_rule: Which rule gave the factor.
         time_rule: Which rule gave the time.
-        uptake_minutes: From injection to the decay's reference time, where known.
+        uptake_minutes: From injection to the scan's beginning, where known.
         notes: What was repaired or assumed, in sentences.
     """
 

@@ -43,7 +43,8 @@ def measure_suv(folder: Path, mask: Path | None = None) -> dict[str, Any]:
 
     Raises:
         RefusedError: No PET is there, and why.
-        DataError: The mask cannot be used, or touches none of the PETs.
+        UsageError: The mask is empty.
+        DataError: The mask cannot be read, or touches none of the PETs.
     """
     with open_folder(folder) as opened:
         found = scan([opened])  # held: with it go the files of zips in the folder

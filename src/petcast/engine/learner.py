@@ -314,6 +314,9 @@ class Learner:
         Args:
             checkpoint: Another run's `best`, of the same generator.
             card: Its card.
+
+        Raises:
+            FormatError: Its weights are missing, damaged or another generator's.
         """
         load_weights(self.synthesizer, load_tensors(checkpoint, MODEL_FILE, card), checkpoint)
         if self._average is not None:
@@ -325,6 +328,9 @@ class Learner:
         Args:
             checkpoint: `RUN/last`.
             card: Its card.
+
+        Raises:
+            FormatError: Its weights are missing, damaged or another generator's.
         """
         load_weights(self.synthesizer, load_tensors(checkpoint, MODEL_FILE, card), checkpoint)
         state = load_tensors(checkpoint, TRAINING_FILE, card)

@@ -18,8 +18,8 @@ def recomputed(stage: nn.Module, x: Tensor) -> Tensor:
     """Run a stage without keeping its features.
 
     Args:
-        stage: From (b, 3, y, x) to the same.
-        x: Images.
+        stage: Of a cascade.
+        x: Its input.
 
     Returns:
         The stage's output; dropout draws the same in both passes.

@@ -83,6 +83,9 @@ def measure_slices(
         A value a slice for each (region, metric); NaN where the slice lacks the region. MS-SSIM
         is there for whole slices of more than 160 voxels a side. PSNR is at most 100 dB. NRMSE and
         the SSIM over volumes are one number, given to every slice that has the region.
+
+    Raises:
+        GeometryError: Slices are smaller than 6 × 6 voxels.
     """
     images = {"": prediction}
     return measure_images(images, truth, masks, suv_window, spacing_mm=spacing_mm)[""]

@@ -18,7 +18,7 @@ class LesionRow:
 
     Attributes:
         name: The model, one of its stages, or a trivial image.
-        patient: The patient's pseudonym; of files, the case's.
+        patient: The patient's pseudonym; the case's where a file does not say whose it is.
         lesion: Its number within the patient, from 1.
         source: "mask", "boxes" (published tumour boxes) or "threshold" (found on the real PET).
         slice: The number of the slice with its hottest voxel, within its study.

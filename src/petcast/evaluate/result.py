@@ -22,11 +22,13 @@ class Row:
     """A mean over patients.
 
     Attributes:
-        name: The model, one of its stages ("Stage02 / stage 1"), or a trivial image ("zero",
-            "body-constant", "train-mean").
-        region: "whole" slice, "body", "lungs" or "lesions".
-        metric: "ssim", "ms_ssim", "psnr" (dB), "mae", "mse", "lpips" on the [0, 1] scale of the
-            SUV window; "suv_mae", "suv_bias" in SUV; "clipped", a share of voxels.
+        name: The model, one of its stages ("Stage02 / stage 1"), a trivial image ("zero",
+            "body-constant", "train-mean"), or "blurred-truth".
+        region: "whole" slice, "body", "lungs", "mediastinum" or "lesions".
+        metric: "ssim", "ssim_3d", "ms_ssim", "psnr" (dB), "mae", "mse", "nrmse", "lpips" on the
+            [0, 1] scale of the SUV window; "suv_mae", "suv_bias" in SUV; "clipped", a share of
+            voxels; "lattice" (dB), "lattice_strength", "blur_mm", "detail_mm", "noise_texture"
+            and "noise_ratio" (see `Artefacts.measure`).
         value: The mean.
         low: Lower end of its 95 % interval; None with fewer than two patients.
         high: Upper end.
@@ -48,7 +50,7 @@ class PatientRow:
 
     Attributes:
         name: As in `Row`.
-        patient: The patient's pseudonym; of files, the case's.
+        patient: The patient's pseudonym; the case's where a file does not say whose it is.
         region: As in `Row`.
         metric: As in `Row`.
         value: Mean over the slices that hold the region.
@@ -111,7 +113,7 @@ class Evaluation:
         lesions: Uptake of each lesion, real and predicted, by name.
         detection: Which lesions are found, by name and size.
         agreement: Bland–Altman of regions' and lesions' uptake.
-        comparisons: The model against every other row, by patient.
+        comparisons: The model against its stages and the trivial images, by patient.
     """
 
     rows: tuple[Row, ...]

@@ -108,8 +108,8 @@ def run_plainly(stage: nn.Module, x: Tensor) -> Tensor:
     """Run a stage as it is.
 
     Args:
-        stage: From three channels to three.
-        x: Images.
+        stage: Of a cascade.
+        x: Its input.
 
     Returns:
         Its output.
@@ -121,8 +121,8 @@ class Cascade(nn.Module):
     """Generators in a row: each one's output is the next one's input.
 
     Args:
-        stages: The generators, each from three channels to three; or `Members`, from the three of
-            each member to as many.
+        stages: The generators: the first from the CT's channels to three, each later one from
+            three to three; or `Members`, with three for each member.
 
     Attributes:
         run_stage: How a stage is run; the training engine may put its own way here.
