@@ -6,7 +6,7 @@ from functools import cache
 import torch
 from torch import nn
 
-from petcast.models.cascade import TABLE_1, Stage
+from petcast.models.cascade import TABLE_1, Row, Stage
 from petcast.models.describe import count_parameters, describe_all
 from petcast.pairs import PairedStudy, Pairs
 from petcast.split import PARTS
@@ -29,7 +29,7 @@ def table_1() -> Table:
     blocks = [*stage.encoders, *stage.decoders, stage.visual]
     inputs = [_convolution(block).in_channels for block in blocks]
     records = [
-        _block(row.name, block, following)
+        _block(row, block, following)
         for row, block, following in zip(TABLE_1, blocks, [*inputs[1:], None], strict=True)
     ]
     total = count_parameters(stage)
@@ -138,18 +138,17 @@ def _convolution(block: nn.Module) -> nn.Conv2d | nn.ConvTranspose2d:
     return next(part for part in block.modules() if isinstance(part, kinds))
 
 
-def _block(name: str, block: nn.Module, following: int | None) -> Record:
+def _block(row: Row, block: nn.Module, following: int | None) -> Record:
     convolution = _convolution(block)
-    dropout = next((part.p for part in block.modules() if isinstance(part, nn.Dropout)), None)
-    skip = (following or convolution.out_channels) - convolution.out_channels
-    trans = skip if name.startswith("Decoder") and skip else None
-    built = paper.PaperBlock(convolution.in_channels, convolution.out_channels, trans, dropout)
-    printed = paper.BLOCKS[name]
+    inputs, outputs = convolution.in_channels, convolution.out_channels
+    trans = (following or outputs) - outputs if row.name.startswith("Decoder") else 0
+    dropout = next((part.p for part in block.modules() if isinstance(part, nn.Dropout)), 0.0)
+    built = Row(row.name, inputs, outputs, trans, dropout)
     return {
-        "block": name,
-        **built._asdict(),
-        **{f"paper_{key}": value for key, value in printed._asdict().items()},
-        "equal": _yes(built == printed),
+        "block": row.name,
+        **_numbers(built),
+        **{f"paper_{key}": value for key, value in _numbers(row).items()},
+        "equal": _yes(built == row),
         "kernel": convolution.kernel_size[0],
         "stride": convolution.stride[0],
         "padding": int(convolution.padding[0]),
@@ -157,6 +156,16 @@ def _block(name: str, block: nn.Module, following: int | None) -> Record:
         "batch_norm": _yes(any(isinstance(part, nn.BatchNorm2d) for part in block.modules())),
         "parameters": count_parameters(block),
     }  # fmt: skip
+
+
+def _numbers(row: Row) -> dict[str, float | None]:
+    """A row's numbers; None where the paper prints a dash."""
+    return {
+        "input": row.input,
+        "output": row.output,
+        "trans": row.trans or None,
+        "dropout": row.dropout or None,
+    }
 
 
 def _yes(holds: bool) -> str:

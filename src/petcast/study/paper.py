@@ -1,36 +1,9 @@
-"""The paper's own numbers, as printed in its Tables 1 to 4; ours stand beside them."""
+"""The paper's own numbers, as printed in its Tables 2 to 4; ours stand beside them.
+
+Those of Table 1 are what `petcast.models.cascade` is made of.
+"""
 
 from typing import NamedTuple
-
-
-class PaperBlock(NamedTuple):
-    """A row of the paper's Table 1; None where it prints a dash."""
-
-    input: int
-    output: int
-    trans: int | None
-    dropout: float | None
-
-
-# Table 1.
-BLOCKS = {
-    "Encoder 1": PaperBlock(3, 16, None, None),
-    "Encoder 2": PaperBlock(16, 24, None, None),
-    "Encoder 3": PaperBlock(24, 42, None, None),
-    "Encoder 4": PaperBlock(42, 81, None, None),
-    "Encoder 5": PaperBlock(81, 114, None, None),
-    "Encoder 6": PaperBlock(114, 162, None, None),
-    "Encoder 7": PaperBlock(162, 162, None, None),
-    "Encoder 8": PaperBlock(162, 960, None, None),
-    "Decoder 1": PaperBlock(960, 960, 162, 0.5),
-    "Decoder 2": PaperBlock(1122, 162, 162, 0.5),
-    "Decoder 3": PaperBlock(324, 114, 114, 0.5),
-    "Decoder 4": PaperBlock(228, 81, 81, None),
-    "Decoder 5": PaperBlock(162, 42, 42, None),
-    "Decoder 6": PaperBlock(84, 24, 24, None),
-    "Decoder 7": PaperBlock(48, 16, 16, None),
-    "Visual Block": PaperBlock(32, 3, None, None),
-}
 
 # Table 2, in millions, with the digits printed.
 PARAMETERS_M = {
