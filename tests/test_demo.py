@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from petcast import cli, demo
-from petcast.dicom.read import load_ct
+from petcast.dicom.read import load_ct_and_source
 from petcast.dicom.scan import scan
 from petcast.pairs import Pairs
 from petcast.recipe import Recipe, load_recipe
@@ -47,4 +47,4 @@ def test_the_whole_way(tiny_cohort: Path, tmp_path: Path, monkeypatch) -> None:
     studies = scan([tiny_cohort], salt=demo.PUBLIC_SALT).studies
     [ct] = [study.ct for study in studies if study.id == unseen and study.ct]
     cast = Volume.load(out / "predicted.nii.gz", Unit.SUV)
-    assert cast.grid.matches(load_ct(ct.files[0].parent).grid)
+    assert cast.grid.matches(load_ct_and_source(ct.files[0].parent)[0].grid)

@@ -10,7 +10,7 @@ import pytest
 from pydicom.uid import RLELossless, generate_uid
 
 from petcast.dicom.decay import TimeRule
-from petcast.dicom.read import load_ct, load_ct_and_source, read_ct, read_pet
+from petcast.dicom.read import load_ct_and_source, read_ct, read_pet
 from petcast.dicom.scan import Series, scan
 from petcast.errors import UsageError
 from petcast.refusal import Reason, RefusedError
@@ -345,13 +345,13 @@ def test_the_one_ct_of_a_folder_or_a_zip_or_a_zip_in_a_folder(export, tmp_path: 
         for path in folder.iterdir():
             opened.write(path, path.name)
     for source in (folder, archive, archive.parent):
-        np.testing.assert_array_equal(load_ct(source).voxels, expected.voxels)
+        np.testing.assert_array_equal(load_ct_and_source(source)[0].voxels, expected.voxels)
 
 
 def test_a_ct_without_frame_of_reference_can_be_predicted_on(export) -> None:
     for slice_ in export.all:
         del slice_.FrameOfReferenceUID
-    assert load_ct(export.write()).voxels.shape == (12, 16, 16)
+    assert load_ct_and_source(export.write())[0].voxels.shape == (12, 16, 16)
 
 
 def add_twin(export, **changes: object) -> None:
@@ -398,7 +398,7 @@ def test_a_longer_ct_comes_before_a_softer_one(export) -> None:
 def test_cts_of_several_studies_ask_for_a_choice(export) -> None:
     add_twin(export, StudyInstanceUID=generate_uid(), FrameOfReferenceUID=generate_uid())
     with pytest.raises(UsageError, match=r"CT series of 2 studies.*give the folder of one"):
-        load_ct(export.write())
+        load_ct_and_source(export.write())
 
 
 @pytest.mark.parametrize("outside", [-1024, 0])
@@ -410,7 +410,7 @@ def test_water_is_no_padding_unless_it_stands_outside(export, outside: int) -> N
         stored[4:12, 4:12] = 40
         stored[7, 7] = 0
         slice_.PixelData = stored.tobytes()
-    hu = load_ct(export.write()).voxels
+    hu = load_ct_and_source(export.write())[0].voxels
     assert (hu[:, 0, 0] == -1024).all()
     assert (hu[:, 7, 7] == (0 if outside else -1024)).all()
 
@@ -422,7 +422,7 @@ def test_a_padding_value_that_no_tissue_has_is_air_wherever_it_stands(export, va
         stored = np.full((16, 16), 40, np.int16)
         stored[7, 7] = value
         slice_.PixelData = stored.tobytes()
-    hu = load_ct(export.write()).voxels
+    hu = load_ct_and_source(export.write())[0].voxels
     assert (hu[:, 7, 7] == -1024).all()
     assert (hu[:, 0, 0] == 40).all()
 
@@ -433,14 +433,14 @@ def test_files_that_cannot_be_read_say_why_there_is_no_ct(export) -> None:
     folder = export.write()
     (folder / "notes.txt").write_text("read me")
     with pytest.raises(RefusedError, match="In 24 of 24 files") as error:
-        load_ct(folder)
+        load_ct_and_source(folder)
     assert error.value.refusal.reason is Reason.NO_UID
 
 
 def test_no_ct_says_why(export, tmp_path: Path) -> None:
     del export.ct[5]
     with pytest.raises(RefusedError, match="GAP"):
-        load_ct(export.write())
+        load_ct_and_source(export.write())
     (tmp_path / "empty").mkdir()
     with pytest.raises(RefusedError, match="NO-CT"):
-        load_ct(tmp_path / "empty")
+        load_ct_and_source(tmp_path / "empty")

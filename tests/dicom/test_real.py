@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from petcast.dicom.header import read_header
-from petcast.dicom.read import load_ct, read_ct, read_pet
+from petcast.dicom.read import load_ct_and_source, read_ct, read_pet
 from petcast.dicom.scale import philips_routes
 from petcast.dicom.scan import scan
 from petcast.dicom.suv import measure_suv
@@ -75,7 +75,7 @@ def test_patients_equal_their_volumes(folder, case, uptake_minutes, real_data: P
 
 
 def test_ge_padding_is_air(real_data: Path) -> None:
-    ct = load_ct(real_data / "dicom" / "ge_discovery_ste_lungs" / "CT")
+    ct = load_ct_and_source(real_data / "dicom" / "ge_discovery_ste_lungs" / "CT")[0]
     assert ct.voxels.min() == -1024
     assert (ct.voxels[:, 0, 0] == -1024).all()
 
@@ -84,7 +84,7 @@ def test_a_series_reads_the_same_in_simpleitk(real_data: Path) -> None:
     import SimpleITK as sitk
 
     folder = real_data / "dicom" / "siemens_biograph64_lungs" / "CT"
-    ct = load_ct(folder)
+    ct = load_ct_and_source(folder)[0]
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
     image = reader.Execute()

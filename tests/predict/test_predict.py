@@ -15,7 +15,7 @@ from pydicom import FileDataset, dcmread
 from petcast.checkpoint import MODEL_FILE, Card
 from petcast.cohort import DicomCase
 from petcast.dicom.derived import HALF_WIDTH
-from petcast.dicom.read import load_ct, read_pet
+from petcast.dicom.read import load_ct_and_source, read_pet
 from petcast.dicom.scan import scan
 from petcast.dicom.suv import measure_suv
 from petcast.errors import DataError, UnitError, UsageError
@@ -291,7 +291,7 @@ def test_a_dicom_ct_gives_a_dicom_pet_on_its_own_slices(
     assert series.synthetic
     found = read_pet(series).suv
     assert np.abs(found.voxels - cast.voxels).max() < 2e-4
-    assert np.abs(found.affine - load_ct(ct).affine).max() < 1e-9
+    assert np.abs(found.affine - load_ct_and_source(ct)[0].affine).max() < 1e-9
     assert len(list(out.iterdir())) == len(list(ct.iterdir()))
     said = "".join(capfd.readouterr())
     assert "PHANTOM" not in said

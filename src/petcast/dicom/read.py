@@ -145,22 +145,6 @@ def _require_signed(suv: Volume) -> None:
         )
 
 
-def load_ct(path: Path) -> Volume:
-    """Read the one CT in a folder or zip of DICOM.
-
-    Args:
-        path: A folder, a zip, or a multi-frame file.
-
-    Returns:
-        int16 HU.
-
-    Raises:
-        RefusedError: There is no usable CT, and why.
-        UsageError: There are several, and how to choose.
-    """
-    return load_ct_and_source(path)[0]
-
-
 def load_ct_and_source(path: Path) -> tuple[Volume, Source]:
     """Read the CT in a folder or zip of DICOM, and what an image derived from it needs.
 
@@ -190,7 +174,7 @@ def load_ct_and_source(path: Path) -> tuple[Volume, Source]:
 
 
 _LOCAL_SALT = "one CT"
-"""`load_ct` gives no pseudonym away, so it needs no secret."""
+"""No pseudonym of that scan is given away, so it needs no secret."""
 
 
 def _several(path: Path, usable: Sequence[Series]) -> str:
