@@ -81,7 +81,7 @@ class Recipe(Knobs):
         """The recipe as TOML, every knob written out.
 
         Returns:
-            Text that `from_toml` reads back to an equal recipe.
+            Text that `load_recipe` reads back to an equal recipe.
         """
         return str(tomli_w.dumps(self.model_dump(mode="json")))
 
