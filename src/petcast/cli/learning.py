@@ -265,8 +265,8 @@ def evaluate(
         typer.echo(line)
     if line := evaluation.frechet_line():
         typer.echo(line)
-    for warning in evaluation.to_json()["warnings"]:
-        say(f"{warning['code']}: {warning['detail']}")
+    for warning in evaluation.warnings:
+        say(f"{warning.code}: {warning.detail}")
     kept = out or (predictions if (predictions / "evaluation").is_dir() else None)
     if kept:
         typer.echo(next_step("report", kept, "--out", "report.html"))

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NUMBERS = {"ssim": 2, "psnr": 3, "mae": 4}
-"""The paper's number of each metric's figure."""
+FIGURES = {f"figure-{number}": metric for number, metric in enumerate(PAPER_METRICS, start=2)}
+"""The paper's Figures 2 to 4."""
 
 FEW_EPOCHS = 40
 """Up to so many, lines are drawn as they are."""
@@ -163,9 +163,9 @@ def style_of(name: str, theme: Theme) -> dict[str, Any]:
     import matplotlib as mpl
 
     start, end = theme.shades
-    depth = (int(name.removeprefix("Stage")) - 1) / 9
-    shade = mpl.colormaps["viridis"](start + depth * (end - start))
-    marker = STAGE_MARKERS[int(name.removeprefix("Stage")) - 1]
+    stage = int(name.removeprefix("Stage")) - 1
+    shade = mpl.colormaps["viridis"](start + stage / 9 * (end - start))
+    marker = STAGE_MARKERS[stage]
     return {"color": shade, "linestyle": "-", "linewidth": 1.5, "marker": marker}
 
 
@@ -270,18 +270,3 @@ def _dress(axes: "Axes", metric: Metric, protocol: Protocol, theme: Theme) -> No
     if not axes.lines:
         axes.text(0.5, 0.5, "nothing measured yet", color=theme.ink, ha="center", va="center",
                   transform=axes.transAxes)  # fmt: skip
-
-
-def figure_name(metric: Metric) -> str:
-    """What a metric's figure is called.
-
-    Args:
-        metric: One of the paper's.
-
-    Returns:
-        Such as "figure-2".
-    """
-    return f"figure-{NUMBERS[metric.key]}"
-
-
-FIGURES = {figure_name(metric): metric for metric in PAPER_METRICS}

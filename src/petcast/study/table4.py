@@ -1,6 +1,6 @@
 """Table 4 under both protocols, and the same inside the body."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from petcast.evaluate.baselines import TRIVIAL
 from petcast.study import paper
@@ -34,8 +34,7 @@ def table_4(scores: Scores) -> Table:
     names = [*scores.generators, *(t for t in reversed(TRIVIAL) if t in _measured(scores))]
     lines = [_line_4(scores, name) for name in names]
     values = [
-        [*NOT_OURS, *(v for p in PROTOCOLS for v in _competing(scores, p, name, PAPER_METRICS))]
-        for name in names
+        [*NOT_OURS, *(v for p in PROTOCOLS for v in _competing(scores, p, name))] for name in names
     ]
     labels = [metric.label for metric in PAPER_METRICS]
     return Table(
@@ -141,17 +140,15 @@ def _state(outcome: Outcome, epochs: int) -> str:
     }[outcome.state]
 
 
-def _competing(
-    scores: Scores, protocol: Protocol, name: str, metrics: Sequence[Metric]
-) -> list[float | None]:
+def _competing(scores: Scores, protocol: Protocol, name: str) -> list[float | None]:
     if name in TRIVIAL:
         means = scores.trivial[protocol].get(name, {})
-        return [_signed(means.get(metric.at), metric) for metric in metrics]
+        return [_signed(means.get(metric.at), metric) for metric in PAPER_METRICS]
     outcome = scores.outcomes[protocol, name]
     if protocol == "sound":
-        return [_signed(outcome.means.get(metric.at), metric) for metric in metrics]
-    peaks = [outcome.peak(metric.key) for metric in metrics]
-    return [p.value * m.sign if p else None for p, m in zip(peaks, metrics, strict=True)]
+        return [_signed(outcome.means.get(metric.at), metric) for metric in PAPER_METRICS]
+    peaks = [(outcome.peak(metric.key), metric.sign) for metric in PAPER_METRICS]
+    return [peak.value * sign if peak else None for peak, sign in peaks]
 
 
 def _signed(mean: Mean | None, metric: Metric) -> float | None:

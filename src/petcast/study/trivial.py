@@ -10,7 +10,7 @@ import numpy as np
 from petcast.durable import read_json, write_json
 from petcast.evaluate.baselines import TRIVIAL, baselines_of, baselines_of_truth
 from petcast.evaluate.measure import measure_slices, region_masks
-from petcast.evaluate.statistics import Scores, summarise
+from petcast.evaluate.statistics import SEED, Scores, summarise
 from petcast.pairs import Pairs
 from petcast.study.outcome import Key, Mean
 from petcast.study.protocol import Protocol
@@ -79,7 +79,7 @@ def _rows(scores: Scores) -> list[dict[str, Any]]:
     return [
         {"name": row.name, "region": row.region, "metric": row.metric, "value": row.value,
          "low": row.low, "high": row.high, "n": row.n}
-        for row in summarise(scores.patients(), seed=0)
+        for row in summarise(scores.patients(), seed=SEED)
     ]  # fmt: skip
 
 
