@@ -8,14 +8,13 @@ decodes, quotes or logs them. They are meant for one place alone, the derived DI
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from pydicom.charset import convert_encodings, default_encoding
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 
 from petcast.dicom import tags
 from petcast.dicom.facts import Position, Shared
@@ -183,7 +182,7 @@ def _copied(header: tags.Elements | Dataset, wanted: Iterable[int]) -> Dataset:
     return made
 
 
-def _lifted(header: tags.Elements | Dataset, tag: Any) -> DataElement | RawDataElement | None:
+def _lifted(header: tags.Elements | Dataset, tag: BaseTag) -> DataElement | RawDataElement | None:
     """One element with its own bytes; None where it is absent, private or of no known kind."""
     element = tags.raw_element(header, tag)
     if element is None or element.value is None or tag.is_private or tag.element == 0:
@@ -200,7 +199,7 @@ def _lifted(header: tags.Elements | Dataset, tag: Any) -> DataElement | RawDataE
     return RawDataElement(tag, representation, len(value), value, 0, False, True)
 
 
-def _known(tag: Any) -> str:
+def _known(tag: BaseTag) -> str:
     """The standard's representation of an element that came without one."""
     try:
         found = dictionary_VR(tag)

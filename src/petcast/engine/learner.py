@@ -1,7 +1,7 @@
 """A generator, its opponent and their optimisers: one step of MSE + adversarial training."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +173,7 @@ class Learner:
             self._average.update()
         return _means(terms, parts)
 
-    def _precision(self) -> Any:
+    def _precision(self) -> AbstractContextManager[object]:
         if self.recipe.engine.precision == "bfloat16":
             # Copies of parameters are not cached, so of parts no parameter may be
             cached = self._world.parts == 1

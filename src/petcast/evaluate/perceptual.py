@@ -201,7 +201,11 @@ class Perceptual:
         return [Finding("FRECHET-FEW-SLICES", detail)]
 
     def _measure(
-        self, backbone: "Backbone", images: Mapping[str, Any], truth: Any, patient: str
+        self,
+        backbone: "Backbone",
+        images: Mapping[str, Shaped[np.ndarray, "z y x"]],
+        truth: Shaped[np.ndarray, "z y x"],
+        patient: str,
     ) -> dict[str, NDArray[np.float64]]:
         from petcast.metrics.perceptual import feature_distance
 
@@ -212,7 +216,9 @@ class Perceptual:
             distances[name] = feature_distance(seen, real, backbone.linear).numpy()
         return distances
 
-    def _look(self, backbone: "Backbone", suv: Any, name: str, patient: str) -> list[torch.Tensor]:
+    def _look(
+        self, backbone: "Backbone", suv: Shaped[np.ndarray, "z y x"], name: str, patient: str
+    ) -> list[torch.Tensor]:
         """Features of some slices; what the deepest ones are on average is kept."""
         from petcast.metrics.perceptual import pooled
 

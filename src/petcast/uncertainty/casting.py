@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from petcast.checkpoint import Card, Which, load_synthesizer
 from petcast.device import choose_device
@@ -167,7 +169,7 @@ def cast_volume(
         of the model it is their mixture.
     """
 
-    def cast(hu: Any) -> list[Any]:
+    def cast(hu: NDArray[Any]) -> list[NDArray[np.floating]]:
         pet, spread = cast_with_spread(models, hu, calibration.method, device=device)
         return [pet, calibration.scale.half_width(spread)]
 
