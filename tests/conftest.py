@@ -128,12 +128,14 @@ def whole_pairs(tiny_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return _made_once(tmp_path_factory, "pairs", make)
 
 
-def _few_slices(whole: Path, out: Path, parts: Sequence[str]) -> Path:
+def _few_slices(whole: Path, out: Path, parts: Sequence[str], *, marked: bool = False) -> Path:
     """The middle slices of as many patients as there are parts, for quick training."""
     pairs, rows = Pairs.open(whole), []
     for study, row, part in zip(pairs.studies(), pairs.index["studies"], parts, strict=False):
         kept = slice(study.slices // 2, study.slices // 2 + SLICES)
         arrays = {name: getattr(study, name)[kept] for name in ("ct", "pet", "regions")}
+        if marked:
+            arrays["lesions"] = (arrays["pet"] > 2).astype(np.uint8)
         grid = part_of(study.grid, kept)
         card = write_study(study_folder(out, study.id), arrays, grid, dict(row))
         rows.append(row | {"slices": SLICES, "hash": card["hash"], "part": part})
@@ -147,6 +149,14 @@ def tiny_pairs(whole_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """Pairs of four patients: two train, one validates, one tests."""
     parts = ("train", "validation", "train", "test")
     return _few_slices(whole_pairs, tmp_path_factory.mktemp("four"), parts)
+
+
+@pytest.fixture(scope="session")
+def marked_pairs(whole_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pairs of two patients with lesion masks: one trains, one tests."""
+    return _few_slices(
+        whole_pairs, tmp_path_factory.mktemp("marked"), ("train", "test"), marked=True
+    )
 
 
 @pytest.fixture(scope="session")

@@ -130,14 +130,14 @@ def test_a_training_in_two_parts_equals_one_in_one_part(
 
 @pytest.mark.slow
 def test_greedy_stages_stopped_between_their_turns_end_in_the_same_weights(
-    tiny_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    marked_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     greedy = load_recipe("best", [
         "training.epochs=2", "training.order=greedy", "model.name=Stage02", "training.ema=0.9",
         "augmentation.hu_noise=10", "loss.lesions=5", "engine.precision=float32",
         "pretraining.phantoms=0",
     ])  # fmt: skip
-    train(greedy, tiny_pairs, tmp_path / "straight")
+    train(greedy, marked_pairs, tmp_path / "straight")
     whole = Training._train_epoch
 
     def dies_in_the_second(self: Training, epoch: int, *reach: Any) -> dict[str, float]:
@@ -147,9 +147,9 @@ def test_greedy_stages_stopped_between_their_turns_end_in_the_same_weights(
 
     monkeypatch.setattr(Training, "_train_epoch", dies_in_the_second)
     with pytest.raises(KeyboardInterrupt):
-        train(greedy, tiny_pairs, tmp_path / "stopped")
+        train(greedy, marked_pairs, tmp_path / "stopped")
     monkeypatch.setattr(Training, "_train_epoch", whole)
-    train(greedy, tiny_pairs, tmp_path / "stopped")
+    train(greedy, marked_pairs, tmp_path / "stopped")
     assert hashes(tmp_path / "straight") == hashes(tmp_path / "stopped")
 
 

@@ -22,6 +22,9 @@ C1, C2 = 0.01**2, 0.03**2
 EPSILON = 1e-3
 """Below it `charbonnier` turns from the absolute error to the squared one: 0.01 SUV of 0…10."""
 
+WEIGHTED = ("mse", "l1", "charbonnier")
+"""The terms in which some voxels may count more than others."""
+
 QUANTILES = (0.05, 0.5, 0.95)
 """What the three output channels are where `model.output` is "quantiles"."""
 

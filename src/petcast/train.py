@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from petcast.anatomy import OUTSIDE
 from petcast.audit import require_clean
 from petcast.checkpoint import Card, Tensors, load_card, save_checkpoint
 from petcast.claim import claim, epochs_in, require_same
@@ -31,8 +30,15 @@ from petcast.engine.curves import Curves
 from petcast.engine.divergence import refuse_divergence
 from petcast.engine.feed import Feed
 from petcast.engine.parallel import World, held, joined, totals
-from petcast.engine.possible import lighter, require_possible, require_side, require_slices
-from petcast.errors import DataError
+from petcast.engine.possible import (
+    lighter,
+    require_bodies,
+    require_masks,
+    require_possible,
+    require_side,
+    require_slices,
+    require_turns,
+)
 from petcast.metrics import score_slices
 from petcast.pairs import Pairs
 from petcast.pretraining import (
@@ -352,19 +358,13 @@ def _require_all(recipe: Recipe, pairs: Pairs, world: World) -> None:
     require_slices(sum(study.slices for study in pairs.studies("train")), world)
     require_possible(recipe, world)
     require_side(recipe, pairs.index["preparation"]["size"])
-    _require_bodies(recipe, pairs)
-
-
-def _require_bodies(recipe: Recipe, pairs: Pairs) -> None:
-    """Refuse to choose an epoch inside bodies that nobody has, before one is trained."""
-    judges = pairs.studies("validation")
-    if recipe.training.best != "psnr_body" or not judges:
-        return
-    if not any((study.regions > OUTSIDE).any() for study in judges):
-        raise DataError(
-            'training.best = "psnr_body" chooses the epoch inside the body, and no validation '
-            'slice shows one; set training.best="psnr", or divide the patients anew'
-        )
+    learned, judges = pairs.studies("train"), pairs.studies("validation")
+    require_bodies(recipe, judges)
+    require_masks(recipe, learned)
+    division = SliceDataset(learned, recipe.model.slices).division(
+        None, recipe.training.batch_size, max(2, world.parts)
+    )
+    require_turns(recipe, len(division) * recipe.training.epochs)
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:

@@ -2,15 +2,23 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from petcast.cli import app
 from petcast.engine.parallel import World
-from petcast.engine.possible import lighter, require_possible, require_side
-from petcast.errors import GeometryError, MemoryShortError, UsageError
+from petcast.engine.possible import (
+    lighter,
+    require_masks,
+    require_possible,
+    require_side,
+    require_turns,
+)
+from petcast.errors import DataError, GeometryError, MemoryShortError, UsageError
 from petcast.recipe import load_recipe
 from petcast.train import Training, train
 
@@ -26,6 +34,10 @@ GREEDY = ["model.name=Stage02", "model.residual=true", "training.order=greedy"]
         (["model.name=DSGGAN", "engine.recompute=true"], World(), "DSGGAN is none: leave it off"),
         (["training.batch_size=1"], TWO, "no slice for each of 2 parts"),
         (["engine.tensorboard=true"], World(), r"petcast\[tensorboard\]"),
+        (["loss.mse=0", "loss.ssim=1", "loss.uptake=9"], World(), r"or set loss\.uptake=0"),
+        (["loss.mse=0", "loss.gradient=1", "loss.lesions=9"], World(), r"or set loss\.lesions=0"),
+        (["model.lung_window=[-900, 0]"], World(), r'lung_window is for .* not "replicate"'),
+        (["model.input=neighbours", "model.soft_window=[0, 99]"], World(), "soft_window is for"),
     ],
 )
 def test_knobs_that_exclude_each_other_are_named(
@@ -34,6 +46,51 @@ def test_knobs_that_exclude_each_other_are_named(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UsageError, match=word):
         require_possible(load_recipe("tiny", settings), world)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["loss.mse=0", "loss.l1=1", "loss.uptake=9", "loss.lesions=9"],
+        ["loss.mse=0", "loss.charbonnier=1", "loss.uptake=9"],
+        ["model.input=windows", "model.lung_window=[-900, 0]", "model.soft_window=[0, 99]"],
+    ],
+)
+def test_knobs_that_have_something_to_change_are_taken(settings: list[str]) -> None:
+    require_possible(load_recipe("tiny", settings), World())
+
+
+def test_lesions_weigh_nothing_where_nobody_marked_one() -> None:
+    marked, bare = SimpleNamespace(lesions=np.zeros((1, 2, 2))), SimpleNamespace(lesions=None)
+    heavy = load_recipe("tiny", ["loss.lesions=20"])
+    with pytest.raises(DataError, match=r"loss\.lesions = 20 .* no training study has one"):
+        require_masks(heavy, [bare, bare])
+    require_masks(heavy, [bare, marked])
+    require_masks(load_recipe("tiny"), [bare])
+
+
+def test_greedy_stages_need_a_step_each() -> None:
+    greedy = load_recipe("tiny", ["model.name=Stage03", *GREEDY[1:]])
+    with pytest.raises(UsageError, match=r"stages of Stage03 .* 2 steps are fewer"):
+        require_turns(greedy, 2)
+    require_turns(greedy, 3)
+    require_turns(load_recipe("tiny", ["model.name=U-Net"]), 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "error", "word"),
+    [
+        (["loss.lesions=20"], DataError, "no training study has one"),
+        (["training.epochs=1", *GREEDY], UsageError, "some would never be trained"),
+    ],
+)
+def test_what_would_come_to_nothing_is_refused_before_the_folder_is_claimed(
+    tiny_pairs: Path, tmp_path: Path, settings: list[str], error: type[Exception], word: str
+) -> None:
+    with pytest.raises(error, match=word):
+        train(load_recipe("tiny", settings), tiny_pairs, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("name", "side"), [("Stage03", 384), ("U-Net", 128), ("DSGGAN", 192)])

@@ -36,8 +36,6 @@ from petcast.recipe import Recipe
 RAW, JUDGE, AVERAGE = "raw/", "discriminator/", "average.steps"
 ALWAYS = ("mse", "l1")
 """Terms that are written down whatever they weigh."""
-WEIGHTED = ("mse", "l1", "charbonnier")
-"""Terms in which some voxels may count more than others."""
 
 
 class Learner:
@@ -212,7 +210,7 @@ class Learner:
         means = {}
         for name, counts in knobs.terms.items():
             if counts or name in ALWAYS:
-                further = (weight,) if name in WEIGHTED else ()
+                further = (weight,) if name in losses.WEIGHTED else ()
                 values = [getattr(losses, name)(image, pet, *further) for image in images]
                 means[name] = torch.stack(values).mean()
         loss = torch.stack([knobs.terms[name] * means[name] for name in means]).sum()

@@ -1,12 +1,18 @@
 """What the engine cannot do, said before any work: phantoms alone take minutes."""
 
+from collections.abc import Sequence
+
 import torch
 
+from petcast.anatomy import OUTSIDE
 from petcast.engine.curves import require_curves
 from petcast.engine.parallel import World
 from petcast.errors import DataError, UsageError
+from petcast.losses import WEIGHTED
 from petcast.models import Synthesizer
-from petcast.recipe import Recipe
+from petcast.pairs import PairedStudy
+from petcast.recipe import ModelRecipe, Recipe
+from petcast.words import count
 
 WITHOUT_STAGES = ("DSGGAN",)
 """Two networks that see into each other: neither can be run again by itself."""
@@ -14,14 +20,15 @@ OF_ONE_STAGE = ("Stage01", "U-Net")
 
 
 def require_possible(recipe: Recipe, world: World) -> None:
-    """Refuse knobs that exclude each other here.
+    """Refuse knobs that exclude each other here, or that nothing would come of.
 
     Args:
         recipe: What to do.
         world: The processes that share the work.
 
     Raises:
-        UsageError: A knob goes not with the processes, with the parts or with the generator.
+        UsageError: A knob goes not with the processes, with the parts, with the generator or with
+            another knob.
     """
     knobs, name, batch = recipe.engine, recipe.model.name, recipe.training.batch_size
     if recipe.training.order == "greedy" and world.size > 1:
@@ -38,6 +45,26 @@ def require_possible(recipe: Recipe, world: World) -> None:
             "it, or use fewer processes or engine.parts"
         )
     require_curves(knobs.tensorboard)
+    _require_use(recipe)
+
+
+def _require_use(recipe: Recipe) -> None:
+    """Refuse knobs that would change nothing, though somebody set them."""
+    loss, model = recipe.loss, recipe.model
+    if not any(loss.terms[name] for name in WEIGHTED):
+        for knob in ("uptake", "lesions"):
+            if getattr(loss, knob):
+                raise UsageError(
+                    f"loss.{knob} weighs voxels in {', '.join(WEIGHTED)}, and none of these "
+                    f"counts: give one a weight, or set loss.{knob}=0"
+                )
+    for knob in ("lung_window", "soft_window"):
+        asked = getattr(model, knob) != ModelRecipe.model_fields[knob].default
+        if asked and not model.input.endswith("windows"):
+            raise UsageError(
+                f'model.{knob} is for model.input = "windows" or "neighbours-windows", not '
+                f'"{model.input}": set one of these, or leave it out'
+            )
 
 
 def require_slices(slices: int, world: World) -> None:
@@ -54,6 +81,62 @@ def require_slices(slices: int, world: World) -> None:
         return
     each = f", and {world.parts} to divide a batch into as many parts" if world.parts > 2 else ""
     raise DataError(f"training needs at least two slices{each}; see the split in pairs.json")
+
+
+def require_bodies(recipe: Recipe, judges: Sequence[PairedStudy]) -> None:
+    """Refuse to choose an epoch inside bodies that nobody has, before one is trained.
+
+    Args:
+        recipe: How the epoch is chosen.
+        judges: The validation studies.
+
+    Raises:
+        DataError: None shows a body.
+    """
+    if recipe.training.best != "psnr_body" or not judges:
+        return
+    if not any((study.regions > OUTSIDE).any() for study in judges):
+        raise DataError(
+            'training.best = "psnr_body" chooses the epoch inside the body, and no validation '
+            'slice shows one; set training.best="psnr", or divide the patients anew'
+        )
+
+
+def require_masks(recipe: Recipe, studies: Sequence[PairedStudy]) -> None:
+    """Refuse to weigh lesions that nobody has marked.
+
+    Args:
+        recipe: What lesions weigh.
+        studies: Those to learn from.
+
+    Raises:
+        DataError: None has a lesion mask.
+    """
+    if recipe.loss.lesions and not any(study.lesions is not None for study in studies):
+        raise DataError(
+            f"loss.lesions = {recipe.loss.lesions:g} weighs voxels in lesion masks, and no "
+            "training study has one; set loss.lesions=0, or prepare studies with masks"
+        )
+
+
+def require_turns(recipe: Recipe, steps: int) -> None:
+    """Refuse to train stages one after the other in fewer steps than there are stages.
+
+    Args:
+        recipe: Names the generator.
+        steps: Of the whole training.
+
+    Raises:
+        UsageError: A stage would never have its turn, and stay as random as it began.
+    """
+    name = recipe.model.name
+    if recipe.training.order != "greedy" or steps >= int(name.removeprefix("Stage")):
+        return
+    raise UsageError(
+        f'training.order = "greedy" trains the stages of {name} one after the other, and '
+        f"{count(steps, 'step')} {'is' if steps == 1 else 'are'} fewer than these: some would "
+        "never be trained. Give more epochs or smaller batches"
+    )
 
 
 def require_side(recipe: Recipe, side: int) -> None:
