@@ -139,6 +139,18 @@ def learned(parts: int, batch: Batch, **loss) -> tuple[list[dict[str, float]], d
     return terms, learner.model_state()
 
 
+def test_a_layer_to_one_channel_learns_in_double_precision_whatever_its_layout() -> None:
+    """As the discriminator's last: a copy with other strides was refused by PyTorch's kernel."""
+    layer = nn.Sequential(nn.Conv2d(8, 1, 4)).double().to(memory_format=torch.channels_last)
+    x = torch.rand(4, 8, 9, 9, dtype=torch.float64).to(memory_format=torch.channels_last)
+    layer(x).square().sum().backward()
+    whole = layer[0].weight.grad.clone()
+    layer.zero_grad()
+    divide(layer, World(parts=2))
+    layer(x).square().sum().backward()
+    torch.testing.assert_close(layer[0].weight.grad, whole)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("adversarial", [0.0, 0.5])
 def test_learning_in_parts_is_learning(adversarial: float) -> None:

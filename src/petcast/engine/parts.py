@@ -187,7 +187,8 @@ class _Copied(torch.autograd.Function):
 
     @staticmethod
     def forward(_: FunctionCtx, x: Tensor, count: int) -> tuple[Tensor, ...]:
-        return tuple(x.view_as(x) for _ in range(count))
+        # Not a view: that counts the strides of an axis of one voxel anew, and kernels mind
+        return tuple(x.detach() for _ in range(count))
 
     @staticmethod
     def backward(_: FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None]:
