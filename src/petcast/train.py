@@ -30,15 +30,7 @@ from petcast.engine.curves import Curves
 from petcast.engine.divergence import refuse_divergence
 from petcast.engine.feed import Feed
 from petcast.engine.parallel import World, held, joined, totals
-from petcast.engine.possible import (
-    lighter,
-    require_bodies,
-    require_masks,
-    require_possible,
-    require_side,
-    require_slices,
-    require_turns,
-)
+from petcast.engine.possible import lighter, require_slices, require_trainable
 from petcast.metrics import score_slices
 from petcast.pairs import Pairs
 from petcast.pretraining import (
@@ -272,7 +264,7 @@ def train(
         pairs = Pairs.open(data)  # joined: on one machine it may be missing, and others would wait
         require_clean(pairs)
         recipe = recipe.prepared_as(pairs.index["preparation"], settings)
-        _require_all(recipe, pairs, world)
+        require_trainable(recipe, pairs, world)
         if pretraining is not None:
             require_place(pretraining, recipe, run)
         with held(run, world), _within_memory(recipe, run):
@@ -351,20 +343,6 @@ def read_metrics(run: Path) -> list[Row]:
     """
     rows = read_json_lines(run / METRICS_FILE, "epoch")
     return [row for row in rows if row is not None]
-
-
-def _require_all(recipe: Recipe, pairs: Pairs, world: World) -> None:
-    """Refuse what could not be trained, before phantoms are made or a folder is claimed."""
-    require_slices(sum(study.slices for study in pairs.studies("train")), world)
-    require_possible(recipe, world)
-    require_side(recipe, pairs.index["preparation"]["size"])
-    learned, judges = pairs.studies("train"), pairs.studies("validation")
-    require_bodies(recipe, judges)
-    require_masks(recipe, learned)
-    division = SliceDataset(learned, recipe.model.slices).division(
-        None, recipe.training.batch_size, max(2, world.parts)
-    )
-    require_turns(recipe, len(division) * recipe.training.epochs)
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:

@@ -21,7 +21,7 @@ from petcast.contest.results import write_results
 from petcast.contest.tables import training_cost_table
 from petcast.contest.thin import cut, label_of, portion, thinned, unscored
 from petcast.durable import exclusive
-from petcast.errors import FormatError, NotFiniteError, TrainingError, UsageError
+from petcast.errors import DataError, FormatError, NotFiniteError, TrainingError, UsageError
 from petcast.pairs import Pairs
 from petcast.recipe import Recipe
 
@@ -82,6 +82,16 @@ def test_finished_runs_are_not_trained_again(
     assert "4 of 4 runs, 2 epochs" in text
     assert json.loads((out / "contest.json").read_text())["runs"] == records
     assert b"<svg" in (out / "contest-quality-cost.svg").read_bytes()
+
+
+def test_what_one_entrant_cannot_do_is_said_before_another_is_trained(
+    tmp_path: Path, whole_pairs: Path, trained: list[str]
+) -> None:
+    marked = Entrant(name="marked", recipe="tiny", settings=("loss.lesions=20",))
+    tasks = plan((*ENTRANTS, marked), [whole_pairs], tmp_path, seeds=1, epochs=2)
+    with pytest.raises(DataError, match=r"^marked, .*, seed 0: loss\.lesions = 20"):
+        follow_all(tasks, tell=silent)
+    assert not trained
 
 
 def test_a_run_that_was_killed_after_training_is_only_measured(

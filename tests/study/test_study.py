@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from petcast.errors import DataError, FormatError, NotFiniteError, TrainingError, UsageError
-from petcast.recipe import load_recipe
+from petcast.recipe import Recipe, load_recipe
 from petcast.report.answers import answer_question
 from petcast.study import choose, course, keep_of, run_study, write_tables
 from petcast.study.outcome import read_outcome
@@ -49,6 +49,23 @@ def test_published_is_the_best_epoch_of_each_metric_and_sound_the_mean(
     assert stage["paper_psnr"] == "28.358400"
     assert [row["name"] for row in trivial] == ["train-mean", "body-constant", "zero"]
     assert all(row["published_ssim"] and row["sound_ssim"] for row in trivial)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "generators", "word"),
+    [
+        ({"model": {"members": 2}}, ("U-Net", "DSGGAN"), "DSGGAN:\n.*members: .*not DSGGAN"),
+        ({"model": {"residual": True}}, ("Stage01", "U-Net"), "only StageNN knows this, not U-Net"),
+        ({"engine": {"recompute": True}}, ("U-Net", "DSGGAN"), "DSGGAN is none: leave it off"),
+    ],
+)
+def test_what_one_generator_cannot_do_is_said_before_another_is_trained(
+    tiny_pairs: Path, tmp_path: Path, faked: Faker, knobs, generators, word: str
+) -> None:
+    faked(lambda *_: pytest.fail("trained"))
+    recipe = Recipe.from_mapping({"loss": {"adversarial": 0.0}} | knobs, "the test's")
+    with pytest.raises(UsageError, match=word):
+        run_study(recipe, tiny_pairs, tmp_path / "study", generators=generators, tell=silent)
 
 
 @pytest.mark.usefixtures("undrawn")

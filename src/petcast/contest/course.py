@@ -27,7 +27,15 @@ from petcast.durable import (
     require_known_format,
     write_json,
 )
-from petcast.errors import BusyError, FormatError, NotFiniteError, TrainingError, UsageError
+from petcast.engine.possible import require_trainable
+from petcast.errors import (
+    BusyError,
+    DataError,
+    FormatError,
+    NotFiniteError,
+    TrainingError,
+    UsageError,
+)
 from petcast.evaluate import Evaluation, evaluate_run
 from petcast.evaluate.baselines import BLURRED_TRUTH, TRIVIAL
 from petcast.metrics.artefact import find_lattice
@@ -319,7 +327,12 @@ def follow_all(
 
     Returns:
         Records of the runs that are finished.
+
+    Raises:
+        UsageError: One cannot be trained so: said before another is.
+        DataError: Its pairs lack what it wants.
     """
+    _require_trainable(tasks)
     records = []
     for number, task in enumerate(tasks, start=1):
         there, keeps = read_record(task), keep == "all" or (keep == "first" and not task.seed)
@@ -332,6 +345,15 @@ def follow_all(
         if there is not None:
             records.append(there)
     return records
+
+
+def _require_trainable(tasks: Sequence[Task]) -> None:
+    for task in tasks:
+        if read_record(task) is None:
+            try:
+                require_trainable(task.recipe, Pairs.open(task.training or task.data))
+            except (UsageError, DataError) as error:
+                raise type(error)(f"{task.title}: {error}") from error
 
 
 def _unless_taken(task: Task, keep_weights: bool, tell: Callable[[str], None]) -> Document | None:

@@ -5,18 +5,44 @@ from collections.abc import Sequence
 import torch
 
 from petcast.anatomy import OUTSIDE
+from petcast.dataset import SliceDataset
 from petcast.engine.curves import require_curves
 from petcast.engine.parallel import World
 from petcast.errors import DataError, UsageError
 from petcast.losses import WEIGHTED
 from petcast.models import Synthesizer
-from petcast.pairs import PairedStudy
+from petcast.pairs import PairedStudy, Pairs
 from petcast.recipe import ModelRecipe, Recipe
 from petcast.words import count
 
 WITHOUT_STAGES = ("DSGGAN",)
 """Two networks that see into each other: neither can be run again by itself."""
 OF_ONE_STAGE = ("Stage01", "U-Net")
+
+
+def require_trainable(recipe: Recipe, pairs: Pairs, world: World | None = None) -> None:
+    """Refuse what could not be trained, before phantoms are made or a folder is claimed.
+
+    Args:
+        recipe: What to do.
+        pairs: What to learn from.
+        world: The processes that share the work; one, where None.
+
+    Raises:
+        UsageError: Knobs exclude each other, or nothing would come of one.
+        DataError: The pairs are too few, or lack what the recipe wants.
+        GeometryError: The generator cannot halve the slices.
+    """
+    world = world or World(parts=recipe.engine.parts or 1)
+    learned, judges = pairs.studies("train"), pairs.studies("validation")
+    require_slices(sum(study.slices for study in learned), world)
+    require_possible(recipe, world)
+    require_side(recipe, pairs.index["preparation"]["size"])
+    require_bodies(recipe, judges)
+    require_masks(recipe, learned)
+    slices, least = SliceDataset(learned, recipe.model.slices), max(2, world.parts)
+    steps = len(slices.division(None, recipe.training.batch_size, least))
+    require_turns(recipe, steps * recipe.training.epochs)
 
 
 def require_possible(recipe: Recipe, world: World) -> None:

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from petcast.claim import DATA_FILE, HARMLESS, RECIPE_FILE, STUDY_FILE
 from petcast.durable import LOCK_FILE, exclusive, read_json, write_json, write_text
+from petcast.engine.possible import require_trainable
 from petcast.errors import DataError, UsageError
 from petcast.pairs import INDEX_FILE, Pairs
 from petcast.recipe import GENERATOR_NAMES, GeneratorName, Recipe, load_recipe
@@ -84,7 +85,8 @@ def run_study(
 
     Raises:
         UsageError: `out` belongs to another recipe, to other pairs, to a longer study or to a run,
-            or holds pairs; `settings` ask for other pairs; or torchrun started several processes.
+            or holds pairs; `settings` ask for other pairs; a generator cannot be trained so; or
+            torchrun started several processes.
         DataError: The pairs cannot be trained on.
     """
     _refuse_company()
@@ -100,7 +102,7 @@ def run_study(
                     f"under the {protocol} protocol nobody is left to train; see the split in "
                     f"{data / 'pairs.json'}"
                 )
-        _train_all(recipe, out, _in_order(generators), keep, tell)
+        _train_all(_recipes(recipe, out, generators), out, keep, tell)
         return write_tables(out)
 
 
@@ -168,18 +170,26 @@ def _begun(out: Path) -> tuple[GeneratorName, ...]:
     )
 
 
+def _recipes(recipe: Recipe, out: Path, generators: Sequence[GeneratorName]) -> list[Recipe]:
+    """Each generator's recipe; what one of them cannot do is said before another is trained."""
+    knobs = recipe.model_dump()
+    found = [
+        Recipe.from_mapping(knobs | {"model": knobs["model"] | {"name": name}}, name)
+        for name in _in_order(generators)
+    ]
+    for own in found:
+        for protocol in PROTOCOLS:
+            require_trainable(own, Pairs.open(pairs_folder(out, protocol)))
+    return found
+
+
 def _train_all(
-    recipe: Recipe,
-    out: Path,
-    generators: Sequence[GeneratorName],
-    keep: Keep,
-    tell: Callable[[str], None],
+    recipes: Sequence[Recipe], out: Path, keep: Keep, tell: Callable[[str], None]
 ) -> None:
-    for place, name in enumerate(generators, start=1):
-        own = recipe.model_copy(update={"model": recipe.model.model_copy(update={"name": name})})
+    for place, own in enumerate(recipes, start=1):
         for protocol in PROTOCOLS:
             epochs = count(own.training.epochs, "epoch")
-            tell(f"{place}/{len(generators)} {name}, {protocol}: {epochs}")
+            tell(f"{place}/{len(recipes)} {own.model.name}, {protocol}: {epochs}")
             tell(_ending(follow(out, protocol, own, keep)))
 
 
