@@ -80,6 +80,21 @@ def read_course(run: Path) -> Course | None:
     return Course(document["status"], document["epochs"], document["detail"])
 
 
+def is_unfinished(course: Course | None, recipe: Recipe) -> bool:
+    """Say whether a run is still to be trained.
+
+    Args:
+        course: How far it is.
+        recipe: The generator's.
+
+    Returns:
+        False also of a run that diverged: it would again.
+    """
+    if course is None:
+        return True
+    return course.status != "diverged" and course.epochs < recipe.training.epochs
+
+
 def follow(study: Path, protocol: Protocol, recipe: Recipe, keep: Keep) -> Course:
     """Bring a generator's run under a protocol to its end, from wherever it is.
 
@@ -94,17 +109,13 @@ def follow(study: Path, protocol: Protocol, recipe: Recipe, keep: Keep) -> Cours
     """
     data, run = pairs_folder(study, protocol), run_folder(study, protocol, recipe.model.name)
     course = read_course(run)
-    if course is None or _wants_more(course, recipe):
+    if course is None or is_unfinished(course, recipe):
         course = _train(recipe, data, run)
     if course.status == "trained":
         course = _measure(protocol, course, data, run)
     for name in WASTE[keep]:
         remove_directory(run / name)
     return course
-
-
-def _wants_more(course: Course, recipe: Recipe) -> bool:
-    return course.status != "diverged" and course.epochs < recipe.training.epochs
 
 
 def _train(recipe: Recipe, data: Path, run: Path) -> Course:

@@ -2,18 +2,27 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from petcast.claim import DATA_FILE, HARMLESS, RECIPE_FILE, STUDY_FILE
 from petcast.durable import LOCK_FILE, exclusive, read_json, write_json, write_text
-from petcast.engine.possible import require_trainable
+from petcast.engine.parallel import World
+from petcast.engine.possible import require_possible, require_trainable
 from petcast.errors import DataError, UsageError
 from petcast.pairs import INDEX_FILE, Pairs
 from petcast.recipe import GENERATOR_NAMES, GeneratorName, Recipe, load_recipe
-from petcast.study.course import Course, Keep, follow
-from petcast.study.protocol import PROTOCOLS, divide, empty_parts, pairs_folder, run_folder
+from petcast.study.course import Course, Keep, follow, is_unfinished, read_course
+from petcast.study.protocol import (
+    PROTOCOLS,
+    Protocol,
+    divide,
+    empty_parts,
+    pairs_folder,
+    run_folder,
+)
 from petcast.study.results import write_results
 from petcast.study.tables import table_of
 from petcast.words import count
@@ -85,8 +94,8 @@ def run_study(
 
     Raises:
         UsageError: `out` belongs to another recipe, to other pairs, to a longer study or to a run,
-            or holds pairs; `settings` ask for other pairs; a generator cannot be trained so; or
-            torchrun started several processes.
+            or holds pairs; a generator cannot learn by the recipe; `settings` ask for other pairs;
+            or torchrun started several processes.
         DataError: The pairs cannot be trained on.
     """
     _refuse_company()
@@ -94,6 +103,10 @@ def run_study(
     with exclusive(out / LOCK_FILE):
         pairs = Pairs.open(data)
         recipe = recipe.prepared_as(pairs.index["preparation"], settings)
+        recipes = [_own(recipe, name) for name in _in_order(generators)]
+        for _, own in _unfinished(out, recipes):
+            with _told_early(own.model.name):
+                require_possible(own, World(parts=own.engine.parts or 1))
         _claim(out, recipe, pairs)
         for protocol in PROTOCOLS:
             division = divide(pairs, protocol, pairs_folder(out, protocol))
@@ -102,7 +115,10 @@ def run_study(
                     f"under the {protocol} protocol nobody is left to train; see the split in "
                     f"{data / 'pairs.json'}"
                 )
-        _train_all(_recipes(recipe, out, generators), out, keep, tell)
+        for protocol, own in _unfinished(out, recipes):
+            with _told_early(own.model.name):
+                require_trainable(own, Pairs.open(pairs_folder(out, protocol)))
+        _train_all(recipes, out, keep, tell)
         return write_tables(out)
 
 
@@ -170,17 +186,29 @@ def _begun(out: Path) -> tuple[GeneratorName, ...]:
     )
 
 
-def _recipes(recipe: Recipe, out: Path, generators: Sequence[GeneratorName]) -> list[Recipe]:
-    """Each generator's recipe; what one of them cannot do is said before another is trained."""
+def _own(recipe: Recipe, name: GeneratorName) -> Recipe:
     knobs = recipe.model_dump()
-    found = [
-        Recipe.from_mapping(knobs | {"model": knobs["model"] | {"name": name}}, name)
-        for name in _in_order(generators)
-    ]
-    for own in found:
+    return Recipe.from_mapping(knobs | {"model": knobs["model"] | {"name": name}}, _refused(name))
+
+
+def _refused(name: GeneratorName) -> str:
+    return f"{name} cannot learn by this recipe; change it, or leave {name} out of --models"
+
+
+def _unfinished(out: Path, recipes: Sequence[Recipe]) -> Iterator[tuple[Protocol, Recipe]]:
+    for own in recipes:
         for protocol in PROTOCOLS:
-            require_trainable(own, Pairs.open(pairs_folder(out, protocol)))
-    return found
+            if is_unfinished(read_course(run_folder(out, protocol, own.model.name)), own):
+                yield protocol, own
+
+
+@contextmanager
+def _told_early(name: GeneratorName) -> Iterator[None]:
+    """Say what a generator cannot do before hours go into others, and which it is."""
+    try:
+        yield
+    except (UsageError, DataError) as error:
+        raise type(error)(f"{_refused(name)}: {error}") from None
 
 
 def _train_all(
