@@ -92,6 +92,30 @@ def test_no_process_prints_a_traceback_at_ctrl_c(tmp_path: Path) -> None:
     assert "SpawnProcess" not in said
 
 
+@pytest.mark.slow
+def test_no_process_prints_a_traceback_at_ctrl_c_while_it_starts(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import time\n"
+        "from petcast.workers import work_through\n"
+        "if __name__ == '__main__':\n"
+        "    list(work_through(time.sleep, [30], workers=2))\n"
+        "else:  # what a new process reads first\n"
+        "    print('starts', flush=True)\n"
+        "    time.sleep(0.5)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, script], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "starts\n"
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert said.count("Traceback") == 1, said  # the script's own
+
+
 def test_tasks_are_drawn_only_a_few_ahead() -> None:
     class Counting(ThreadPoolExecutor):
         def submit(self, *arguments, **options) -> Future:

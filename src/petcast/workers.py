@@ -18,14 +18,16 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     wait,
 )
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 from petcast.errors import DataError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Given = ParamSpec("Given")
 
 AHEAD = 4
 """Tasks under way for each process, so that none of them waits for the next."""
@@ -171,12 +173,39 @@ def _by_itself(work: Callable[[Task], Result], task: Task) -> Iterator[Result]:
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, context, initializer=_end_quietly)
+    return _Pool(workers, context, initializer=_end_quietly)
+
+
+class _Pool(ProcessPoolExecutor):
+    """Processes, started as tasks come, that do not hear Ctrl-C before they can end quietly."""
+
+    def submit(
+        self, fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
+    ) -> Future[Result]:
+        with _ctrl_c_held():  # a new process inherits it
+            return super().submit(fn, *args, **kwargs)
+
+
+@contextmanager
+def _ctrl_c_held() -> Iterator[None]:
+    """Let Ctrl-C wait: none is lost."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_quietly() -> None:
     """Ctrl-C reaches every process of a terminal; each would print a traceback of its own."""
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(128 + signal.SIGINT))
+    code = 128 + signal.SIGINT
+    signal.signal(signal.SIGINT, lambda *_: os._exit(code))  # the executor would log an exception
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(code))
 
 
 def in_chunks(items: Iterable[Task], size: int) -> Iterator[list[Task]]:
