@@ -37,7 +37,8 @@ class Reason(StrEnum):
     NOT_DICOM = (
         "NOT-DICOM",
         "The file is not DICOM: the mark DICM is missing behind its preamble.",
-        "Nothing, if it is a text or a viewer; else export the images again as DICOM files.",
+        "Nothing, if it is a text or a viewer; unpack an archive; else export the images again as "
+        "DICOM files.",
     )
     DAMAGED = (
         "DAMAGED",

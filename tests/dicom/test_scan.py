@@ -9,7 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom.uid import ExplicitVRBigEndian, RLELossless, generate_uid
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+    RLELossless,
+    generate_uid,
+)
 
 import petcast.dicom.scan as scan_module
 from petcast.dicom.privacy import pseudonym
@@ -584,6 +591,23 @@ def test_processes_find_the_same(export, monkeypatch: pytest.MonkeyPatch) -> Non
     here = scan([folder], salt=SALT, workers=1)
     monkeypatch.setattr(scan_module, "POOL_FROM_FILES", 1)
     assert scan([folder], salt=SALT, workers=2) == here
+
+
+def test_a_dicomdir_is_called_what_it_is(export) -> None:
+    """Somebody gave it as a viewer wants it, and was told to export the original images."""
+    folder = export.write()
+    directory = Dataset()
+    directory.FileSetID = "EXPORT"
+    directory.file_meta = FileMetaDataset()
+    directory.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    directory.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    directory.save_as(folder / "DICOMDIR", enforce_file_format=True)
+    [file] = scan([folder / "DICOMDIR"], salt=SALT).files
+    assert (file.refusal.reason, "give its folder" in file.refusal.detail) == (
+        Reason.SOP_CLASS,
+        True,
+    )
 
 
 def test_a_key_that_cannot_be_kept_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

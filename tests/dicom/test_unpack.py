@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -163,6 +164,18 @@ def test_too_large_in_total(tmp_path: Path, temporary_place) -> None:
     assert_refused(archive, temporary_place, Caps(total_bytes=1000))
 
 
+def test_too_little_room_is_said_and_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A zip that only a full /tmp kept out passed for a suspicious one."""
+    archive = zip_of(tmp_path / "a.zip", {"a": bytes(2_000_000)})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000_000))
+    with pytest.raises(RefusedError, match=r"0\.002 GB; 0\.001 GB are free .*; TMPDIR"):
+        Unpacked(archive)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with pytest.raises(RefusedError, match=r"0\.001 GB are free there\. Look"):
+        Unpacked(archive, scratch=elsewhere)
+
+
 def test_a_lie_about_the_size_does_not_help(tmp_path: Path, temporary_place) -> None:
     archive = zip_of(tmp_path / "a.zip", {"zeros": bytes(2_000_000)})
     honest = (2_000_000).to_bytes(4, "little")
@@ -192,6 +205,28 @@ def test_a_zip_is_known_by_name_or_by_content(tmp_path: Path) -> None:
     assert is_archive(tmp_path / "broken.ZIP")
     assert not is_archive(tmp_path / "text")
     assert not is_archive(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("gzip", b"\x1f\x8b\x08"),
+        ("bzip2", b"BZh9"),
+        ("xz", b"\xfd7zXZ\0"),
+        ("7z", b"7z\xbc\xaf\x27\x1c"),
+        ("RAR", b"Rar!\x1a\x07"),
+        ("tar", bytes(257) + b"ustar\x0000"),
+        ("a CD's image", bytes(32769) + b"CD001"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_other_archives_are_named(export, name: str, head: bytes) -> None:
+    """A whole export packed by tar or 7z was one file that is not DICOM."""
+    folder = export.write()
+    (folder / "more").write_bytes(head)
+    [file] = scan([folder], salt="tests").files
+    assert file.refusal.reason is Reason.NOT_DICOM
+    assert f"({name})" in file.refusal.detail
 
 
 @pytest.mark.parametrize("first", ["[Content_Types].xml", "META-INF/MANIFEST.MF", "mimetype"])

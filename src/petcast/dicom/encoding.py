@@ -17,6 +17,16 @@ from petcast.words import count
 
 EMPTY = Refusal(Reason.NOT_DICOM, "The file is empty.")
 MAGIC_OFFSET = 128
+PACKED = (
+    (0, b"\x1f\x8b", "gzip"),
+    (0, b"BZh", "bzip2"),
+    (0, b"\xfd7zXZ", "xz"),
+    (0, b"7z\xbc\xaf\x27\x1c", "7z"),
+    (0, b"Rar!", "RAR"),
+    (257, b"ustar", "tar"),
+    (32769, b"CD001", "a CD's image"),
+)
+"""Where archives that may hold a whole export, and are not opened, say what they are."""
 LONG_FORM = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UN", b"UT", b"UC", b"UR")
 """Value representations whose length takes four bytes after two reserved ones (PS3.5 7.1.2)."""
 
@@ -100,7 +110,16 @@ def require_magic(stream: BinaryIO) -> None:
     if not head:
         raise RefusedError(EMPTY.reason, EMPTY.detail)
     if head[MAGIC_OFFSET:] != b"DICM":
-        raise RefusedError(Reason.NOT_DICOM, "The file does not carry DICOM's mark.")
+        raise RefusedError(Reason.NOT_DICOM, _instead(stream))
+
+
+def _instead(stream: BinaryIO) -> str:
+    """Say what a file without the mark is."""
+    for offset, mark, name in PACKED:
+        stream.seek(offset)
+        if stream.read(len(mark)) == mark:
+            return f"It is an archive ({name}); only zips are opened."
+    return "The file does not carry DICOM's mark."
 
 
 def read_meta(stream: BinaryIO) -> Meta:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pydicom.filereader import data_element_generator
-from pydicom.uid import UID
+from pydicom.uid import UID, MediaStorageDirectoryStorage
 
 from petcast.dicom import encoding, tags
 from petcast.dicom.facts import Shared, SharedReader, Slice, is_image, is_multi_frame, read_slice
@@ -196,6 +196,10 @@ def _require_image(shared: Shared, sop_class: str) -> None:
             Reason.RGB_CAPTURE,
             f"Labelled {shared.modality}, but each pixel has {shared.layout.samples} values "
             f"({_class_name(sop_class)}).",
+        )
+    if sop_class == MediaStorageDirectoryStorage:
+        raise RefusedError(
+            Reason.SOP_CLASS, "A DICOMDIR lists files and holds no image; give its folder."
         )
     if not shared.kind:
         raise RefusedError(

@@ -188,7 +188,8 @@ def _unpack(archive: Path, folder: Path, caps: Caps) -> None:
     try:
         with _Bounded(archive) as stream, zipfile.ZipFile(stream) as opened:
             members = [member for member in opened.infolist() if not member.is_dir()]
-            _require_sane(members, caps, shutil.disk_usage(folder).free)
+            _require_sane(members, caps)
+            _require_room(members, folder)
             allowed = _allowed_bytes(archive, caps)
             for number, member in enumerate(members):
                 # Numbered names: members may differ by case alone, or be longer than a disk allows
@@ -213,14 +214,30 @@ class _Bounded(io.FileIO):
         return super().read(size)
 
 
-def _require_sane(members: list[zipfile.ZipInfo], caps: Caps, free_bytes: int) -> None:
+def _require_sane(members: list[zipfile.ZipInfo], caps: Caps) -> None:
     if len(members) > caps.members:
         raise _unsafe(f"It holds {count(len(members), 'file')}, more than {caps.members:,}.")
     for member in members:
         _require_safe(member)
-    total = sum(member.file_size for member in members)
-    if total > min(caps.total_bytes, free_bytes):
-        raise _unsafe(f"Unpacked it would take {total} bytes, more than allowed or free.")
+    total = _bytes_of(members)
+    if total > caps.total_bytes:
+        raise _unsafe(f"Unpacked it would take {total / 1e9:.3g} GB, more than is allowed.")
+
+
+def _require_room(members: list[zipfile.ZipInfo], folder: Path) -> None:
+    total, free = _bytes_of(members), shutil.disk_usage(folder).free
+    if total > free:
+        where, how = "there", ""
+        if folder.is_relative_to(tempfile.gettempdir()):
+            where, how = "in the folder for temporary files", "; TMPDIR can name another"
+        raise _unsafe(
+            f"Unpacked it would take {total / 1e9:.3g} GB; {free / 1e9:.3g} GB are free "
+            f"{where}{how}."
+        )
+
+
+def _bytes_of(members: list[zipfile.ZipInfo]) -> int:
+    return sum(member.file_size for member in members)
 
 
 def _require_safe(member: zipfile.ZipInfo) -> None:
