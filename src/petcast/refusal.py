@@ -37,8 +37,8 @@ class Reason(StrEnum):
     NOT_DICOM = (
         "NOT-DICOM",
         "The file is not DICOM: the mark DICM is missing behind its preamble.",
-        "Nothing, if it is a text or a viewer; unpack an archive; else export the images again as "
-        "DICOM files.",
+        "Do nothing, if it is a text or a viewer; unpack an archive; else export the images again "
+        "as DICOM files.",
     )
     DAMAGED = (
         "DAMAGED",
@@ -68,7 +68,7 @@ class Reason(StrEnum):
     SOP_CLASS = (
         "SOP-CLASS",
         "These objects are no CT or PET images, whatever their Modality says.",
-        "Nothing, if they are reports or captures; else export the original images.",
+        "Do nothing, if they are reports or captures; else export the original images.",
     )
     RGB_CAPTURE = (
         "RGB-CAPTURE",
@@ -122,7 +122,7 @@ class Reason(StrEnum):
     SCOUT = (
         "SCOUT",
         "A scout (localizer) is a projection, not slices.",
-        "Nothing; the CT itself is another series.",
+        "Do nothing; the CT itself is another series.",
     )
     PROJECTION = (
         "PROJECTION",
