@@ -113,6 +113,11 @@ def test_no_common_name_is_an_error_that_counts_both_sides(tmp_path: Path) -> No
         pytest.raises(UsageError, match=r"truth \(2 cases\) and the predictions \(1\)"),
     ):
         match(find_cases(truth, "truth", stack), find_cases(predictions, "prediction", stack))
+    with ExitStack() as stack, pytest.raises(UsageError, match="such as a and c;"):
+        match(
+            find_cases(truth, "truth", stack, named=True),
+            find_cases(predictions, "prediction", stack, named=True),
+        )
 
 
 def test_files_are_matched_as_nnunet_and_monai_name_them(tmp_path: Path) -> None:

@@ -200,6 +200,13 @@ def test_without_lesions_all_else_is_the_same(tmp_path: Path, suv: np.ndarray) -
     assert "LESIONS-FOUND" not in codes(without)
 
 
+def test_the_truth_given_twice_is_said(tmp_path: Path, suv: np.ndarray) -> None:
+    """A slip of the hand had an SSIM of 1, and a report that was full of praise."""
+    truth, other = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv * 0.9)
+    assert "EQUALS-TRUTH" in codes(evaluate_files(truth, truth))
+    assert "EQUALS-TRUTH" not in codes(evaluate_files(truth, other))
+
+
 def test_an_all_zero_prediction_is_called_one(tmp_path: Path, suv: np.ndarray) -> None:
     truth, zero = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv * 0)
     found = evaluate_files(truth, zero)

@@ -146,6 +146,12 @@ def test_what_is_no_suv_is_not_called_good(verdict_of: VerdictOf, good: dict[str
     assert (verdict.kind, verdict.headline) == ("bad", "Measured on values that are no SUV")
 
 
+def test_the_real_pet_is_no_good_prediction(verdict_of: VerdictOf, good: dict[str, Any]) -> None:
+    good["warnings"] = [{"code": "EQUALS-TRUTH", "detail": "voxel by voxel: a"}]
+    verdict = verdict_of(good)
+    assert (verdict.kind, verdict.headline) == ("bad", "The real PET is among the predictions")
+
+
 def test_cases_left_out_are_said_beside_those_that_count(
     verdict_of: VerdictOf, good: dict[str, Any]
 ) -> None:

@@ -162,7 +162,8 @@ def match(
     if not partners:
         raise UsageError(
             f"no names match between the truth ({count(len(truths), 'case')}) and the {what} "
-            f"({len(others)}); give both of a case the same name before _pet, _pred, _ct …"
+            f"({len(others)}), such as {truths[0].name} and {others[0].name}; give both of a case "
+            "the same name before _pet, _pred, _ct …; --names shows the files' own names"
         )
     pairs = [(truth, partners[id(truth)]) for truth in truths if id(truth) in partners]
     met = {id(case) for pair in pairs for case in pair}

@@ -238,6 +238,8 @@ def _examine(scan: _Scan, placed: Placed, notes: Notes) -> bool:
     notes.flaws.append((name, flaw))
     if flaw is not None:
         return False
+    if np.array_equal(placed.suv, scan.suv):
+        notes.equal.append(name)
     facts = examine(subject)
     if facts.mistakes:
         notes.mistakes[name] = facts.mistakes

@@ -28,6 +28,7 @@ class Notes:
         body_from_truth: Without a CT.
         small: With slices too small for MS-SSIM.
         not_suv: Far from SUV, with a figure.
+        equal: Whose prediction is the real PET itself.
         stacked: Made of single slices.
         gaps: Of those, the ones with slices missing between.
         flaws: Each case's flaw, or None.
@@ -43,6 +44,7 @@ class Notes:
     body_from_truth: list[str] = field(default_factory=list)
     small: list[str] = field(default_factory=list)
     not_suv: list[str] = field(default_factory=list)
+    equal: list[str] = field(default_factory=list)
     stacked: list[str] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
     flaws: list[tuple[str, Flaw | None]] = field(default_factory=list)
@@ -156,6 +158,11 @@ def describe(notes: Notes, alone: Sequence[str]) -> list[Finding]:
             notes.not_suv,
             "Values are far from SUV, whose mean in a body is near 1; convert them (from Bq/mL, "
             "grey levels, 0…1?) first: {}.",
+        ),
+        "EQUALS-TRUTH": (
+            notes.equal,
+            "The prediction is the real PET itself, voxel by voxel: {}. Was the truth given twice, "
+            "or copied to the predictions?",
         ),
         "UNMATCHED": (alone, "These have no partner and were left out: {}."),
         "STACKED": (

@@ -208,6 +208,12 @@ NOT_SUV: Judgement = (
     "Measured on values that are no SUV",
     "Windows, errors and lesions are in SUV, so no number means anything; convert the files first.",
 )
+EQUAL: Judgement = (
+    "bad",
+    "The real PET is among the predictions",
+    "Where a prediction equals the real PET voxel by voxel, the numbers say nothing about a model; "
+    "give its own predictions.",
+)
 PARTLY: Judgement = (
     "mixed",
     "Only partly measured",
@@ -259,6 +265,8 @@ def _judgement(
         return LEAKING
     if "NOT-SUV" in codes:
         return NOT_SUV
+    if "EQUALS-TRUTH" in codes:
+        return EQUAL
     empty = _emptiness(evaluation, model)
     if empty:
         return "bad", *empty
