@@ -207,6 +207,21 @@ def test_the_truth_given_twice_is_said(tmp_path: Path, suv: np.ndarray) -> None:
     assert "EQUALS-TRUTH" not in codes(evaluate_files(truth, other))
 
 
+@pytest.mark.parametrize(("patient", "said"), [("B", True), ("A", False), ("", False)])
+def test_another_patient_s_prediction_is_said(
+    suv: np.ndarray, monkeypatch: pytest.MonkeyPatch, patient: str, *, said: bool
+) -> None:
+    """One and one belong together whatever their names; the headers knew better."""
+    real, guess = (Volume(image.astype("f4"), affine(), Unit.SUV) for image in (suv, suv * 0.9))
+    cases = {
+        "truth": [Case("A", ("study",), lambda: real, patient="A")],
+        "prediction": [Case("p", ("other",), lambda: guess, patient=patient)],
+    }
+    monkeypatch.setattr("petcast.evaluate.files.find_cases", lambda _, role, **__: cases[role])
+    found = evaluate_files(Path("truth"), Path("prediction"))
+    assert ("OTHER-PATIENT" in codes(found)) == said
+
+
 def test_an_all_zero_prediction_is_called_one(tmp_path: Path, suv: np.ndarray) -> None:
     truth, zero = save(tmp_path / "t.nii.gz", suv), save(tmp_path / "p.nii.gz", suv * 0)
     found = evaluate_files(truth, zero)

@@ -145,6 +145,7 @@ def measure_case(
         DataError: The case cannot be measured, and why.
     """
     notes.note_slices(real.name, real.numbers, predicted.numbers)
+    _note_patients(real, {"prediction": predicted, "CT": companions.ct}, notes)
     scan, placed = _load(real, predicted, companions, notes)
     _note_truth(scan, notes)
     with ThreadPoolExecutor(1) as beside:
@@ -220,6 +221,13 @@ def _note_truth(scan: _Scan, notes: Notes) -> None:
         notes.not_suv.append(f"truth of {name}: {highest:.3g} at most")
     if min(scan.suv.shape[1:]) < MS_SSIM_SIDE:
         notes.small.append(name)
+
+
+def _note_patients(real: Case, others: dict[str, Case | None], notes: Notes) -> None:
+    """Note what is another patient's: a case alone is measured whatever its names."""
+    for what, other in others.items():
+        if other is not None and real.patient and other.patient not in ("", real.patient):
+            notes.strangers.append(f"{real.name} and the {what} of {other.patient}")
 
 
 def _note_units(inside: np.ndarray, what: str, name: str, notes: Notes) -> None:

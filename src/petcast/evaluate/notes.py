@@ -29,6 +29,7 @@ class Notes:
         small: With slices too small for MS-SSIM.
         not_suv: Far from SUV, with a figure.
         equal: Whose prediction is the real PET itself.
+        strangers: Whose files are of several patients.
         stacked: Made of single slices.
         gaps: Of those, the ones with slices missing between.
         flaws: Each case's flaw, or None.
@@ -45,6 +46,7 @@ class Notes:
     small: list[str] = field(default_factory=list)
     not_suv: list[str] = field(default_factory=list)
     equal: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
     stacked: list[str] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
     flaws: list[tuple[str, Flaw | None]] = field(default_factory=list)
@@ -163,6 +165,11 @@ def describe(notes: Notes, alone: Sequence[str]) -> list[Finding]:
             notes.equal,
             "The prediction is the real PET itself, voxel by voxel: {}. Was the truth given twice, "
             "or copied to the predictions?",
+        ),
+        "OTHER-PATIENT": (
+            notes.strangers,
+            "By their headers, what was compared is not of one patient: {}. Give files of "
+            "one patient; where one person has two numbers, the values hold.",
         ),
         "UNMATCHED": (alone, "These have no partner and were left out: {}."),
         "STACKED": (
