@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from petcast.errors import FormatError
-from petcast.stored import read_floats
+from petcast.stored import TYPES, read_voxels
 from petcast.volume import Unit, Volume
 
 SHAPE = (5, 4, 3)
@@ -22,7 +22,8 @@ def voxels() -> np.ndarray:
 
 def nifti(voxels: np.ndarray, *, order: str = "<", scale: tuple[float, float] = (0, 0)) -> bytes:
     """A file written field by field, after the standard and not after any library."""
-    types = {"f4": (16, 32), "f8": (64, 64), "i2": (4, 16)}[voxels.dtype.str[1:]]
+    [code] = [code for code, name in TYPES.items() if name == voxels.dtype.str[1:]]
+    types = code, 8 * voxels.dtype.itemsize
     header = bytearray(352)
     header[344:348] = b"n+1\0"
     fields = {
@@ -36,18 +37,19 @@ def nifti(voxels: np.ndarray, *, order: str = "<", scale: tuple[float, float] = 
 
 
 @pytest.mark.parametrize("order", "<>")
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("dtype", TYPES.values())
 @pytest.mark.parametrize("zipped", [False, True])
 def test_they_are_what_itk_reads(
     tmp_path: Path, voxels: np.ndarray, order: str, dtype: str, zipped: bool
 ) -> None:
-    raw = nifti(voxels.astype(dtype), order=order)
+    stored = (np.abs(voxels) * 50).astype(dtype)
+    raw = nifti(stored, order=order)
     path = tmp_path / ("v.nii.gz" if zipped else "v.nii")
     path.write_bytes(gzip.compress(raw) if zipped else raw)
-    found = read_floats(path)
+    found = read_voxels(path)
     assert found is not None
     assert found.dtype == np.dtype(dtype)
-    np.testing.assert_array_equal(found, voxels.astype(dtype))
+    np.testing.assert_array_equal(found, stored)
     volume, by_itk = Volume.load(path, Unit.SUV), sitk.ReadImage(str(path))
     np.testing.assert_array_equal(volume.voxels, sitk.GetArrayFromImage(by_itk))
     np.testing.assert_array_equal(volume.affine, Volume.from_image(by_itk, Unit.SUV).affine)
@@ -65,15 +67,12 @@ def test_an_offset_within_the_header_is_read_as_by_itk(
     np.testing.assert_array_equal(Volume.load(path, Unit.SUV).voxels, by_itk)
 
 
-def test_a_scale_and_integers_are_left_to_itk(tmp_path: Path, voxels: np.ndarray) -> None:
-    scaled, integers = tmp_path / "scaled.nii", tmp_path / "integers.nii"
-    scaled.write_bytes(nifti(voxels, scale=(2.0, 0.5)))
-    counts = (voxels * 100).astype(np.int16)
-    integers.write_bytes(nifti(counts))
-    assert read_floats(scaled) is None
-    assert read_floats(integers) is None
-    np.testing.assert_allclose(Volume.load(scaled, Unit.SUV).voxels, voxels * 2 + 0.5, rtol=1e-6)
-    np.testing.assert_array_equal(Volume.load(integers, Unit.SUV).voxels, counts)
+@pytest.mark.parametrize("dtype", ["f4", "i2"])
+def test_a_scale_is_left_to_itk(tmp_path: Path, voxels: np.ndarray, dtype: str) -> None:
+    path, stored = tmp_path / "scaled.nii", (voxels * 100).astype(dtype)
+    path.write_bytes(nifti(stored, scale=(2.0, 0.5)))
+    assert read_voxels(path) is None
+    np.testing.assert_allclose(Volume.load(path, Unit.SUV).voxels, stored * 2.0 + 0.5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [(0.0, 0.0), (2.0, 0.0)])
@@ -95,16 +94,18 @@ def test_a_scale_beyond_all_numbers_is_refused(tmp_path: Path, voxels: np.ndarra
         Volume.load(path, Unit.SUV)
 
 
-def test_damage_is_refused(tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).normal(size=(20, 30, 40)).astype(np.float32)
-    raw = nifti(noise)
+@pytest.mark.parametrize("scale", [(0.0, 0.0), (0.5, 0.0)])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "f4"])
+def test_damage_is_refused(tmp_path: Path, dtype: str, scale: tuple[float, float]) -> None:
+    noise = np.random.default_rng(0).normal(60, 20, (20, 30, 40)).astype(dtype)
+    raw = nifti(noise, scale=scale)
     whole = gzip.compress(raw)
     flipped = whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:]  # in the checksum
     endless = bytearray(raw)
     struct.pack_into("<8h", endless, 40, 3, 32767, 32767, 32767, 1, 1, 1, 1)
     damaged = {
-        "short.nii": raw[:-4], "short.nii.gz": whole[:-100], "sum.nii.gz": flipped,
-        "inner.nii.gz": gzip.compress(raw[:-4]), "endless.nii": bytes(endless),
+        "short.nii": raw[:-1], "short.nii.gz": whole[:-100], "sum.nii.gz": flipped,
+        "inner.nii.gz": gzip.compress(raw[:-1]), "endless.nii": bytes(endless),
     }  # fmt: skip
     for name, content in damaged.items():
         path = tmp_path / name

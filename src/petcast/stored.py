@@ -1,7 +1,8 @@
-"""The voxels of a NIfTI file of floating-point numbers, as they are stored.
+"""The voxels of a NIfTI file, as they are stored.
 
-ITK's reader turns NaN and infinite values into 0, so that such files have to be read by other means
-anyway: here, once, and those that need no scaling are not read again.
+ITK's reader turns NaN, infinite values and whatever is missing at the end of a file into 0, so that
+files have to be read by other means anyway: here, once, and those that need no scaling are not read
+again.
 """
 
 import gzip
@@ -30,8 +31,11 @@ _MAGIC_AT, _MAGIC = 344, b"n+1\0"
 _LAYOUT = {"dim": (40, "8h"), "type": (70, "h"), "offset": (108, "f"), "scale": (112, "2f")}
 """Where the fields of NIfTI-1 stand, and of which type they are; ITK does not read NIfTI-2."""
 
-_FLOATS = {16: "f4", 64: "f8"}
-"""NIfTI's codes of the types that can hold NaN."""
+TYPES = {
+    2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4",
+    1024: "i8", 1280: "u8",
+}  # fmt: skip
+"""NIfTI's codes of the types with one number a voxel."""
 
 
 @contextmanager
@@ -52,7 +56,7 @@ def open_unzipped(path: Path) -> Iterator[BufferedIOBase]:
             yield stream
 
 
-def read_floats(path: Path) -> NDArray[np.floating] | None:
+def read_voxels(path: Path) -> NDArray[Any] | None:
     """Read the voxels of a NIfTI file and make sure that they are numbers.
 
     Args:
@@ -60,7 +64,8 @@ def read_floats(path: Path) -> NDArray[np.floating] | None:
 
     Returns:
         Values along (z, y, x), in the type that they are stored in. None where ITK has to read
-        them: integers, values with a scale, more axes than three, or no NIfTI at all.
+        them: values with a scale, more axes than three, several numbers a voxel, or no NIfTI at
+        all.
 
     Raises:
         FormatError: The file ends early or is damaged, or holds NaN or infinite values.
@@ -109,7 +114,7 @@ def is_whole(path: Path, voxel_bytes: int) -> bool:
 
 @dataclass(frozen=True)
 class _Header:
-    """What a file of floating-point numbers declares; its shape along (x, y, z, …)."""
+    """What a file with one number a voxel declares; its shape along (x, y, z, …)."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -131,14 +136,14 @@ class _Header:
         [code], [offset], (slope, intercept) = fields["type"], fields["offset"], fields["scale"]
         axes, *sizes = fields["dim"]
         shape = tuple(sizes[: max(axes, 0)])
-        if code not in _FLOATS or not shape or min(shape) < 1 or not math.isfinite(offset):
+        if code not in TYPES or not shape or min(shape) < 1 or not math.isfinite(offset):
             return None
         plain = len(shape) == 3 and slope in (0, 1) and intercept == 0  # a slope of 0 says none
         first = max(int(offset), _HEADER_BYTES)  # as ITK has it
-        return cls(shape, np.dtype(f"{order}{_FLOATS[code]}"), first, plain)
+        return cls(shape, np.dtype(f"{order}{TYPES[code]}"), first, plain)
 
 
-def _read_voxels(stream: BufferedIOBase, header: _Header) -> NDArray[np.floating]:
+def _read_voxels(stream: BufferedIOBase, header: _Header) -> NDArray[Any]:
     stream.seek(header.offset)
     try:
         held = np.empty(math.prod(header.shape) * header.dtype.itemsize, np.uint8)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from petcast.durable import named_whole
 from petcast.errors import FormatError, GeometryError, UnitError
-from petcast.stored import is_whole, read_floats
+from petcast.stored import is_whole, read_voxels
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -345,7 +345,7 @@ class Volume:
         try:
             reader.ReadImageInformation()
             _require_unit(reader, path, unit)
-            voxels = read_floats(path)
+            voxels = read_voxels(path)
             if voxels is not None and voxels.shape[::-1] == reader.GetSize():
                 return cls(voxels, _affine_of(reader), unit)
             volume = cls.from_image(reader.Execute(), unit)

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petcast.refusal import Reason, RefusedError
-from petcast.stored import open_unzipped
+from petcast.stored import TYPES, open_unzipped
 from petcast.volume import COARSEST_MM, FINEST_MM
 
 MOST_VOXELS_A_SIDE = 4096
@@ -46,12 +46,6 @@ SAME_PLACE_MM = 1.0
 
 ENDING = re.compile(r"\.nii(\.gz)?$")
 """How names end; all in large letters will do."""
-
-TYPES = {
-    2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4",
-    1024: "i8", 1280: "u8",
-}  # fmt: skip
-"""NIfTI's codes of the types with one number a voxel."""
 
 MILLIMETRES = (0, 2)
 """NIfTI's codes of the unit of length: not stated, which everyone reads as mm, and mm."""
