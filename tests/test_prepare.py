@@ -266,6 +266,26 @@ def test_another_split_leaves_the_arrays(drawn: Path, tmp_path: Path) -> None:
     assert written_at(tmp_path / "pairs") == when
 
 
+def test_others_studies_are_not_swept_away(tmp_path: Path) -> None:
+    theirs = tmp_path / "studies" / "Anna" / "CT" / "1.dcm"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("the only copy")
+    with pytest.raises(UsageError, match="give a new --out") as error:
+        prepared(tmp_path / "studies", tmp_path)
+    assert "Anna" not in str(error.value)
+    assert theirs.exists()
+
+
+@pytest.mark.slow
+def test_a_file_that_a_file_manager_leaves_is_let_be(drawn: Path, tmp_path: Path) -> None:
+    prepared(drawn, tmp_path / "pairs")
+    left = [tmp_path / "pairs" / place / ".DS_Store" for place in ("studies", "studies/study-a")]
+    for path in left:
+        path.touch()
+    prepared(drawn, tmp_path / "pairs")
+    assert all(path.exists() for path in left)
+
+
 @pytest.mark.slow
 def test_a_patient_taken_away_leaves_nothing_behind(drawn: Path, tmp_path: Path) -> None:
     prepared(drawn, tmp_path / "pairs")

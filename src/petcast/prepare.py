@@ -109,8 +109,8 @@ def prepare(
         The pairs, opened.
 
     Raises:
-        UsageError: The split file is wrong, `out` is one of the folders or divides other pairs, or
-            another process works there.
+        UsageError: The split file is wrong, `out` is one of the folders, divides other pairs or
+            holds others' studies, or another process works there.
         DataError: Nothing can be used, and why.
     """
     if (out / VOXELS_FILE).exists():
@@ -119,6 +119,7 @@ def prepare(
         raise UsageError(f"{out} is the folder that is read; give --out another one for the pairs")
     salt = user_salt() if salt is None else salt
     rows = read_split_file(split_file) if split_file is not None else None
+    _require_ours(out)
     out = out.absolute()  # others may stand in another folder
     out.mkdir(parents=True, exist_ok=True)
     with exclusive(out / LOCK_FILE), _scratch(out, executor) as scratch:
@@ -130,13 +131,22 @@ def prepare(
         done = work_through(prepare_study, tasks, workers=workers or cores(), executor=executor)
         outcomes = list(track(done, "Preparing studies", total=len(found.cases)))
         outcomes.sort(key=lambda outcome: outcome.id)
-        refused = [*found.refused, *_refused_rows(outcomes)]
+        lost = [(one.id, one.refusal) for one in outcomes if one.refusal is not None]
+        refused = [*found.refused, *(refused_row("study", *study) for study in lost)]
         cards = [outcome.row for outcome in outcomes if outcome.row is not None]
         if not cards:
             raise DataError(nothing_usable(folders, refused))
         split = _divide(found, cards, recipe, rows, salt)
         _finish(out, recipe, split, cards, refused, found.boxes, key_mark(salt))
     return Pairs.open(out)
+
+
+def _require_ours(out: Path) -> None:
+    """Refuse a folder with studies of another kind: `_finish` would sweep them away."""
+    ours = {store.CARD_FILE, *(f"{name}.npy" for name in store.ARRAYS)}
+    for entry in (out / store.STUDIES_FOLDER).glob("*/*"):
+        if entry.name not in ours and not entry.name.startswith("."):
+            raise UsageError(f"{out} holds studies that are no pairs; give a new --out")
 
 
 @contextmanager
@@ -376,7 +386,7 @@ def _finish(
     store.write_index(out, index)
     named = {card["id"] for card in cards}
     for folder in (out / store.STUDIES_FOLDER).iterdir():
-        if folder.name not in named:
+        if folder.is_dir() and folder.name not in named:
             shutil.rmtree(folder)
     shutil.rmtree(out / LOCKS_FOLDER)
 
@@ -385,11 +395,3 @@ _ROW_KEYS = (
     "id", "patient", "part", "ranges", "diagnosis", "slices", "ct_spacing_mm", "pet_spacing_mm",
     "factor_rule", "time_rule", "uptake_minutes", "suv_max", "notes", "registration", "hash",
 )  # fmt: skip
-
-
-def _refused_rows(outcomes: Sequence[Outcome]) -> list[Document]:
-    return [
-        refused_row("study", outcome.id, outcome.refusal)
-        for outcome in outcomes
-        if outcome.refusal is not None
-    ]
