@@ -23,7 +23,7 @@ from petcast.contest.lesions import Key, Known, Shown, lesion_table, name_pieces
 from petcast.contest.results import write_results
 from petcast.contest.thin import unscored
 from petcast.dicom.privacy import pseudonym
-from petcast.dicom.read import load_ct, read_pet_files
+from petcast.dicom.read import load_ct_and_source, read_pet_files
 from petcast.durable import read_json, write_json, write_text
 from petcast.errors import PetcastError
 from petcast.pairs import Pairs
@@ -44,7 +44,7 @@ def as_nifti(truths: list[PhantomTruth], out: Path) -> Path:
         if (case / "SEG.nii.gz").exists():
             continue
         case.mkdir(parents=True, exist_ok=True)
-        load_ct(truth.dicom / "CT").save(case / "CT.nii.gz")
+        load_ct_and_source(truth.dicom / "CT")[0].save(case / "CT.nii.gz")
         read_pet_files(sorted((truth.dicom / "PT").iterdir())).suv.save(case / "SUV.nii.gz")
         mask = Volume.load(truth.truth / "lesions.nii.gz", Unit.LABEL)
         mask.save(case / "SEG.nii.gz")  # last: where it is, the case is whole
