@@ -1,17 +1,13 @@
 """Boxes in patient coordinates, against the plain arithmetic of DICOM's image plane."""
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from petcast.archive import SlicePlace, TumourBox, lesion_boxes, locate_images
-from petcast.errors import FormatError
+from petcast.archive import SlicePlace, TumourBox, lesion_boxes
 from petcast.volume import Grid
 
 SHAPE = (5, 40, 60)
@@ -117,59 +113,3 @@ def test_the_document_carries_no_uid() -> None:
     text = json.dumps(matches.to_json())
     assert "1.2.840.77" not in text
     assert json.loads(text)["lesions"][0]["label"] == "A"
-
-
-@pytest.fixture
-def write_image(tmp_path: Path) -> Callable[..., Path]:
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-
-    def write(uid: str, position: list[float] | None) -> Path:
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = CTImageStorage
-        meta.MediaStorageSOPInstanceUID = uid
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        path = tmp_path / f"{uid}.dcm"
-        image = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-        image.SOPInstanceUID = uid
-        if position is not None:
-            image.ImagePositionPatient = position
-        image.save_as(path, enforce_file_format=True)
-        return path
-
-    return write
-
-
-def test_images_are_found_by_position_whatever_their_order(
-    write_image: Callable[..., Path],
-) -> None:
-    grid = a_grid(0.1)
-    files = [write_image(f"1.2.{z}", list(grid.affine[:3] @ [0, 0, z, 1])) for z in (3, 0, 4, 1)]
-    places = locate_images(files, grid)
-    assert {uid: place.slice_index for uid, place in places.items()} == {
-        "1.2.3": 3,
-        "1.2.0": 0,
-        "1.2.4": 4,
-        "1.2.1": 1,
-    }
-
-
-@pytest.mark.parametrize("index", [(0, 0, 5), (0, 0, -1), (0, 0, 1.4), (2, 0, 1), (0, -3, 1)])
-def test_an_image_that_lies_on_no_slice_is_left_out(
-    index: tuple[float, float, float], write_image: Callable[..., Path]
-) -> None:
-    grid = a_grid()
-    file = write_image("1.2.3", list(grid.affine[:3] @ [*index, 1]))
-    assert locate_images([file], grid) == {}
-
-
-def test_an_image_without_a_position_is_refused(write_image: Callable[..., Path]) -> None:
-    with pytest.raises(FormatError, match="position"):
-        locate_images([write_image("1.2.3", None)], a_grid())
-
-
-def test_a_file_that_is_no_dicom_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "text.dcm"
-    path.write_text("no DICOM")
-    with pytest.raises(FormatError, match="no DICOM image"):
-        locate_images([path], a_grid())

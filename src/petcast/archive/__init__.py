@@ -20,7 +20,6 @@ from petcast.archive.lesions import (
     LesionBox,
     SlicePlace,
     lesion_boxes,
-    locate_images,
 )
 
 __all__ = [
@@ -35,7 +34,6 @@ __all__ = [
     "TumourBox",
     "download",
     "lesion_boxes",
-    "locate_images",
     "read_boxes",
     "summarise",
 ]

@@ -5,23 +5,15 @@ image of the volume is counted, never guessed.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from petcast.archive.boxes import BoxTable, TumourBox
-from petcast.errors import FormatError
 from petcast.volume import Grid
-
-SLICE_TOLERANCE = 0.25
-"""An image this far from a slice's centre, in slice steps, still is that slice."""
-
-IN_PLANE_TOLERANCE = 0.5
-"""An image whose first pixel is this far from the volume's, in pixels, still is aligned."""
 
 
 @dataclass(frozen=True)
@@ -132,48 +124,6 @@ def lesion_boxes(
         clipped=counts["clipped"],
         resized=counts["resized"],
     )
-
-
-def locate_images(files: Iterable[Path], grid: Grid) -> dict[str, SlicePlace]:
-    """Find the slice of each image of a series by its position, whatever the files' order.
-
-    Args:
-        files: DICOM files of the series that the volume was read from; headers only are read.
-        grid: The volume's grid, in the orientation of its images.
-
-    Returns:
-        The place of each image, by SOPInstanceUID. An image that lies on no slice is left out.
-
-    Raises:
-        FormatError: A file is no DICOM image with a position.
-    """
-    to_index = np.linalg.inv(grid.affine)
-    places: dict[str, SlicePlace] = {}
-    for file in files:
-        uid, position_mm = _read_position(file)
-        x, y, z = (to_index @ [*position_mm, 1.0])[:3]
-        nearest = round(float(z))
-        aligned = max(abs(x), abs(y)) <= IN_PLANE_TOLERANCE and abs(z - nearest) <= SLICE_TOLERANCE
-        if aligned and 0 <= nearest < grid.shape[0]:
-            places[uid] = SlicePlace(grid, nearest)
-    return places
-
-
-def _read_position(file: Path) -> tuple[str, list[float]]:
-    """SOPInstanceUID and ImagePositionPatient in mm."""
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
-    wanted = ["SOPInstanceUID", "ImagePositionPatient"]
-    try:
-        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=wanted)
-        position_mm = [float(value) for value in header.ImagePositionPatient]
-        uid = str(header.SOPInstanceUID)
-    except (InvalidDicomError, AttributeError, TypeError, ValueError, EOFError, RecursionError):
-        raise FormatError("a file is no DICOM image with a position; run petcast scan") from None
-    if len(position_mm) != 3 or not np.isfinite(position_mm).all():
-        raise FormatError("an image's position is not three finite numbers; run petcast scan")
-    return uid, position_mm
 
 
 def _clip(box: TumourBox, grid: Grid) -> tuple[tuple[float, float, float, float] | None, str]:
