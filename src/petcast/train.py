@@ -137,7 +137,7 @@ class Training:
             torch.manual_seed(_epoch_seed(seed, self._world.rank))
         self.learner.synthesizer.train()
         sums: dict[str, Tensor] = {}
-        division = feed.dataset.division(order, knobs.batch_size, max(2, self._world.parts))
+        division = feed.division(order, knobs.batch_size, self._world)
         for step, batch in enumerate(feed.batches(order, knobs.batch_size, self._world)):
             self.learner.advance(epoch - 1 + (step + 0.5) / len(division))
             slices, places, whole = batch, self._world.part(division[step]), len(division[step])
@@ -161,7 +161,7 @@ class Training:
         sums: dict[str, float] = {}
         counts: dict[str, int] = {}
         with self.learner.scoring() as synthesizer:
-            for batch in feed.batches(None, self.recipe.training.batch_size):
+            for batch in feed.batches(None, knobs.batch_size):
                 suv = synthesizer(batch.hu.to(self.learner.dtype))[-1].float()
                 window = self.recipe.model.suv_window
                 with_body = int(batch.body.flatten(1).any(1).sum())

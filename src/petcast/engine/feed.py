@@ -53,11 +53,23 @@ class Feed:
     def __len__(self) -> int:
         return len(self.dataset)
 
+    def division(
+        self, order: Int[Tensor, " n"] | None, size: int, world: World = ALONE
+    ) -> list[list[int]]:
+        """Divide all slices into batches, each with a slice for every part.
+
+        Args:
+            order: A permutation of the slices; as stored where None.
+            size: Slices a batch, for all processes together.
+            world: The processes.
+
+        Returns:
+            The places of each whole batch's slices.
+        """
+        return self.dataset.division(order, size, max(2, world.parts))
+
     def batches(
-        self,
-        order: Int[Tensor, " n"] | None,
-        size: int,
-        world: World = ALONE,
+        self, order: Int[Tensor, " n"] | None, size: int, world: World = ALONE
     ) -> Iterator[Batch]:
         """Give all slices, batch by batch.
 
@@ -69,7 +81,7 @@ class Feed:
         Yields:
             The batches, on the device.
         """
-        parts = list(map(world.part, self.dataset.division(order, size, max(2, world.parts))))
+        parts = list(map(world.part, self.division(order, size, world)))
         yield from map(self._gathered, parts) if self.resident else self._read_ahead(parts)
 
     def _gathered(self, places: Sequence[int]) -> Batch:
