@@ -18,6 +18,7 @@ from petcast.cli import app
 from petcast.content import slice_hashes
 from petcast.errors import DataError, FormatError
 from petcast.leaks import Content, LeakKind, find_leaks
+from petcast.metrics import error
 from petcast.pairs import Pairs
 from petcast.prepare import prepare
 from petcast.recipe import PreparationRecipe, load_recipe
@@ -256,6 +257,10 @@ def test_preparing_pairs_that_leak_says_so_and_recommends_no_training(
     assert "Next" not in done.output
     assert "leaks" in done.stderr
     assert all(study.patient in done.stderr for study in Pairs.open(tmp_path / "pairs").studies())
+
+
+def test_psnr_ends_where_that_of_the_metrics_does() -> None:
+    assert room.PSNR_CEILING_DB == error.PSNR_CEILING_DB
 
 
 @pytest.mark.real
