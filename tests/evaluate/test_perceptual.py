@@ -156,11 +156,11 @@ def test_where_no_case_is_sound_the_trivial_rows_have_lpips_and_nothing_a_distan
 def test_chunks_do_not_show_and_equal_slices_are_looked_at_once(weights: Weights) -> None:
     truth = scan(0, slices=10)
     images = {"guess": blurry(truth), "zero": np.zeros_like(truth)}
-    whole = Perceptual(weights, (0.0, 10.0)).measure(images, truth, "a")
+    whole = Perceptual(weights, (0.0, 10.0)).measure(images, truth, "a", "p")
     single = Perceptual(weights, (0.0, 10.0))
     for z in range(10):
         cut = {name: image[z : z + 1] for name, image in images.items()}
-        one = single.measure(cut, truth[z : z + 1], "a")
+        one = single.measure(cut, truth[z : z + 1], "a", "p")
         for name in images:
             [value] = one[name]["whole", "lpips"]
             assert whole[name]["whole", "lpips"][z] == pytest.approx(value, rel=1e-5)
@@ -168,16 +168,28 @@ def test_chunks_do_not_show_and_equal_slices_are_looked_at_once(weights: Weights
 
 def test_one_slice_has_a_distance_of_none(weights: Weights) -> None:
     perceptual, truth = Perceptual(weights, (0.0, 10.0)), scan(0, slices=1)
-    perceptual.measure({"guess": blurry(truth)}, truth, "a")
+    perceptual.measure({"guess": blurry(truth)}, truth, "a", "p")
     [row] = perceptual.about()["perceptual"]["frechet"]
     assert row == {"name": "guess", "value": None, "slices": 1, "patients": 1}
+
+
+def test_cases_of_one_patient_are_one_patient(weights: Weights) -> None:
+    perceptual = Perceptual(weights, (0.0, 10.0))
+    for seed, case in enumerate("ab"):
+        truth = scan(seed)
+        perceptual.measure({"guess": blurry(truth)}, truth, case, "p")
+    [row] = perceptual.about()["perceptual"]["frechet"]
+    assert row["patients"] == 1
+    perceptual.drop({"b"})
+    [fewer] = perceptual.about()["perceptual"]["frechet"]
+    assert fewer["slices"] == row["slices"] / 2
 
 
 @pytest.mark.slow
 def test_enough_slices_are_not_warned_of(weights: Weights) -> None:
     perceptual = Perceptual(weights, (0.0, 10.0))
     for count, warned in ((256, True), (1, False)):
-        perceptual.measure({}, np.zeros((count, SIDE, SIDE), np.float32), "a")
+        perceptual.measure({}, np.zeros((count, SIDE, SIDE), np.float32), "a", "p")
         assert [f.code for f in perceptual.findings()] == ["FRECHET-FEW-SLICES"] * warned
 
 
@@ -274,7 +286,7 @@ def test_other_tensors_are_refused_with_the_files_name(
 def test_slices_too_small_for_the_network_are_refused(weights: Weights) -> None:
     small = np.zeros((2, 16, 16), np.float32)
     with pytest.raises(GeometryError, match=r"16 × 16 voxels are too small"):
-        Perceptual(weights, (0.0, 10.0)).measure({}, small, "a")
+        Perceptual(weights, (0.0, 10.0)).measure({}, small, "a", "p")
 
 
 PETCAST = (

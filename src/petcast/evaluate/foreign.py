@@ -268,7 +268,7 @@ def _compared(images: Images, scan: _Scan, gathered: Gathered) -> Values:
     measured = measure_images(images, scan.suv, scan.regions, window, spacing_mm=spacing)
     return [
         *measured.items(),
-        *gathered.perceptual.measure(images, scan.suv, scan.case.name).items(),
+        *gathered.perceptual.measure(images, scan.suv, scan.case.name, scan.case.whose).items(),
     ]
 
 

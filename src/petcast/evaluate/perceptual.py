@@ -29,6 +29,9 @@ SLICES_AT_ONCE = 4
 REAL = "real PET"
 """What the truth is called among the features."""
 
+Whose = tuple[str, str]
+"""A case, and its patient."""
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -123,13 +126,14 @@ class Perceptual:
         self._backbone = load_backbone(weights) if weights else None
         self._sha256 = weights.sha256 if weights else ""
         self._window = suv_window
-        self._pooled: dict[str, dict[str, list[NDArray[np.float32]]]] = {}
+        self._pooled: dict[str, dict[Whose, list[NDArray[np.float32]]]] = {}
 
     @torch.inference_mode()
     def measure(
         self,
         images: Mapping[str, Shaped[np.ndarray, "z y x"]],
         truth: Shaped[np.ndarray, "z y x"],
+        case: str,
         patient: str,
     ) -> dict[str, SliceValues]:
         """Look at the images of a case.
@@ -137,7 +141,8 @@ class Perceptual:
         Args:
             images: SUV by name.
             truth: The real PET in SUV.
-            patient: Whose they are.
+            case: What it is called.
+            patient: Whose it is.
 
         Returns:
             For each image, a value a slice as metric "lpips" of the whole slice.
@@ -151,18 +156,19 @@ class Perceptual:
         for start in range(0, len(truth), SLICES_AT_ONCE):
             part = slice(start, start + SLICES_AT_ONCE)
             cut = {name: image[part] for name, image in images.items()}
-            for name, values in self._measure(self._backbone, cut, truth[part], patient).items():
+            measured = self._measure(self._backbone, cut, truth[part], (case, patient))
+            for name, values in measured.items():
                 found[name].append(values)
         return {name: {("whole", "lpips"): np.concatenate(parts)} for name, parts in found.items()}
 
-    def drop(self, patients: Container[str]) -> None:
-        """Forget cases that turned out to be saved wrongly.
+    def drop(self, names: Container[str]) -> None:
+        """Forget cases again.
 
         Args:
-            patients: Whose.
+            names: Those whose prediction turned out to be mistaken.
         """
         for name, own in self._pooled.items():
-            self._pooled[name] = {who: parts for who, parts in own.items() if who not in patients}
+            self._pooled[name] = {who: parts for who, parts in own.items() if who[0] not in names}
 
     def about(self) -> dict[str, Any]:
         """Give what evaluation.json says beside the rows (docs/files.md).
@@ -205,19 +211,19 @@ class Perceptual:
         backbone: "Backbone",
         images: Mapping[str, Shaped[np.ndarray, "z y x"]],
         truth: Shaped[np.ndarray, "z y x"],
-        patient: str,
+        whose: Whose,
     ) -> dict[str, NDArray[np.float64]]:
         from petcast.metrics.perceptual import feature_distance
 
-        real = self._look(backbone, truth, REAL, patient)
+        real = self._look(backbone, truth, REAL, whose)
         distances = {}
         for name, image in images.items():
-            seen = self._look(backbone, image, name, patient)
+            seen = self._look(backbone, image, name, whose)
             distances[name] = feature_distance(seen, real, backbone.linear).numpy()
         return distances
 
     def _look(
-        self, backbone: "Backbone", suv: Shaped[np.ndarray, "z y x"], name: str, patient: str
+        self, backbone: "Backbone", suv: Shaped[np.ndarray, "z y x"], name: str, whose: Whose
     ) -> list[torch.Tensor]:
         """Features of some slices; what the deepest ones are on average is kept."""
         from petcast.metrics.perceptual import pooled
@@ -226,20 +232,20 @@ class Perceptual:
         alike = bool((image == image[:1]).all())  # trivial images: one look is enough
         seen = backbone.features(image[:1] if alike else image)
         features = [layer.expand(len(image), -1, -1, -1) for layer in seen]
-        kept = self._pooled.setdefault(name, {}).setdefault(patient, [])
+        kept = self._pooled.setdefault(name, {}).setdefault(whose, [])
         kept.append(pooled(features).numpy())
         return features
 
     def _frechet(self) -> list[dict[str, Any]]:
         from petcast.metrics.frechet import frechet_distance
 
-        real, patients = self._all(REAL), len(self._pooled.get(REAL, {}))
+        real, patients = self._all(REAL), {patient for _, patient in self._pooled.get(REAL, ())}
         return [
             {
                 "name": name,
                 "value": frechet_distance(self._all(name), real),
                 "slices": len(real),
-                "patients": patients,
+                "patients": len(patients),
             }
             for name, own in self._pooled.items()
             if name != REAL and own

@@ -163,7 +163,7 @@ def _measure_study(
     images = stages | _trivial(learned, study, masks) | blurred
     window, body = gathered.window, masks["body"]
     gathered.score(study, measure_images(images, study.pet, masks, window, spacing_mm=zyx_mm))
-    gathered.score(study, gathered.perceptual.measure(images, study.pet, study.patient))
+    gathered.score(study, gathered.perceptual.measure(images, study.pet, study.id, study.patient))
     gathered.score(study, gathered.artefacts.measure(stages | blurred, pet, body, zyx_mm, study.id))
     gathered.score(study, {gathered.model: measure_clipping(study.pet, masks, window)})
     gathered.uptake.add(study.patient, pet, images, masks, lesions, spacing_mm)
