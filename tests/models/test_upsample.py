@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from petcast.models import build_generator
@@ -64,5 +65,34 @@ def test_only_transposed_convolutions_begin_with_a_lattice(initialisation: str) 
         recipe = ModelRecipe(upsampling=form, initialisation=initialisation)
         with torch.inference_mode():
             lattice[form] = phases_differ(build_generator(recipe).train()(smooth)[0])
+    assert lattice["transposed"] > 0.1
+    assert max(lattice["bilinear"], lattice["pixel-shuffle"]) < 0.05 * lattice["transposed"]
+
+
+def decoder(form: Upsampling) -> nn.Sequential:
+    torch.manual_seed(0)
+    layers = (nn.ReLU(), upsample(12, 12, form), nn.ReLU(), upsample(12, 8, form), nn.ReLU())
+    return nn.Sequential(nn.Conv2d(4, 12, 3, padding=1), *layers, upsample(8, 1, form))
+
+
+@pytest.mark.slow
+def test_only_transposed_convolutions_keep_a_lattice_while_they_learn() -> None:
+    """Sixty steps of a small decoder towards smooth images, then an image that it never saw."""
+    features = torch.rand(5, 4, 16, 16, generator=torch.Generator().manual_seed(5))
+    smooth = functional.interpolate(features.mean(dim=1, keepdim=True), 128, mode="bicubic")
+    lattice = {}
+    for form in FORMS:
+        network = decoder(form)
+        adam = torch.optim.Adam(network.parameters(), 1e-3)
+        errors = []
+        for _ in range(60):
+            error = functional.mse_loss(network(features[:4]), smooth[:4])
+            errors.append(error.item())
+            adam.zero_grad()
+            error.backward()
+            adam.step()
+        assert errors[-1] < 0.5 * errors[0]
+        with torch.inference_mode():
+            lattice[form] = phases_differ(network(features[4:]))
     assert lattice["transposed"] > 0.1
     assert max(lattice["bilinear"], lattice["pixel-shuffle"]) < 0.05 * lattice["transposed"]
