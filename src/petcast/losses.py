@@ -96,6 +96,9 @@ def l1(prediction: Images, target: Images, weight: Images | None = None) -> Scal
 
     Returns:
         The mean over all voxels.
+
+    Reference:
+        Zhao et al., IEEE Trans. Comput. Imaging 3(1), 2017, section III.A.
     """
     if weight is None:
         return functional.l1_loss(prediction, target)
@@ -177,6 +180,9 @@ def voxel_weights(
     Returns:
         Weights with a mean of 1 over all voxels, so that the learning rate keeps its meaning;
         None where all count the same.
+
+    Reference:
+        None: petcast's own.
     """
     weight = 1 + uptake * target if uptake else None
     if lesion_weight and lesions is not None:

@@ -21,6 +21,10 @@ def rate_factor(knobs: OptimizerRecipe, epochs_done: float, epochs: float) -> fl
     Returns:
         1 for a constant rate; else it rises over the warm-up and falls along a cosine to 0.
 
+    Reference:
+        Loshchilov and Hutter, SGDR, ICLR 2017, Eq. 5, without restarts; Goyal et al. 2017, section
+        2.2, for the warm-up.
+
     Example:
         >>> rate_factor(OptimizerRecipe(schedule="cosine", warmup_epochs=0), 5, 10)
         0.5
@@ -44,6 +48,9 @@ def stage_span(epochs_done: float, epochs: float, stages: int) -> tuple[int, flo
 
     Returns:
         The stage, counted from 0; epochs done of its share; its share.
+
+    Reference:
+        Bengio et al., Greedy layer-wise training of deep networks, NIPS 2006.
 
     Example:
         >>> stage_span(7.5, 12, 3)

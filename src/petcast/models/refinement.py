@@ -23,8 +23,9 @@ class Refinement(Cascade):
             then begins as 0, so that an added stage begins as the identity.
 
     Reference:
-        He et al., CVPR 2016, for corrections; Goyal et al. 2017, section 5.1, for beginning as the
-        identity.
+        Tu and Bai, Auto-context, IEEE TPAMI 32(10), 2010, for the image beside what was made of
+        it; He et al., CVPR 2016, for corrections; Goyal et al. 2017, section 5.1, for beginning as
+        the identity.
     """
 
     def __init__(self, stages: list[nn.Module], *, sees_ct: bool, residual: bool) -> None:

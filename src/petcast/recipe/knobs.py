@@ -187,6 +187,10 @@ class LossRecipe(Knobs):
             in the paper.
         adversarial_form: Binary cross-entropy, least squares or hinge. Not stated in the paper.
         stages: Compare only the last stage's output with the PET, as published, or every one's.
+
+    Reference:
+        `petcast.losses` has each term's; Lee et al., Deeply-supervised nets, AISTATS 2015, for
+        every stage's own.
     """
 
     mse: NotNegative = 1.0
@@ -218,6 +222,10 @@ class OptimizerRecipe(Knobs):
         betas: Decay of Adam's two moments; not stated in the paper, Adam's own defaults.
         schedule: The learning rate stays, as published, or falls along a cosine to 0.
         warmup_epochs: Over so many epochs it rises from 0 first.
+
+    Reference:
+        Kingma and Ba, Adam, ICLR 2015; Loshchilov and Hutter, Decoupled weight decay
+        regularization, ICLR 2019 (AdamW); `petcast.engine.schedule` has the schedule's.
     """
 
     name: Literal["adam", "adamw"] = "adam"
