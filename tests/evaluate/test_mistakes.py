@@ -43,8 +43,15 @@ def inside(image: Image, values: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.where(body_on_truth(image), values, 0)
 
 
+def own_percentile(image: Image) -> Image:
+    """As images are often brought to 0…1: what lies above a slice's percentile is cut off."""
+    tops = np.percentile(image, 99, axis=(1, 2), keepdims=True)
+    return np.clip(image / np.where(tops > 0, tops, 1), 0, 1)
+
+
 PLANTED: dict[str, tuple[Mistake, Change]] = {
     "Bq/mL": (Mistake.BQML, lambda v: v * 3215),
+    "integers, 90 to an SUV": (Mistake.BQML, lambda v: np.round(v * 90)),
     "0 to 255, window 0 to 10": (
         Mistake.GREY_LEVELS,
         lambda v: np.round(255 * np.clip(v / 10, 0, 1)),
@@ -59,6 +66,7 @@ PLANTED: dict[str, tuple[Mistake, Change]] = {
     "slices by their maximum": (Mistake.RESCALED_SLICES, own_maximum),
     "the same as 0 to 255": (Mistake.RESCALED_SLICES, lambda v: np.round(255 * own_maximum(v))),
     "the same as SUV 0 to 10": (Mistake.RESCALED_SLICES, lambda v: 10 * own_maximum(v)),
+    "slices by their percentile": (Mistake.RESCALED_SLICES, own_percentile),
     "learned by such slices": (
         Mistake.RESCALED_SLICES,
         lambda v: gaussian_filter(own_maximum(v), (0, 1, 1)) * by_slice(v, 0.03),
@@ -218,6 +226,12 @@ def test_volumes_by_their_own_maxima_are_known_by_their_scales(cohort: list[Imag
 @pytest.mark.parametrize("name", list(HONEST))
 def test_honest_cohorts_are_not_rescaled(cohort: list[Image], name: str) -> None:
     assert not rescaled_volumes([found(truth, HONEST[name](truth)) for truth in cohort])
+
+
+@pytest.mark.slow
+def test_a_prediction_in_suv_is_not_blamed_for_a_real_pet_from_0_to_1() -> None:
+    suv = phantom(0)
+    assert found(suv / suv.max(), suv).mistakes == {}
 
 
 def test_too_little_to_judge_by_is_judged_by_nothing() -> None:

@@ -56,17 +56,17 @@ class Mistake(StrEnum):
 
 
 REMEDIES = {
-    Mistake.BQML: "holds Bq/mL or stored integers, not SUV; multiply by body weight (g) over "
-    "decayed dose (Bq), or by the scale that the integers were stored with",
-    Mistake.GREY_LEVELS: "holds grey levels from 0 to 255, not SUV; map them back by the window "
-    "that they were made with, the same for all images",
+    Mistake.BQML: "holds Bq/mL, kBq/mL or stored integers, not SUV; multiply by body weight (g) "
+    "over decayed dose (Bq; kBq), or by the scale that the integers were stored with",
+    Mistake.GREY_LEVELS: "holds grey levels from 0 to 255 (or kBq/mL), not SUV; map them back by "
+    "the window that they were made with, the same for all images",
     Mistake.UNIT_RANGE: "holds values from 0 to 1, not SUV; multiply by the width of the SUV "
     "window that the model was trained with",
     Mistake.HU: "holds CT numbers (HU), not SUV; give the predicted PET, not the CT",
     Mistake.OFFSET: "is not 0 in the air around the body; undo the shift that it was normalised "
     "by (such as [−1, 1], or mean and standard deviation)",
-    Mistake.RESCALED_SLICES: "has slices rescaled each by itself, as by their own maximum; SUV is "
-    "lost then: save again with one fixed scale for all",
+    Mistake.RESCALED_SLICES: "has slices rescaled each by itself, as by their own maximum or "
+    "percentile; SUV is lost then: save again with one fixed scale for all",
     Mistake.RESCALED_VOLUMES: "was rescaled by its own maximum, volume by volume; SUV is lost "
     "then: save again with one fixed scale for all",
     Mistake.FLIPPED: "agrees clearly better with the real PET when it is turned round; mend the "

@@ -20,7 +20,7 @@ from petcast.evaluate.orientation import comparable, find_place, find_shift, fin
 BQML_RATIO = 100.0
 """Of the body's mean to the real PET's: 370 MBq in 70 kg are some 3000 Bq/mL to an SUV of 1."""
 
-GREY_RATIO = 5.0
+SCALE_RATIO = 5.0
 """0…255 for windows up to SUV 51; no honest model is five times too hot on average."""
 
 GREY_LEVELS = (30.0, 255.5)
@@ -30,8 +30,8 @@ UNIT_RATIO = 0.35
 """0…1 for windows from SUV 3 upwards."""
 
 FOLLOWS = 0.5
-"""Correlation inside the body from which a prediction that is far too low shows the real uptake on
-another scale, rather than little uptake."""
+"""Correlation inside the body from which a prediction that is far too low, or too high, shows the
+real uptake on another scale, rather than little uptake, or what a failed training makes up."""
 
 OFFSET_SUV = 0.25
 """Air in a PET is 0; three quarters of it are never on one side of this by noise or blur."""
@@ -47,6 +47,11 @@ SAME = 1e-3
 
 MOST_SLICES = 0.9
 """The share of slices that have to have the same maximum: empty ones have none."""
+
+MOST_CUT, CUT_SPREAD = 0.05, 0.3
+"""Slices that are cut off each at its own percentile have the same number of voxels there, and few:
+the share of all at most, and their standard deviation over their mean. Of real slices that are cut
+off at one SUV the latter is 0.8 and more."""
 
 SLICE_JUMP = 0.15
 """Median change of the scale from a slice to the next, as a logarithm. Predictions of 2-D networks
@@ -188,12 +193,15 @@ def _values(
         return rescaled
     if ratio > BQML_RATIO:
         return {Mistake.BQML: f"{ratio:.0f} times the real PET"}
-    if ratio > GREY_RATIO and _is_grey(subject.stored):
+    if ratio > SCALE_RATIO and _is_grey(subject.stored):
         return {Mistake.GREY_LEVELS: f"{ratio:.0f} times the real PET"}
     if abs(air) > OFFSET_SUV:
         return {Mistake.OFFSET: f"{air:+.2f} in air"}
     if scaled:
         return scaled
+    not_suv = _is_unit_range(subject.truth)  # and the prediction may well be
+    if ratio > SCALE_RATIO and not not_suv and _follow(inside, real) > FOLLOWS:
+        return {Mistake.BQML: f"{ratio:.0f} times the real PET"}
     if ratio < UNIT_RATIO and _is_unit_range(subject.stored) and _follow(inside, real) > FOLLOWS:
         own = _own_maximum(subject, body)
         kind = Mistake.RESCALED_VOLUMES if own else Mistake.UNIT_RANGE
@@ -223,14 +231,22 @@ def _own_maxima(subject: Subject) -> dict[Mistake, str]:
     top = float(maxima.max())
     if len(maxima) < LEAST_SLICES or (maxima >= top * (1 - SAME)).mean() < MOST_SLICES or top <= 0:
         return {}
-    at_top = subject.stored[maxima.argmax()] >= top * (1 - SAME)
+    at_top = (subject.stored >= top * (1 - SAME)).sum(axis=(1, 2))
     reached = subject.truth.max(axis=(1, 2)) >= top * 0.98
-    if at_top.sum() > 2 and reached.mean() > 0.5:
-        return {}  # clipped by a window
+    clipped = at_top[maxima.argmax()] > 2 and reached.mean() > 0.5
+    if clipped and not _own_percentiles(subject, at_top):
+        return {}  # by a window
     means = subject.stored.mean(axis=(1, 2), dtype=np.float64)
     if means.std() < 0.02 * means.mean():
         return {}  # one slice again and again, such as a mean image
     return {Mistake.RESCALED_SLICES: f"each has the maximum {top:.4g}"}
+
+
+def _own_percentiles(subject: Subject, at_top: Shaped[np.ndarray, " z"]) -> bool:
+    """Whether slices were cut off each at a percentile of its own, rather than all at one value."""
+    cut = at_top[at_top > 0]
+    most = MOST_CUT * subject.stored[0].size
+    return bool(cut.mean() <= most and cut.std() < CUT_SPREAD * cut.mean())
 
 
 def _own_maximum(subject: Subject, body: Bool[np.ndarray, "z y x"]) -> bool:
