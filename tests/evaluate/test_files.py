@@ -327,6 +327,22 @@ def test_only_slices_that_both_cover_are_compared(tmp_path: Path, suv: np.ndarra
     assert {row.slices for row in found.patients} == {3}
 
 
+def test_slices_keep_the_numbers_that_they_have_in_the_real_pet(
+    tmp_path: Path, suv: np.ndarray
+) -> None:
+    suv[4] *= 2
+    truth, out = save(tmp_path / "t.nii.gz", suv), tmp_path / "out"
+    upper = Volume(np.float32(0.8 * suv[3:]), affine(), Unit.SUV)
+    upper.affine[2, 3] = 9.0
+    upper.save(tmp_path / "p.nii.gz")
+    found = evaluate_files(truth, tmp_path / "p.nii.gz", out=out)
+    assert found.about["worst_slices"][0]["slice"] == 4
+    assert {row.slice for row in found.lesions} == {4}
+    for name, slices in (("montage.npz", [3, 4, 5]), ("worst.npz", [4, 3, 5])):
+        with np.load(out / name) as kept:
+            assert kept["slice"].tolist() == slices
+
+
 def test_a_prediction_of_another_place_is_refused(tmp_path: Path, suv: np.ndarray) -> None:
     truth = save(tmp_path / "t.nii.gz", suv)
     elsewhere = save(tmp_path / "p.nii.gz", suv[1:], origin_mm=900.0)

@@ -95,13 +95,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class _Scan:
-    """A real PET with CT and regions on its grid."""
+    """A real PET with CT and regions on its grid; of a part of it, `first` is its first slice."""
 
     case: Case
     suv: np.ndarray
     grid: Grid
     hu: np.ndarray | None
     masks: Masks
+    first: int = 0
 
     @property
     def body(self) -> Bool[np.ndarray, "z y x"]:
@@ -123,7 +124,7 @@ class _Scan:
         """
         masks = {name: mask[kept] & covered[kept] for name, mask in self.masks.items()}
         hu = None if self.hu is None else self.hu[kept]
-        return _Scan(self.case, self.suv[kept], part_of(self.grid, kept), hu, masks)
+        return _Scan(self.case, self.suv[kept], part_of(self.grid, kept), hu, masks, kept.start)
 
 
 def measure_case(
@@ -283,6 +284,7 @@ def _look_closer(
 ) -> Values:
     """Lesions, pictures and artefacts, at once."""
     name, suv, guess, body = part.case.name, part.suv, images[PREDICTION], part.body
+    first = part.first
     lesions = None
     if companions.with_lesions:
         # A mask that is there and empty means that there are no lesions.
@@ -292,10 +294,17 @@ def _look_closer(
     with ThreadPoolExecutor(1) as beside:
         others = [
             beside.submit(
-                gathered.uptake.add, part.case.whose, suv, images, part.regions, lesions, spacing
+                gathered.uptake.add,
+                part.case.whose,
+                suv,
+                images,
+                part.regions,
+                lesions,
+                spacing,
+                first=first,
             ),
-            beside.submit(gathered.montage.add, name, part.hu, suv, guess, body),
-            beside.submit(gathered.worst.add, name, part.hu, suv, guess[None], body),
+            beside.submit(gathered.montage.add, name, part.hu, suv, guess, body, first=first),
+            beside.submit(gathered.worst.add, name, part.hu, suv, guess[None], body, first=first),
         ]
         resampled = name in notes.resampled
         seen = gathered.artefacts.measure(

@@ -115,6 +115,7 @@ class Uptake:
         masks: Mapping[str, Mask],
         lesions: Lesions | None,
         spacing_mm: Spacing,
+        first: int = 0,
     ) -> None:
         """Measure a study.
 
@@ -125,16 +126,17 @@ class Uptake:
             masks: Regions; "body" among them.
             lesions: Of the study; None where they are not asked for: then only regions count.
             spacing_mm: Of the voxels along (x, y, z).
+            first: The first slice's number within the study.
         """
         self._add_means(patient, truth, images, masks)
         if lesions is None:
             return
         sites = lesion_sites(lesions.labels, spacing_mm, masks["body"])
-        first = self._counted.get(patient, 0)
-        self._counted[patient] = first + len(sites)
+        before = self._counted.get(patient, 0)
+        self._counted[patient] = before + len(sites)
         self.sources.append((lesions.source, len(sites)))
-        for number, site in enumerate(sites, start=first + 1):
-            place = _Place(patient, number, lesions.source, site)
+        for number, site in enumerate(sites, start=before + 1):
+            place = _Place(patient, number, lesions.source, site, first)
             self.rows += _rows_of(place, truth, images, self.suv_window)
         real = (lesions.labels > 0) | (truth >= FOUND_SUV)
         for name, image in images.items():
@@ -227,6 +229,7 @@ class _Place:
     number: int
     source: Source
     site: LesionSite
+    first: int
 
 
 def _rows_of(
@@ -240,7 +243,7 @@ def _rows_of(
         "patient": place.patient,
         "lesion": place.number,
         "source": place.source,
-        "slice": _hottest_slice(truth, place.site),
+        "slice": place.first + _hottest_slice(truth, place.site),
         "volume_ml": place.site.volume_ml,
         "hot": hot,
         "clipped": real.suv_max > window[1],

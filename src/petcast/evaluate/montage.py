@@ -173,6 +173,7 @@ class FileMontage:
         truth: Shaped[np.ndarray, "z y x"],
         prediction: Shaped[np.ndarray, "z y x"],
         body: Bool[np.ndarray, "z y x"],
+        first: int = 0,
     ) -> None:
         """Hold what the montage may show of a case.
 
@@ -182,6 +183,7 @@ class FileMontage:
             truth: In SUV.
             prediction: In SUV.
             body: True inside the body.
+            first: The first slice's number within the case.
         """
         self._shape = self._shape or truth.shape[1:]
         part, off = self._part[name], self._off[name]
@@ -191,7 +193,7 @@ class FileMontage:
         places = _by_uptake(mean_inside(truth, body), min(PER_PATIENT, len(truth)))
         hu = np.broadcast_to(np.int16(AIR_HU), truth.shape) if ct is None else ct
         kept = (hu[places], truth[places], prediction[None, places])
-        self._held[part] = _Candidate(name, off, places, *kept)
+        self._held[part] = _Candidate(name, off, [first + z for z in places], *kept)
 
     def drop(self, names: Container[str]) -> None:
         """Forget cases again.

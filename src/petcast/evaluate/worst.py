@@ -1,7 +1,7 @@
 """The slices with the largest error, kept for the report: a mean hides them."""
 
 from collections.abc import Container
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class WorstSlices:
         truth: Shaped[np.ndarray, "z y x"],
         stages: Shaped[np.ndarray, "k z y x"],
         body: Bool[np.ndarray, "z y x"],
+        first: int = 0,
     ) -> None:
         """Keep a study's worst slices by the last stage's mean absolute error inside the body.
 
@@ -65,13 +66,14 @@ class WorstSlices:
             truth: In SUV.
             stages: Predicted SUV of each stage.
             body: True inside the body.
+            first: The first slice's number within the study.
         """
-        for row in worst_of(study, truth, stages[-1], body):
-            z = row.slice
+        for found in worst_of(study, truth, stages[-1], body):
+            z, row = found.slice, replace(found, slice=first + found.slice)
             hu = np.full(truth.shape[1:], AIR_HU, np.int16) if ct is None else ct[z]
             pictures = (hu[None], np.asarray(truth[z])[None], np.asarray(stages[:, z])[:, None])
             self._rows.append(row)
-            self._pictures[study, z] = tuple(np.array(part) for part in pictures)
+            self._pictures[study, row.slice] = tuple(np.array(part) for part in pictures)
         self._forget_pictures()
 
     def drop(self, names: Container[str]) -> None:
