@@ -70,7 +70,7 @@ def test_the_seed_decides() -> None:
 
 @pytest.mark.parametrize(
     ("number", "word"),
-    [(1, "Nobody tests"), (3, "`best` is the last epoch"), (6, "One test patient")],
+    [(1, "Nobody tests"), (3, "so the last one counts"), (6, "One test patient")],
 )
 def test_the_note_says_what_a_small_cohort_means(number: int, word: str) -> None:
     assert word in split_by_seed([str(n) for n in range(number)], PreparationRecipe()).note

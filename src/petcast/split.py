@@ -360,8 +360,8 @@ def _note(part_of: Mapping[str, str]) -> str:
         sentences.append("Nobody trains: these pairs can only be evaluated on.")
     elif not patients["validation"]:
         sentences.append(
-            "No patient is left for choosing an epoch, so `best` is the last epoch; the test "
-            "patients never choose it."
+            "No patient is left for choosing an epoch, so the last one counts; the test patients "
+            "never choose it."
         )
     if patients["train"] and not patients["test"]:
         sentences.append("Nobody tests: nothing can be said about patients never seen.")

@@ -171,6 +171,13 @@ def test_a_rival_that_is_equal_is_not_beaten(verdict_of: VerdictOf, evaluated: E
     assert "but no better than the train-mean image" in verdict.sentences[0]
 
 
+def test_what_beats_no_image_is_not_only_denied_to_beat_every_one(
+    verdict_of: VerdictOf, evaluated: Evaluated
+) -> None:
+    verdict = verdict_of(evaluated("Stage02", {"Stage02": -0.1, **TRIVIAL}))
+    assert "no better than any image made without the CT on all four" in verdict.sentences[0]
+
+
 def test_no_rivals_give_no_praise(verdict_of: VerdictOf, evaluated: Evaluated) -> None:
     verdict = verdict_of(evaluated("Stage02", {"Stage02": 0.9}))
     assert verdict.headline == "Only partly measured"

@@ -174,13 +174,13 @@ def _outcome(claim: Claim) -> str:
     if claim.won:
         return f"better than {_images(claim.rivals)}"
     if not claim.beaten:
-        return f"no better than {_images(claim.rivals)}"
+        return f"no better than {_images(claim.rivals, whole='any')}"
     return f"better than {_images(claim.beaten)}, but no better than {_images(claim.unbeaten)}"
 
 
-def _images(scores: Sequence[Score]) -> str:
+def _images(scores: Sequence[Score], whole: str = "every") -> str:
     if len(scores) == len(TRIVIAL):
-        return "every image made without the CT"
+        return f"{whole} image made without the CT"
     names = [TRIVIAL[score.name] for score in scores]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     return f"the {listed} {'image' if len(names) == 1 else 'images'}"
