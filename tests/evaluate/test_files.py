@@ -15,6 +15,7 @@ from petcast.errors import DataError, GeometryError, UsageError
 from petcast.evaluate import Declared, Evaluation, evaluate, evaluate_files
 from petcast.evaluate.cases import Case
 from petcast.evaluate.notes import Notes
+from petcast.evaluate.store import require_free
 from petcast.volume import Grid, Unit, Volume
 
 SHAPE = (6, 32, 32)
@@ -592,6 +593,15 @@ def test_what_is_no_evaluation_is_not_replaced(tmp_path: Path, suv: np.ndarray) 
     with pytest.raises(UsageError, match="holds something else"):
         evaluate(truth, truth, out=tmp_path / "t")
     assert truth.is_file()
+
+
+def test_what_was_added_to_an_evaluation_is_not_lost(tmp_path: Path) -> None:
+    for name in ("evaluation.json", "rows.csv", "lesions.csv", "worst.npz", ".DS_Store"):
+        (tmp_path / name).touch()
+    require_free(tmp_path)  # a file manager's own file is not theirs
+    (tmp_path / "notes.md").write_text("by hand")
+    with pytest.raises(UsageError, match="holds something else"):
+        require_free(tmp_path)
 
 
 def test_mistakes_alone_leave_no_pictures(tmp_path: Path, suv: np.ndarray) -> None:

@@ -12,6 +12,11 @@ from petcast.evaluate.result import RECORDS, Evaluation, Row
 
 DOCUMENT = "evaluation.json"
 
+_TABLES = ("rows", "uncertainty", *RECORDS)
+_PICTURES = ("montage", "worst", "registration", "spectra", "uncertainty")
+_OURS = {DOCUMENT, *(f"{name}.csv" for name in _TABLES), *(f"{name}.npz" for name in _PICTURES)}
+"""Whatever an evaluation may hold, of a run or of files."""
+
 
 def save_evaluation(
     folder: Path,
@@ -70,9 +75,11 @@ def require_free(folder: Path) -> None:
     Raises:
         UsageError: Something else is there.
     """
-    if not folder.exists() or (folder / DOCUMENT).is_file():
+    if not folder.exists():
         return
-    if not folder.is_dir() or any(folder.iterdir()):
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
+    visible = {name for name in names if not name.startswith(".")}  # not a file manager's
+    if visible and not {DOCUMENT} <= visible <= _OURS:
         raise UsageError(
             f"{folder} holds something else; give --out a new folder, or an older evaluation"
         )
