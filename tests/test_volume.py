@@ -69,6 +69,8 @@ def test_the_wrong_unit_is_refused(tmp_path: Path) -> None:
     v.save(tmp_path / "v.nii.gz")
     with pytest.raises(UnitError, match="Bq/mL"):
         Volume.load(tmp_path / "v.nii.gz", Unit.SUV)
+    with pytest.raises(UnitError, match="expected a mask of whole labels"):
+        Volume.load(tmp_path / "v.nii.gz", Unit.LABEL)
 
 
 def test_nan_damage_and_flat_affines_are_refused(tmp_path: Path) -> None:

@@ -363,7 +363,8 @@ def _require_unit(reader: "SimpleITK.ImageFileReader", path: Path, unit: Unit) -
     note = reader.GetMetaData("descrip") if reader.HasMetaDataKey("descrip") else ""
     if note.startswith(_UNIT_NOTE) and (held := note.removeprefix(_UNIT_NOTE)) != unit:
         held = held if held in set(Unit) else "another unit"  # a header may hold any words
-        raise UnitError(f"{path} holds {held}, expected {unit}")
+        wanted = "a mask of whole labels" if unit is Unit.LABEL else unit
+        raise UnitError(f"{path} holds {held}, expected {wanted}; was another file meant?")
 
 
 def _affine_of(image: "SimpleITK.Image | SimpleITK.ImageFileReader") -> NDArray[np.float64]:
