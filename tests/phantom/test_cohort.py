@@ -151,6 +151,15 @@ def test_patients_of_a_larger_cohort_are_not_mixed_in(cohort: list[PhantomTruth]
         write_cohort(cohort[0].dicom.parents[1], 2, **TINY)
 
 
+def test_what_only_has_a_phantoms_name_is_not_discarded(tmp_path: Path) -> None:
+    theirs = tmp_path / "dicom" / "phantom-000" / "jaszczak.dcm"
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+    with pytest.raises(UsageError, match="without its truth"):
+        write_cohort(tmp_path, 1, workers=1, **TINY)
+    assert theirs.exists()
+
+
 _SCRIPT = """
 import sys
 from pathlib import Path

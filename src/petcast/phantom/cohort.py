@@ -131,7 +131,8 @@ def write_cohort(
         What is known of each patient.
 
     Raises:
-        UsageError: A number is out of range, or `out` holds patients of a larger cohort.
+        UsageError: A number is out of range, or `out` holds patients of a larger cohort, or what
+            petcast did not write.
         DataError: The processes that write a patient are killed again and again.
     """
     knobs = Knobs(seed, ct_size, pet_size, slice_step_mm)
@@ -231,6 +232,9 @@ def _check(out: Path, patients: int, knobs: Knobs) -> None:
             f"{out} holds {extra[0]}, which a cohort of {patients} does not have; "
             "give an empty folder, or remove the patients that are too many"
         )
+    for name in sorted(wanted):  # ours come and go with their truth: others' would be discarded
+        if (out / "dicom" / name).exists() and not (out / "truth" / name).exists():
+            raise UsageError(f"{out} holds a {name} without its truth; give an empty folder")
 
 
 def _whole(dicom: Path, truth: Path, patient: int, knobs: Knobs) -> PhantomTruth | None:
