@@ -234,6 +234,17 @@ def test_a_prediction_in_suv_is_not_blamed_for_a_real_pet_from_0_to_1() -> None:
     assert found(suv / suv.max(), suv).mistakes == {}
 
 
+@pytest.mark.parametrize("hot", [[2, *range(4, 40, 4)], [9] * 10])
+def test_a_few_slices_cut_off_at_one_suv_are_not_rescaled(hot: list[int]) -> None:
+    """Though the first shows hardly any cut voxel, or all of them as many."""
+    truth = np.zeros((10, 40, 40), np.float32)
+    truth[:, 10:30, 10:30] = np.linspace(1, 1.5, 10)[:, None, None]
+    places = np.arange(36).reshape(18, 2)
+    for image, voxels in zip(truth, hot, strict=True):
+        image[12:30, 12:14][places < voxels] = 4
+    assert found(truth, np.clip(truth, 0, 3)).mistakes == {}
+
+
 def test_too_little_to_judge_by_is_judged_by_nothing() -> None:
     truth = np.zeros((3, 8, 8), np.float32)
     truth[:, 2:5, 2:5] = 2

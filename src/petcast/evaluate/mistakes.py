@@ -50,8 +50,8 @@ MOST_SLICES = 0.9
 
 MOST_CUT, CUT_SPREAD = 0.05, 0.3
 """Slices that are cut off each at its own percentile have the same number of voxels there, and few:
-the share of all at most, and their standard deviation over their mean. Of real slices that are cut
-off at one SUV the latter is 0.8 and more."""
+the share of all at most, and their standard deviation over their mean. Of a whole scan that is cut
+off at one SUV the latter is 0.8 and more; of a few slices it may be less."""
 
 SLICE_JUMP = 0.15
 """Median change of the scale from a slice to the next, as a logarithm. Predictions of 2-D networks
@@ -189,7 +189,7 @@ def _values(
     ratio = mean / real_mean if real_mean > 0 else 1.0
     if _is_hu(subject.stored, mean):
         return {Mistake.HU: f"mean {mean:.0f} inside the body"}
-    if rescaled := _own_maxima(subject):
+    if rescaled := _own_maxima(subject, body):
         return rescaled
     if ratio > BQML_RATIO:
         return {Mistake.BQML: f"{ratio:.0f} times the real PET"}
@@ -225,7 +225,7 @@ def _geometry(subject: Subject, body: Bool[np.ndarray, "z y x"], air: float) -> 
     return {}
 
 
-def _own_maxima(subject: Subject) -> dict[Mistake, str]:
+def _own_maxima(subject: Subject, body: Bool[np.ndarray, "z y x"]) -> dict[Mistake, str]:
     """Slices whose largest value is one and the same, though the truth's is not."""
     maxima = subject.stored.max(axis=(1, 2)).astype(np.float64)
     top = float(maxima.max())
@@ -233,8 +233,8 @@ def _own_maxima(subject: Subject) -> dict[Mistake, str]:
         return {}
     at_top = (subject.stored >= top * (1 - SAME)).sum(axis=(1, 2))
     reached = subject.truth.max(axis=(1, 2)) >= top * 0.98
-    clipped = at_top[maxima.argmax()] > 2 and reached.mean() > 0.5
-    if clipped and not _own_percentiles(subject, at_top):
+    clipped = at_top.mean() > 2 and reached.mean() > 0.5
+    if clipped and not _own_percentiles(subject, body, at_top):
         return {}  # by a window
     means = subject.stored.mean(axis=(1, 2), dtype=np.float64)
     if means.std() < 0.02 * means.mean():
@@ -242,11 +242,21 @@ def _own_maxima(subject: Subject) -> dict[Mistake, str]:
     return {Mistake.RESCALED_SLICES: f"each has the maximum {top:.4g}"}
 
 
-def _own_percentiles(subject: Subject, at_top: Shaped[np.ndarray, " z"]) -> bool:
+def _own_percentiles(
+    subject: Subject, body: Bool[np.ndarray, "z y x"], at_top: Shaped[np.ndarray, " z"]
+) -> bool:
     """Whether slices were cut off each at a percentile of its own, rather than all at one value."""
-    cut = at_top[at_top > 0]
-    most = MOST_CUT * subject.stored[0].size
-    return bool(cut.mean() <= most and cut.std() < CUT_SPREAD * cut.mean())
+    if subject.stored.shape != subject.truth.shape:
+        return False
+    known = np.flatnonzero((at_top > 0) & (body.sum(axis=(1, 2)) >= LEAST_VOXELS)).tolist()
+    share = at_top[known] / body[0].size
+    if len(known) < LEAST_SLICES or share.mean() > MOST_CUT:
+        return False
+    if share.std() > CUT_SPREAD * share.mean():
+        return False
+    tops = np.array([np.quantile(subject.truth[z], 1 - share.mean()) for z in known])
+    scales = np.array([_slice_scale(subject, body[z], z) for z in known])
+    return _inverse(scales, np.log(np.maximum(tops, 1e-6)))
 
 
 def _own_maximum(subject: Subject, body: Bool[np.ndarray, "z y x"]) -> bool:
