@@ -272,7 +272,7 @@ def test_what_stands_in_the_way_is_told_before_the_long_work(tmp_path: Path) -> 
 def loaded(echo: Synthesizer, card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
     """Any run's folder holds the echo."""
     known = Card(card.recipe, 1, card.grid, "", 0, sha256={MODEL_FILE: "ab" * 32})
-    monkeypatch.setattr("petcast.predict.load_synthesizer", lambda run, which: (echo, known))
+    monkeypatch.setattr("petcast.predict.cast.load_synthesizer", lambda run, which: (echo, known))
 
 
 @pytest.fixture

@@ -273,9 +273,9 @@ def test_of_a_dicom_ct_both_are_series_in_its_study(
 def test_the_pet_is_the_same_with_and_without_its_half_width(
     made: Runs, calibrated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from petcast import predict
+    from petcast.predict import cast
 
-    monkeypatch.setattr(predict, "load_synthesizer", made.load)
+    monkeypatch.setattr(cast, "load_synthesizer", made.load)
     ct, folder = calibrated.parent / "ct.nii.gz", calibrated.parent
     cylinder().save(ct)
     predict_either(ct, calibrated, folder / "a.nii", device="cpu")
