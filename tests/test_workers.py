@@ -69,50 +69,49 @@ def test_a_script_without_a_guard_works_in_its_own_process(tmp_path: Path) -> No
     assert found.stdout.splitlines()[-1] == "[1, 2, 3]"
 
 
-@pytest.mark.slow
-def test_no_process_prints_a_traceback_at_ctrl_c(tmp_path: Path) -> None:
-    """A terminal interrupts the whole group of processes, those that wait for work among them."""
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import time\n"
-        "from petcast.workers import work_through\n"
-        "if __name__ == '__main__':\n"
-        "    for _ in work_through(time.sleep, [1, 1, 30], workers=2):\n"
-        "        print('one', flush=True)\n"
-    )
+def said_at_ctrl_c(script: Path, text: str, before: list[str]) -> str:
+    """What a script says when its terminal interrupts all of its processes, after `before`."""
+    script.write_text(text)
     with subprocess.Popen(
         [sys.executable, script], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         start_new_session=True,
     ) as process:  # fmt: skip
         assert process.stdout is not None
-        assert [process.stdout.readline() for _ in range(2)] == ["one\n"] * 2
+        assert [process.stdout.readline() for _ in before] == before
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode != 0
+    return said
+
+
+@pytest.mark.slow
+def test_no_process_prints_a_traceback_at_ctrl_c(tmp_path: Path) -> None:
+    """Those that wait for work among them."""
+    said = said_at_ctrl_c(
+        tmp_path / "script.py",
+        "import time\n"
+        "from petcast.workers import work_through\n"
+        "if __name__ == '__main__':\n"
+        "    for _ in work_through(time.sleep, [1, 1, 30], workers=2):\n"
+        "        print('one', flush=True)\n",
+        ["one\n"] * 2,
+    )
     assert "SpawnProcess" not in said
 
 
 @pytest.mark.slow
 def test_no_process_prints_a_traceback_at_ctrl_c_while_it_starts(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(
+    said = said_at_ctrl_c(
+        tmp_path / "script.py",
         "import time\n"
         "from petcast.workers import work_through\n"
         "if __name__ == '__main__':\n"
         "    list(work_through(time.sleep, [30], workers=2))\n"
         "else:  # what a new process reads first\n"
         "    print('starts', flush=True)\n"
-        "    time.sleep(0.5)\n"
+        "    time.sleep(0.5)\n",
+        ["starts\n"],
     )
-    with subprocess.Popen(
-        [sys.executable, script], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        assert process.stdout.readline() == "starts\n"
-        os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode != 0
     assert said.count("Traceback") == 1, said  # the script's own
 
 
