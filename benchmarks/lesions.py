@@ -24,7 +24,7 @@ from petcast.contest.results import write_results
 from petcast.contest.thin import unscored
 from petcast.dicom.privacy import pseudonym
 from petcast.dicom.read import load_ct_and_source, read_pet_files
-from petcast.durable import read_json, write_json, write_text
+from petcast.disk.durable import read_json, write_json, write_text
 from petcast.errors import PetcastError
 from petcast.pairs import Pairs
 from petcast.phantom import PhantomTruth, write_cohort

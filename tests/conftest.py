@@ -15,11 +15,11 @@ import pytest
 
 from petcast.grid import part_of
 from petcast.pairs import Pairs, study_folder, write_index, write_study
+from petcast.pairs.split import PARTS
 from petcast.phantom import write_cohort
 from petcast.prepare import prepare
 from petcast.recipe import PreparationRecipe
 from petcast.refusal import Reason
-from petcast.split import PARTS
 from petcast.volume import Unit, Volume
 
 SEEN_IN_VOXELS = frozenset(

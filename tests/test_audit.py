@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 from petcast import audit as room
 from petcast.audit import audit, leak_of, require_clean
 from petcast.cli import app
-from petcast.content import slice_hashes
 from petcast.errors import DataError, FormatError
-from petcast.leaks import Content, LeakKind, find_leaks
 from petcast.metrics import error
 from petcast.pairs import Pairs
+from petcast.pairs.content import slice_hashes
+from petcast.pairs.leaks import Content, LeakKind, find_leaks
 from petcast.prepare import prepare
 from petcast.recipe import PreparationRecipe, load_recipe
 from petcast.train import train
@@ -197,7 +197,7 @@ def test_the_audit_reads_no_array(tiny_pairs: Path, monkeypatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("an array was read")
 
-    monkeypatch.setattr("petcast.pairs._mapped", refuse)
+    monkeypatch.setattr("petcast.pairs.store._mapped", refuse)
     require_clean(pairs)
     with pytest.raises(AssertionError):
         room.audit(pairs)  # it says how well copying does, from the arrays

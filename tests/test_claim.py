@@ -6,7 +6,7 @@ import pytest
 
 from petcast.checkpoint import Card, save_checkpoint
 from petcast.claim import DATA_FILE, RECIPE_FILE, STUDY_FILE, claim
-from petcast.durable import read_json
+from petcast.disk.durable import read_json
 from petcast.errors import UsageError
 from petcast.pairs import INDEX_FILE, Pairs
 from petcast.recipe import load_recipe

@@ -15,9 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from petcast import cli
+from petcast.cli.tables import print_table
 from petcast.errors import DataError, TrainingError, UsageError
 from petcast.predict import Prediction
-from petcast.tables import print_table
 from petcast.volume import Unit, Volume
 
 COMMANDS = sorted(command.callback.__name__ for command in cli.app.registered_commands)

@@ -38,8 +38,8 @@ def recipe(*more: str) -> Recipe:
 
 
 BY_ITSELF = """
-import petcast.phantom.cohort, petcast.prepare
-petcast.phantom.cohort.cores = petcast.prepare.cores = lambda: 1
+import petcast.phantom.cohort, petcast.prepare.course
+petcast.phantom.cohort.cores = petcast.prepare.course.cores = lambda: 1
 from petcast.cli import main
 main()
 """

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from petcast.cli.tables import print_pairs, print_scan
 from petcast.refusal import Reason
 from petcast.scan import survey
-from petcast.tables import print_pairs, print_scan
 
 
 @pytest.fixture

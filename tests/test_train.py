@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from petcast.checkpoint import MODEL_FILE, TRAINING_FILE, load_card
-from petcast.durable import sha256_of
+from petcast.disk.durable import sha256_of
 from petcast.engine.parallel import World
 from petcast.errors import DataError, TrainingError, UsageError
 from petcast.models.synthesizer import Synthesizer

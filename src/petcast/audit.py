@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petcast.errors import DataError
-from petcast.leaks import (
+from petcast.pairs import Document, Pairs
+from petcast.pairs.leaks import (
     Content,
     LeakKind,
     Leaks,
@@ -23,10 +24,9 @@ from petcast.leaks import (
     leak_rows,
     parts_of,
 )
-from petcast.pairs import Document, Pairs
+from petcast.pairs.shuffle import split_by_slice
 from petcast.progress import track
 from petcast.recipe import ModelRecipe
-from petcast.shuffle import split_by_slice
 from petcast.words import count
 
 MOST_COPIED = 256

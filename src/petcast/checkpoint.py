@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import petcast
-from petcast.durable import (
+from petcast.disk.durable import (
     read_json,
     require_known_format,
     sha256_of,

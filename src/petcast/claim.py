@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from petcast.checkpoint import Which, load_card
-from petcast.durable import read_json, settle, whole, write_json, write_text
+from petcast.disk.durable import read_json, settle, whole, write_json, write_text
 from petcast.errors import UsageError
 from petcast.pairs import INDEX_FILE, PairedStudy, Pairs
 from petcast.pretraining import FOLDER

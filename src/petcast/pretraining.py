@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from petcast.durable import remove_directory
+from petcast.disk.durable import remove_directory
 from petcast.errors import UsageError
 from petcast.pairs import Pairs
 from petcast.recipe import STUDY_KNOBS, PreparationRecipe, Recipe

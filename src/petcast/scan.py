@@ -71,10 +71,8 @@ def _nifti_row(study: str, patient: str, refusal: Refusal | None) -> dict[str, A
 
 
 def _say_where(document: dict[str, Any], scanned: Scan, cohort: Cohort) -> None:
-    from petcast.tables import shown
-
     def words(paths: Iterable[Path]) -> str:
-        return ", ".join(sorted({shown(origin_of(path, scanned.unpacked)) for path in paths}))
+        return ", ".join(sorted({_printable(origin_of(path, scanned.unpacked)) for path in paths}))
 
     studies: dict[str, set[Path]] = defaultdict(set)
     series: dict[str, set[Path]] = {}
@@ -91,3 +89,8 @@ def _say_where(document: dict[str, Any], scanned: Scan, cohort: Cohort) -> None:
     document["files"] = [
         {"files": 1, **status_of(refusal), "where": words([path])} for path, refusal in alone
     ]
+
+
+def _printable(path: Path) -> str:
+    """A path as any terminal can show it: its bytes need not be text."""
+    return str(path).encode(errors="replace").decode()

@@ -24,7 +24,7 @@ from petcast.checkpoint import Card, Tensors, load_card, save_checkpoint
 from petcast.claim import claim, epochs_in, require_same
 from petcast.dataset import SliceDataset
 from petcast.device import choose_device, fix_threads, keep_freed_memory, within_memory
-from petcast.durable import read_json_lines, settle, write_text
+from petcast.disk.durable import read_json_lines, settle, write_text
 from petcast.engine import Learner, augment
 from petcast.engine.curves import Curves
 from petcast.engine.divergence import refuse_divergence
@@ -33,6 +33,7 @@ from petcast.engine.parallel import World, held, joined, totals
 from petcast.engine.possible import lighter, require_slices, require_trainable
 from petcast.metrics import score_slices
 from petcast.pairs import Pairs
+from petcast.pairs.split import PARTS
 from petcast.pretraining import (
     FOLDER,
     PHANTOMS,
@@ -43,7 +44,6 @@ from petcast.pretraining import (
 )
 from petcast.progress import bar
 from petcast.recipe import Recipe
-from petcast.split import PARTS
 
 _LOG = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from petcast.durable import named_whole
+from petcast.disk.durable import named_whole
+from petcast.disk.stored import is_whole, read_voxels
 from petcast.errors import FormatError, GeometryError, UnitError
-from petcast.stored import is_whole, read_voxels
 
 if TYPE_CHECKING:
     import SimpleITK

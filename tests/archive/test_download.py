@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from petcast import cli
 from petcast.archive import Patience, download
 from petcast.archive.bucket import Bucket
-from petcast.durable import exclusive
+from petcast.disk.durable import exclusive
 from petcast.errors import DataError, FormatError, UsageError
 
 QUICK = Patience(timeout_s=5.0, attempts=3, pause_s=0.001)

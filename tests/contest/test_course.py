@@ -20,7 +20,7 @@ from petcast.contest.entrants import Contest, Entrant
 from petcast.contest.results import write_results
 from petcast.contest.tables import training_cost_table
 from petcast.contest.thin import cut, label_of, portion, thinned, unscored
-from petcast.durable import exclusive
+from petcast.disk.durable import exclusive
 from petcast.errors import DataError, FormatError, NotFiniteError, TrainingError, UsageError
 from petcast.pairs import Pairs
 from petcast.recipe import Recipe

@@ -377,7 +377,7 @@ def _a_ct_of_another_region(export) -> None:
 
 def test_each_reason_has_a_fixture_here_or_among_the_voxels(seen_in_voxels) -> None:
     assert set(BEFORE).isdisjoint(AFTER)
-    # tests/test_prepare.py has the one that is for what nobody has foreseen
+    # tests/prepare/test_course.py has the one that is for what nobody has foreseen
     assert {*BEFORE, *AFTER} == set(Reason) - seen_in_voxels - {Reason.NOT_PREPARED}
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless, generate_uid
 
-from petcast.cohort import DicomCase
 from petcast.dicom.scan import scan
+from petcast.prepare.cohort import DicomCase
 
 ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
 LEGACY_PET = "1.2.840.10008.5.1.4.1.1.128.1"

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch.distributed import TCPStore
 
-from petcast.durable import LOCK_FILE, exclusive
+from petcast.disk.durable import LOCK_FILE, exclusive
 from petcast.engine.parallel import ALONE, World, held, joined
 from petcast.errors import BusyError, UsageError
 from petcast.recipe import (

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from petcast.checkpoint import Card
-from petcast.durable import write_json
+from petcast.disk.durable import write_json
 from petcast.errors import DataError, FormatError, GeometryError, UsageError
 from petcast.evaluate import Evaluation, evaluate_run, runs
 from petcast.evaluate.montage import choose_slices

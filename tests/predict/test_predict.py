@@ -13,7 +13,6 @@ import torch
 from pydicom import FileDataset, dcmread
 
 from petcast.checkpoint import MODEL_FILE, Card
-from petcast.cohort import DicomCase
 from petcast.dicom.derived import HALF_WIDTH
 from petcast.dicom.read import load_ct_and_source, read_pet
 from petcast.dicom.scan import scan
@@ -29,6 +28,7 @@ from petcast.predict import (
     require_apart,
     require_output,
 )
+from petcast.prepare.cohort import DicomCase
 from petcast.recipe import LossRecipe, ModelRecipe, Recipe, TrainingRecipe
 from petcast.volume import Unit, Volume
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from petcast.align import align
-from petcast.cohort import find
+from petcast.prepare.cohort import find
 from petcast.recipe import PreparationRecipe
 from petcast.registration import Registration, measure_registration
 from petcast.volume import Unit, Volume

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from petcast.pairs import study_folder, write_index, write_study
+from petcast.pairs.split import PARTS
 from petcast.recipe import PreparationRecipe, Recipe, TrainingRecipe
-from petcast.split import PARTS
 from petcast.study import course
 from petcast.volume import Grid
 

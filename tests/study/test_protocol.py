@@ -9,10 +9,10 @@ import pytest
 from petcast.audit import require_clean
 from petcast.errors import FormatError, UsageError
 from petcast.pairs import Pairs
+from petcast.pairs.voxels import VOXELS_FILE
 from petcast.prepare import prepare
 from petcast.recipe import PreparationRecipe
 from petcast.study.protocol import divide, empty_parts
-from petcast.voxels import VOXELS_FILE
 
 
 def test_no_voxel_is_copied_and_all_are_read(tiny_pairs: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from petcast.checkpoint import MODEL_FILE, Card
 from petcast.cli import app
 from petcast.dicom.read import read_pet
 from petcast.dicom.scan import scan
-from petcast.durable import write_json
+from petcast.disk.durable import write_json
 from petcast.errors import DataError, FormatError, GeometryError, UnitError, UsageError
 from petcast.evaluate.cases import find_cases
 from petcast.models import Synthesizer

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from petcast.archive.markup import parse_xml
-from petcast.durable import open_whole
+from petcast.disk.durable import open_whole
 from petcast.errors import DataError, FormatError, UsageError
 
 ENDPOINT = "https://{bucket}.s3.amazonaws.com"

@@ -22,7 +22,7 @@ from typing import Any
 from petcast.archive.bucket import ENDPOINT, Bucket, Patience, RemoteObject, UnreachableError
 from petcast.archive.collection import Collection, CollectionSummary, summarise
 from petcast.archive.index import IndexedSeries
-from petcast.durable import LOCK_FILE, exclusive, write_json
+from petcast.disk.durable import LOCK_FILE, exclusive, write_json
 from petcast.errors import DataError, FormatError, PetcastError, UsageError
 from petcast.progress import track
 from petcast.words import count

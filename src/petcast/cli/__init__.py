@@ -3,6 +3,7 @@
     data      from an export to pairs
     learning  from pairs to a report
     common    what all commands share
+    tables    documents as a terminal shows them
 
 Libraries that are slow to import are imported by the command that needs them, so that
 `petcast --help` answers at once. Results go to standard output, everything else to standard

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from petcast import tables
+from petcast.cli import tables
 from petcast.cli.common import Folders, Json, existing, next_step, print_json, say
 
 
@@ -23,7 +23,7 @@ def scan(
 
     Example: petcast scan /data/petct
     """
-    from petcast.cohort import NOTHING_FOUND
+    from petcast.prepare.cohort import NOTHING_FOUND
     from petcast.scan import survey
     from petcast.words import count
 
@@ -102,9 +102,9 @@ def prepare(
     Example: petcast prepare /data/petct --out pairs
     """
     from petcast.audit import leak_of
-    from petcast.cluster import connected
     from petcast.prepare import prepare as prepare_pairs
     from petcast.recipe import load_recipe
+    from petcast.workers.cluster import connected
 
     knobs = load_recipe(recipe, settings or ()).preparation
     with connected(cluster, [*existing(folders), out], workers) as pool:

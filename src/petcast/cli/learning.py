@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petcast import tables
+from petcast.cli import tables
 from petcast.cli.common import Device, Json, existing, next_step, print_json, say
 from petcast.progress import speaks
 from petcast.words import count

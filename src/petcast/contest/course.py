@@ -20,7 +20,7 @@ from petcast.contest.cost import (
 )
 from petcast.contest.entrants import Entrant
 from petcast.contest.thin import label_of
-from petcast.durable import (
+from petcast.disk.durable import (
     exclusive,
     read_json,
     remove_directory,

@@ -13,7 +13,7 @@ from petcast.contest.course import Task, read_record, twins
 from petcast.contest.entrants import Contest
 from petcast.contest.figure import describe_quality, draw_quality
 from petcast.contest.thin import label_of, portion
-from petcast.durable import read_json, write_bytes, write_json, write_text
+from petcast.disk.durable import read_json, write_bytes, write_json, write_text
 from petcast.pairs import Pairs
 from petcast.study.figures import to_png, to_svg
 from petcast.words import count

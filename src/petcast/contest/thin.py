@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from petcast.pairs import Document, PairedStudy, Pairs, study_folder, write_index, write_study
+from petcast.pairs.voxels import point_to
 from petcast.volume import Grid
-from petcast.voxels import point_to
 
 TEST_STEP = 4
 

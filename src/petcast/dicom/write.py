@@ -18,7 +18,7 @@ from petcast.dicom.compose import file_meta, number
 from petcast.dicom.derived import WRITER, Casting, Identifiers, series_header, set_slice
 from petcast.dicom.header import read_header
 from petcast.dicom.source import Source
-from petcast.durable import alone_beside, write_directory
+from petcast.disk.durable import alone_beside, write_directory
 from petcast.errors import GeometryError, UsageError
 from petcast.progress import track
 from petcast.refusal import Reason, RefusedError

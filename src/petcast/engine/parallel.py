@@ -23,7 +23,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from petcast.durable import LOCK_FILE, exclusive
+from petcast.disk.durable import LOCK_FILE, exclusive
 from petcast.errors import BusyError, PartnerError, UsageError
 
 _LOG = logging.getLogger(__name__)

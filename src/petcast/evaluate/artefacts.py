@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 from numpy.typing import NDArray
 
-from petcast.durable import open_whole
+from petcast.disk.durable import open_whole
 from petcast.evaluate.findings import some
 from petcast.evaluate.measure import SliceValues
 from petcast.evaluate.result import Finding, Row

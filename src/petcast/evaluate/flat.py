@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from petcast.disk.npy import map_array
 from petcast.errors import DataError, FormatError, GeometryError, UsageError
-from petcast.npy import map_array
 
 FULL_RANGE: dict[str, tuple[float, float]] = {
     "uint8": (0, 255),

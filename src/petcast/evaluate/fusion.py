@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from petcast.durable import open_whole
+from petcast.disk.durable import open_whole
 from petcast.pairs import Pairs
 
 PICTURES = 3

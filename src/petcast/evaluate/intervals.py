@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from petcast.checkpoint import Card, load_synthesizer
-from petcast.durable import open_whole, write_text
+from petcast.disk.durable import open_whole, write_text
 from petcast.evaluate.measure import Masks
 from petcast.evaluate.records import records_as_csv
 from petcast.evaluate.result import Finding

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from petcast.durable import open_whole
+from petcast.disk.durable import open_whole
 from petcast.volume import AIR_HU
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from petcast.checkpoint import Card, load_synthesizer
 from petcast.claim import trained_on
 from petcast.dataset import require_finite
 from petcast.device import choose_device
-from petcast.durable import read_json
+from petcast.disk.durable import read_json
 from petcast.errors import DataError
 from petcast.evaluate.artefacts import Artefacts
 from petcast.evaluate.baselines import (

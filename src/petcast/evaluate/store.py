@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from petcast.durable import exclusive, write_directory, write_json, write_text
+from petcast.disk.durable import exclusive, write_directory, write_json, write_text
 from petcast.errors import UsageError
 from petcast.evaluate.montage import Pictures
 from petcast.evaluate.records import records_as_csv

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from petcast.disk.stored import TYPES, open_unzipped
 from petcast.refusal import Reason, RefusedError
-from petcast.stored import TYPES, open_unzipped
 from petcast.volume import COARSEST_MM, FINEST_MM
 
 MOST_VOXELS_A_SIDE = 4096

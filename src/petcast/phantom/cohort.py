@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from petcast.durable import (
+from petcast.disk.durable import (
     LOCK_FILE,
     exclusive,
     read_json,

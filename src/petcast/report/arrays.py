@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from petcast.disk.npy import read_arrays
 from petcast.errors import FormatError
-from petcast.npy import read_arrays
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import petcast
-from petcast.durable import write_text
+from petcast.disk.durable import write_text
 from petcast.errors import UsageError
 from petcast.report.artefacts import ArtefactPanel, Measure
 from petcast.report.bland_altman import BlandAltman

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from petcast.pairs.split import PARTS
 from petcast.refusal import Reason
 from petcast.report.catalogue import MISSING, number
 from petcast.report.inputs import Document, finite, records, table
-from petcast.split import PARTS
 from petcast.words import count
 
 MOST_CASES = 40

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from petcast.durable import read_json, read_json_lines, require_known_format, whole
+from petcast.disk.durable import read_json, read_json_lines, require_known_format, whole
 from petcast.errors import FormatError, UsageError
 from petcast.report.arrays import (
     Fused,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from petcast.durable import write_text
+from petcast.disk.durable import write_text
 from petcast.errors import UsageError
 from petcast.report.artefacts import artefact_panel
 from petcast.report.bland_altman import bland_altman

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from petcast.durable import read_json, require_known_format
+from petcast.disk.durable import read_json, require_known_format
 from petcast.errors import UsageError
 from petcast.report.answers import answer_question, answer_trivial, answer_worth, cautions
 from petcast.report.data import Fact

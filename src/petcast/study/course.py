@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from petcast.durable import read_json, remove_directory, write_json
+from petcast.disk.durable import read_json, remove_directory, write_json
 from petcast.errors import NotFiniteError, TrainingError, UsageError
 from petcast.evaluate import evaluate_run
 from petcast.pairs import Pairs

@@ -9,7 +9,7 @@ from torch import nn
 from petcast.models.cascade import TABLE_1, Row, Stage
 from petcast.models.describe import count_parameters, describe_all
 from petcast.pairs import PairedStudy, Pairs
-from petcast.split import PARTS
+from petcast.pairs.split import PARTS
 from petcast.study import paper
 from petcast.study.protocol import PROTOCOLS, Protocol
 from petcast.study.tables import Cell, Group, Line, Record, Table

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from petcast.checkpoint import MODEL_FILE
-from petcast.durable import read_json, whole
+from petcast.disk.durable import read_json, whole
 from petcast.study.course import read_course
 from petcast.study.protocol import Protocol, run_folder
 from petcast.train import read_metrics

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from petcast.durable import whole
+from petcast.disk.durable import whole
+from petcast.disk.npy import read_arrays
 from petcast.errors import FormatError
 from petcast.framing import (
     BODY_HU,
@@ -20,7 +21,6 @@ from petcast.framing import (
     hot_region,
     pet_window,
 )
-from petcast.npy import read_arrays
 from petcast.study.figures import Theme
 from petcast.study.protocol import run_folder
 from petcast.words import count, number

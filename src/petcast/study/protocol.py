@@ -7,18 +7,18 @@ reads the paper, which does not say how it divided its pairs (decision 3).
 *sound*: whole patients are divided; the epoch is chosen on validation patients, or is the last one
 where there are none; the mean over test patients is reported, with its interval.
 
-Either division is an index that points to the same voxels (`petcast.voxels`).
+Either division is an index that points to the same voxels (`petcast.pairs.voxels`).
 """
 
 from pathlib import Path
 from typing import Literal, get_args
 
-from petcast.leaks import contents_of, find_leaks, leak_rows
 from petcast.pairs import Document, Pairs, write_index
+from petcast.pairs.leaks import contents_of, find_leaks, leak_rows
+from petcast.pairs.shuffle import split_by_slice
+from petcast.pairs.split import PARTS, Split, split_by_seed
+from petcast.pairs.voxels import point_to
 from petcast.recipe import PreparationRecipe
-from petcast.shuffle import split_by_slice
-from petcast.split import PARTS, Split, split_by_seed
-from petcast.voxels import point_to
 
 Protocol = Literal["published", "sound"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)

@@ -9,7 +9,7 @@ import torch
 
 import petcast
 from petcast.checkpoint import git_state
-from petcast.durable import write_bytes, write_json, write_text
+from petcast.disk.durable import write_bytes, write_json, write_text
 from petcast.evaluate.comparison import Paired, least_p
 from petcast.pairs import Pairs
 from petcast.recipe import Recipe

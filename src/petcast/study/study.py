@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from petcast.claim import DATA_FILE, HARMLESS, RECIPE_FILE, STUDY_FILE
-from petcast.durable import LOCK_FILE, exclusive, read_json, write_json, write_text
+from petcast.disk.durable import LOCK_FILE, exclusive, read_json, write_json, write_text
 from petcast.engine.parallel import World
 from petcast.engine.possible import require_possible, require_trainable
 from petcast.errors import DataError, UsageError

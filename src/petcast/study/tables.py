@@ -8,7 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
-from petcast.durable import write_text
+from petcast.disk.durable import write_text
 
 Kind = Literal["model", "trivial", "sum"]
 Value = str | int | float | None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from petcast.durable import read_json, write_json
+from petcast.disk.durable import read_json, write_json
 from petcast.evaluate.baselines import TRIVIAL, baselines_of, baselines_of_truth
 from petcast.evaluate.measure import measure_slices, region_masks
 from petcast.evaluate.statistics import SEED, Scores, summarise

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import petcast
 from petcast.checkpoint import MODEL_FILE, Card, load_card
-from petcast.durable import read_json, require_known_format, write_json
+from petcast.disk.durable import read_json, require_known_format, write_json
 from petcast.errors import FormatError, UsageError
 from petcast.uncertainty.calibrate import LEVEL, Scale
 from petcast.uncertainty.spread import Method, Way

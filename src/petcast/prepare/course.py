@@ -17,25 +17,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import petcast
-from petcast import pairs as store
 from petcast.align import Aligned, Reading, align, require_suv_of_a_body
 from petcast.archive import BoxTable
-from petcast.cohort import Case, Found, find, nothing_usable
-from petcast.content import slice_hashes
 from petcast.dicom.privacy import key_mark, pseudonym, user_salt
 from petcast.dicom.series import refused_row
-from petcast.durable import LOCK_FILE, exclusive, settle
+from petcast.disk.durable import LOCK_FILE, exclusive, settle
 from petcast.errors import DataError, FormatError, GeometryError, UsageError
-from petcast.leaks import contents_of, find_leaks, leak_rows
-from petcast.pairs import Document, Pairs
+from petcast.pairs import Document, Pairs, store
+from petcast.pairs.content import slice_hashes
+from petcast.pairs.leaks import contents_of, find_leaks, leak_rows
+from petcast.pairs.shuffle import split_by_slice
+from petcast.pairs.split import Split, SplitFile, read_split_file, split_by_file, split_by_seed
+from petcast.pairs.voxels import VOXELS_FILE
+from petcast.prepare.cohort import Case, Found, find, nothing_usable
+from petcast.prepare.tumours import count_boxes
 from petcast.progress import track
 from petcast.recipe import STUDY_KNOBS, PreparationRecipe
 from petcast.refusal import Reason, Refusal, RefusedError
 from petcast.registration import measure_registration
-from petcast.shuffle import split_by_slice
-from petcast.split import Split, SplitFile, read_split_file, split_by_file, split_by_seed
-from petcast.tumours import count_boxes
-from petcast.voxels import VOXELS_FILE
 from petcast.workers import cores, work_through
 
 LOCKS_FOLDER = ".locks"

@@ -17,13 +17,14 @@ from pathlib import Path
 import pytest
 
 import petcast
-from petcast import cli, cluster
-from petcast.cluster import connected
-from petcast.durable import LOCK_FILE
+from petcast import cli
+from petcast.disk.durable import LOCK_FILE
 from petcast.errors import UsageError
 from petcast.pairs import Pairs
 from petcast.prepare import LOCKS_FOLDER, SCRATCH_FOLDER, prepare
 from petcast.recipe import PreparationRecipe
+from petcast.workers import cluster
+from petcast.workers.cluster import connected
 
 SALT = "tests"
 COARSE = PreparationRecipe(size=32, spacing_mm=16.0, slices="all")

@@ -3,7 +3,6 @@
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -228,18 +227,6 @@ def print_epochs(rows: Sequence[Row]) -> None:
         parts = [part for part in ("validation", "test") if last[part]]
         measured = [{"last epoch": part, **last[part]} for part in parts]
         print_rows(f"Epoch {last['epoch']}", columns, measured)
-
-
-def shown(path: Path) -> str:
-    """Write a path so that any terminal can show it.
-
-    Args:
-        path: Its bytes need not be text.
-
-    Returns:
-        Text; what cannot be shown is replaced.
-    """
-    return str(path).encode(errors="replace").decode()
 
 
 def cell(value: Any) -> str:

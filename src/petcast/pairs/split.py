@@ -2,7 +2,7 @@
 
 Always whole patients: slices of one patient in two parts would let a network be tested on what it
 learned by heart. docs/how-to/split.md shows the file. The split of the published study, which
-shuffles slices, is in `petcast.shuffle`.
+shuffles slices, is in `petcast.pairs.shuffle`.
 """
 
 import csv

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petcast.cohort import DicomCase
 from petcast.dicom.scan import scan
 from petcast.errors import RecipeError, UsageError
+from petcast.pairs.split import PARTS, read_split_file, split_by_file, split_by_seed
 from petcast.prepare import prepare
+from petcast.prepare.cohort import DicomCase
 from petcast.recipe import PreparationRecipe, Recipe
-from petcast.split import PARTS, read_split_file, split_by_file, split_by_seed
 
 patients = st.sets(st.text("abcdef0123456789", min_size=1, max_size=12), min_size=1, max_size=60)
 shares = st.floats(0, 0.9)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from petcast.split import MIXED, PARTS, Range, Split
+from petcast.pairs.split import MIXED, PARTS, Range, Split
 
 PUBLISHED_TRAIN = 400
 PUBLISHED_TEST = 64

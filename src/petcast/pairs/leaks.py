@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from petcast.errors import FormatError
-from petcast.pairs import Document, read_card, study_folder
-from petcast.split import MIXED, PARTS
+from petcast.pairs.split import MIXED, PARTS
+from petcast.pairs.store import Document, read_card, study_folder
 from petcast.words import count
 
 MODALITIES = ("ct", "pet")

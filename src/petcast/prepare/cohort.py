@@ -18,8 +18,8 @@ from petcast.nifti.case import NiftiCase
 from petcast.nifti.layout import STRAY, Cohort, find_cases
 from petcast.pairs import Document
 from petcast.plausible import require_ct
+from petcast.prepare.tumours import BoxSource, boxes_of, open_boxes
 from petcast.refusal import Reason, RefusedError
-from petcast.tumours import BoxSource, boxes_of, open_boxes
 
 NOTHING_FOUND = "nothing was found; give folders or zips of DICOM, or a NIfTI cohort"
 

@@ -20,14 +20,15 @@ import pydicom
 import pytest
 from typer.testing import CliRunner
 
-from petcast import cli, durable
-from petcast import prepare as room
+from petcast import cli
 from petcast.align import Reading
-from petcast.cohort import Found, nothing_usable
 from petcast.dicom.series import refused_row
+from petcast.disk import durable
 from petcast.errors import DataError, FormatError, GeometryError, UsageError
 from petcast.pairs import Pairs, read_card
+from petcast.prepare import course as room
 from petcast.prepare import prepare
+from petcast.prepare.cohort import Found, nothing_usable
 from petcast.recipe import PreparationRecipe
 from petcast.refusal import Reason, Refusal, RefusedError
 from petcast.volume import Unit, Volume

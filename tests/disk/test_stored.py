@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from petcast.disk.stored import TYPES, read_voxels
 from petcast.errors import FormatError
-from petcast.stored import TYPES, read_voxels
 from petcast.volume import Unit, Volume
 
 SHAPE = (5, 4, 3)

@@ -231,7 +231,7 @@ def test_a_folder_that_never_held_pairs_is_wrong_use(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_more_studies_than_open_files_can_be_read(pairs: Path, monkeypatch) -> None:
-    import petcast.pairs as store
+    from petcast.pairs import store
 
     row = json.loads((pairs / "pairs.json").read_text())["studies"][0]
     rows = [row | {"id": "aaa"}] * (2 * store.OPEN_MAPS)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from petcast.durable import read_json, write_json
+from petcast.disk.durable import read_json, write_json
 from petcast.errors import FormatError
 
 VOXELS_FILE = "voxels.json"

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from petcast.dataset import SliceDataset
 from petcast.errors import FormatError, RecipeError, UsageError
 from petcast.pairs import Pairs
+from petcast.pairs.shuffle import split_by_slice
+from petcast.pairs.split import PARTS
 from petcast.prepare import prepare
 from petcast.recipe import PreparationRecipe, Recipe
-from petcast.shuffle import split_by_slice
-from petcast.split import PARTS
 
 SALT = "tests"
 PUBLISHED = PreparationRecipe(size=64, spacing_mm=8.0, margin_mm=0, split="published")

@@ -21,14 +21,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from petcast.content import slice_hashes
-from petcast.durable import read_json, require_known_format, sha256_of, write_directory, write_json
+from petcast.disk.durable import (
+    read_json,
+    require_known_format,
+    sha256_of,
+    write_directory,
+    write_json,
+)
+from petcast.disk.npy import map_array
 from petcast.errors import FormatError, UsageError
 from petcast.grid import part_of
-from petcast.npy import map_array
-from petcast.split import MIXED, PARTS, Range
+from petcast.pairs.content import slice_hashes
+from petcast.pairs.split import MIXED, PARTS, Range
+from petcast.pairs.voxels import save_array, voxels_of
 from petcast.volume import Grid
-from petcast.voxels import save_array, voxels_of
 
 FORMAT = 1
 """Version of the layout; a reader refuses a newer one."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from petcast.npy import map_array, read_arrays
+from petcast.disk.npy import map_array, read_arrays
 
 VALUES = np.arange(12, dtype=np.float32).reshape(3, 4)
 NAMES = ("values", "name")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from petcast import durable
+from petcast.disk import durable
 from petcast.errors import BusyError, FormatError, UsageError
 
 

@@ -1,0 +1,6 @@
+"""What lies on disk, written so that nothing is lost and read so that nothing runs.
+
+durable  writing that survives kill -9 and a full disk, and locks
+npy      NumPy's files, damaged ones too
+stored   the voxels of a NIfTI file, as they are stored
+"""
