@@ -28,6 +28,7 @@ from petcast.errors import DataError, FormatError, GeometryError, UsageError
 from petcast.pairs import Pairs, read_card
 from petcast.prepare import course as room
 from petcast.prepare import prepare
+from petcast.prepare import study as one
 from petcast.prepare.cohort import Found, nothing_usable
 from petcast.recipe import PreparationRecipe
 from petcast.refusal import Reason, Refusal, RefusedError
@@ -395,14 +396,14 @@ def test_pixels_lost_after_the_scan_are_a_refusal(
 def test_a_disk_that_cannot_be_read_is_a_refusal_without_a_path(
     dicom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fingerprint = room._fingerprint
+    fingerprint = one._fingerprint
 
     def broken(files, salt):
         if "phantom-000" in str(files[0]):
             raise OSError(errno.EIO, "Input/output error", str(files[0]))
         return fingerprint(files, salt)
 
-    monkeypatch.setattr(room, "_fingerprint", broken)
+    monkeypatch.setattr(one, "_fingerprint", broken)
     [row] = prepared(dicom, tmp_path / "pairs").index["refused"]
     assert row["reason"] == "UNREADABLE"
     assert "phantom" not in str(row)
@@ -427,14 +428,14 @@ def test_an_implausible_suv_is_a_refusal_and_the_others_go_on(drawn: Path, tmp_p
 def test_what_nobody_foresaw_is_that_study_s_refusal_alone(
     drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error, said: str
 ) -> None:
-    align = room.align
+    align = one.align
 
     def failing(reading, recipe):
         if reading.pet.voxels.max() > 2:
             raise error
         return align(reading, recipe)
 
-    monkeypatch.setattr(room, "align", failing)
+    monkeypatch.setattr(one, "align", failing)
     pairs = prepared(drawn, tmp_path / "pairs")
     assert [study.id for study in pairs.studies()] == ["study-a"]
     [row] = pairs.index["refused"]
@@ -591,7 +592,7 @@ class Dying:
     def __init__(self) -> None:
         self.calls = 0
 
-    def submit(self, work: Callable, task: room.Task) -> Future:
+    def submit(self, work: Callable, task: one.Task) -> Future:
         future: Future = Future()
         self.calls += 1
         if self.calls > 1:
@@ -620,10 +621,10 @@ def test_a_worker_left_by_an_earlier_call_stops(drawn: Path, tmp_path: Path) -> 
     prepared(drawn, out)
     before = hashes(out)
     case = room.find([drawn], SALT).cases[0]
-    (out / room.LOCKS_FOLDER).mkdir()
+    (out / one.LOCKS_FOLDER).mkdir()
     with pytest.raises(UsageError, match="has ended"):
-        room.prepare_study(room.Task(case, out, OTHER, SALT, "an earlier call"))
-    shutil.rmtree(out / room.LOCKS_FOLDER)
+        one.prepare_study(one.Task(case, out, OTHER, SALT, "an earlier call"))
+    shutil.rmtree(out / one.LOCKS_FOLDER)
     assert hashes(out) == before
 
 
@@ -632,11 +633,11 @@ def test_a_study_waits_for_whoever_writes_it(drawn: Path, tmp_path: Path) -> Non
     out = tmp_path / "pairs"
     prepared(drawn, out)
     case = room.find([drawn], SALT).cases[0]
-    (out / room.LOCKS_FOLDER).mkdir()
-    task = room.Task(case, out, OTHER, SALT, (out / durable.LOCK_FILE).read_text())
+    (out / one.LOCKS_FOLDER).mkdir()
+    task = one.Task(case, out, OTHER, SALT, (out / durable.LOCK_FILE).read_text())
     with ThreadPoolExecutor(1) as pool:
-        with durable.exclusive(out / room.LOCKS_FOLDER / case.id):
-            waiting = pool.submit(room.prepare_study, task)
+        with durable.exclusive(out / one.LOCKS_FOLDER / case.id):
+            waiting = pool.submit(one.prepare_study, task)
             with pytest.raises(TimeoutError):
                 waiting.result(0.2)
         assert waiting.result(60).row is not None
@@ -645,4 +646,4 @@ def test_a_study_waits_for_whoever_writes_it(drawn: Path, tmp_path: Path) -> Non
 def test_what_is_no_regular_file_is_refused_before_it_is_read() -> None:
     """A pipe called CT.nii.gz, which scan refuses, let prepare wait for ever."""
     with pytest.raises(RefusedError, match=r"UNREADABLE.*no regular file"):
-        room._fingerprint([Path(os.devnull)], SALT)
+        one._fingerprint([Path(os.devnull)], SALT)
