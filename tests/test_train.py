@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -203,6 +203,16 @@ def test_while_it_trains_mkl_takes_the_threads_that_it_is_given_and_gives_the_sa
     free = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"}
     found = subprocess.run(command, check=True, capture_output=True, text=True, env=free)
     assert found.stdout.split() == ["0", "0", "2"]
+
+
+@pytest.mark.parametrize("best", get_args(TrainingRecipe.model_fields["best"].annotation))
+def test_the_better_epoch_has_more_of_all_but_of_errors(best: str) -> None:
+    judge = Training.__new__(Training)
+    judge.recipe = recipe(best=best)
+    fewer, more = (judge._judged({best: score}) for score in (0.25, 0.75))
+    assert fewer is not None
+    assert more is not None
+    assert (more > fewer) is (best != "mae")
 
 
 def test_a_best_epoch_that_was_removed_is_said_to_be_lost(tmp_path: Path, caplog) -> None:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from petcast.audit import require_clean
+from petcast.catalogue import METRICS
 from petcast.checkpoint import Card, Tensors, load_card, save_checkpoint
 from petcast.claim import claim, epochs_in, require_same
 from petcast.dataset import SliceDataset
@@ -212,8 +213,8 @@ class Training:
         """The validation metric that chooses `best`, larger is better."""
         if scores is None:
             return None
-        value = scores[self.recipe.training.best]
-        return -value if self.recipe.training.best == "mae" else value
+        best = self.recipe.training.best
+        return -METRICS[best.removesuffix("_body")].penalty(scores[best])
 
     def _save(self, name: str, score: float | None, training: Tensors | None) -> None:
         card = Card(

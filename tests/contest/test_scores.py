@@ -14,7 +14,7 @@ from petcast.contest.results import quiet_epochs
 from petcast.contest.scores import (
     BODY_ERROR,
     BODY_PSNR,
-    METRICS,
+    COLUMNS,
     best_of,
     difference,
     final,
@@ -78,8 +78,8 @@ def test_the_best_is_the_nearest_to_0_where_the_real_pet_has_0(records: Records)
         bias = {"Stage01": -0.3, "U-Net": 0.1}.get(record["entrant"], 0.0)
         record["stages"][-1]["metrics"]["body/suv_bias"] = bias
     scores, published = scores_of(records), ["Stage01", "U-Net"]
-    bias_metric = next(metric for metric in METRICS if metric.key == "suv_bias")
-    assert best_of(published, scores, bias_metric) == "U-Net"
+    column = next(one for one in COLUMNS if one.key == "suv_bias")
+    assert best_of(published, scores, column) == "U-Net"
     assert best_of(published, scores, BODY_PSNR) == "Stage01"
     assert best_of(published, scores, BODY_ERROR) == "Stage01"
     assert best_of(["nobody"], scores, BODY_PSNR) is None

@@ -1,11 +1,20 @@
 """What the tests of evaluation share."""
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from petcast.evaluate import Weights
 from petcast.evaluate.records import LesionRow
+from petcast.metrics.backbone import ALEXNET
+
+Tensors = dict[str, torch.Tensor]
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +39,22 @@ def lesion_row() -> Callable[..., LesionRow]:
         return LesionRow(**(values | others))
 
     return make
+
+
+def alexnet() -> Tensors:
+    torch.manual_seed(0)
+    return {
+        name: torch.rand(shape) if name.startswith("lin")
+        else torch.randn(shape) * (2 / np.prod(shape[1:] or (20,))) ** 0.5
+        for name, shape in ALEXNET.shapes.items()
+    }  # fmt: skip
+
+
+def written(path: Path, tensors: Tensors) -> Weights:
+    save_file(tensors, path)
+    return Weights(path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    return written(tmp_path_factory.mktemp("weights") / "alexnet.safetensors", alexnet())

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from petcast.catalogue import BLURRED_TRUTH
 from petcast.evaluate import Evaluation, evaluate_files
 from petcast.evaluate.artefacts import BLURRED_MM, Artefacts
-from petcast.evaluate.baselines import BLURRED_TRUTH, BLURRED_TRUTH_FWHM_MM, blurred_truth
+from petcast.evaluate.baselines import BLURRED_TRUTH_FWHM_MM, blurred_truth
 from petcast.evaluate.result import Row
 from petcast.evaluate.statistics import Scores, summarise
 from petcast.volume import Unit, Volume

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from petcast.checkpoint import Card
 from petcast.errors import FormatError, GeometryError, UsageError
 from petcast.evaluate import Weights, evaluate, evaluate_files, evaluate_run, runs
 from petcast.evaluate.perceptual import Perceptual, load_backbone
-from petcast.metrics.backbone import ALEXNET, CHANNEL_MEAN, CHANNEL_STD
+from petcast.metrics.backbone import CHANNEL_MEAN, CHANNEL_STD
 from petcast.metrics.frechet import frechet_distance
 from petcast.metrics.perceptual import lpips, pooled
 from petcast.pairs import study_folder, write_index, write_study
@@ -25,28 +24,9 @@ from petcast.recipe import ModelRecipe, Recipe
 from petcast.train import train
 from petcast.volume import Grid, Unit, Volume
 
-Tensors = dict[str, torch.Tensor]
+from .conftest import Tensors, alexnet, written
 
 SIDE = 32
-
-
-def alexnet() -> Tensors:
-    torch.manual_seed(0)
-    return {
-        name: torch.rand(shape) if name.startswith("lin")
-        else torch.randn(shape) * (2 / np.prod(shape[1:] or (20,))) ** 0.5
-        for name, shape in ALEXNET.shapes.items()
-    }  # fmt: skip
-
-
-def written(path: Path, tensors: Tensors) -> Weights:
-    save_file(tensors, path)
-    return Weights(path, hashlib.sha256(path.read_bytes()).hexdigest())
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
-    return written(tmp_path_factory.mktemp("weights") / "alexnet.safetensors", alexnet())
 
 
 def scan(seed: int, slices: int = 6) -> np.ndarray:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from petcast.catalogue import PAPER
 from petcast.study.figures import (
     FIGURES,
     THEMES,
@@ -23,10 +24,10 @@ from petcast.study.figures import (
 from petcast.study.outcome import Mean, Outcome
 from petcast.study.pictures import Pictures, describe_pictures, draw_pictures
 from petcast.study.protocol import PROTOCOLS
-from petcast.study.scores import PAPER_METRICS, Scores
+from petcast.study.scores import Scores
 from petcast.study.study import PAPER_ORDER
 
-PSNR = PAPER_METRICS[1]
+PSNR = PAPER[1]
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def test_both_protocols_are_drawn_with_every_generator(scores: Scores) -> None:
 
 
 def test_nothing_measured_is_drawn_as_such(scores: Scores) -> None:
-    ssim = PAPER_METRICS[0]
+    ssim = PAPER[0]
     figure = draw_curves(scores, ssim, THEMES[1], "wide")
     assert all(axes.texts[0].get_text() == "nothing measured yet" for axes in figure.axes)
     assert "nothing was measured" in describe_curves(scores, ssim)

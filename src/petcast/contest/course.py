@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from petcast.catalogue import BLURRED_TRUTH
 from petcast.contest.cost import (
     apart,
     epoch_seconds,
@@ -37,7 +38,7 @@ from petcast.errors import (
     UsageError,
 )
 from petcast.evaluate import Evaluation, evaluate_run
-from petcast.evaluate.baselines import BLURRED_TRUTH, TRIVIAL
+from petcast.evaluate.baselines import TRIVIAL
 from petcast.metrics.artefact import find_lattice
 from petcast.pairs import Pairs
 from petcast.pretraining import pretraining_recipe

@@ -131,7 +131,7 @@ def _dress(axes: "Axes", points: Sequence[Point], label: str) -> None:
 
     axes.set_xscale("log")
     axes.set_xlabel(label, color=INK)
-    axes.set_ylabel(f"test {BODY_PSNR.label} (± SD over seeds)", color=INK)
+    axes.set_ylabel(f"test {BODY_PSNR.heading} (± SD over seeds)", color=INK)
     axes.grid(color=SOFT, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))

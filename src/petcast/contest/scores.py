@@ -10,25 +10,31 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from petcast.catalogue import Column, Metric
 from petcast.contest.course import REAL_LATTICE
-from petcast.study.scores import Metric
 
-METRICS = (
-    Metric("ssim", "whole", "SSIM", 3, 1),
-    Metric("psnr", "whole", "PSNR dB", 2, 1),
-    Metric("psnr", "body", "body PSNR dB", 2, 1),
-    Metric("suv_mae", "body", "body SUV error", 3, -1),
-    Metric("suv_bias", "body", "body SUV bias", 3, 0),
-    Metric("lattice_excess", "body", "lattice excess dB", 1, 0),
-    Metric("lattice_permille", "body", "lattice ‰ of uptake", 2, -1),
-    Metric("blur_mm", "body", "blur mm", 2, 0),
-    Metric("detail_mm", "body", "detail mm", 2, -1),
+LATTICE_EXCESS = Metric(
+    "lattice_excess", "lattice excess", "dB", "zero", 1, "Lattice index minus the real PET's own."
+)
+LATTICE_PERMILLE = Metric(
+    "lattice_permille", "lattice ‰ of uptake", "", "down", 2, "Its strength, in other numbers."
+)
+
+BODY_PSNR = Column.of("body", "psnr", digits=2)
+BODY_ERROR = Column.of("body", "suv_mae")
+
+COLUMNS = (
+    Column.of("whole", "ssim"),
+    Column.of("whole", "psnr", digits=2),
+    BODY_PSNR,
+    BODY_ERROR,
+    Column.of("body", "suv_bias"),
+    *(Column("body", one, one.heading, one.digits) for one in (LATTICE_EXCESS, LATTICE_PERMILLE)),
+    Column.of("body", "blur_mm", heading="blur mm", digits=2),
+    Column.of("body", "detail_mm", heading="detail mm", digits=2),
 )
 """What the tables show; the real PET has bias, lattice excess, blur and lost detail 0, and its own
 texture where a lattice would be."""
-
-BODY_PSNR = METRICS[2]
-BODY_ERROR = METRICS[3]
 
 LEVEL = 0.95
 
@@ -56,16 +62,16 @@ class Score:
     last: bool
     values: Mapping[str, float]
 
-    def of(self, metric: Metric) -> float | None:
+    def of(self, column: Column) -> float | None:
         """Look a metric up.
 
         Args:
-            metric: Which.
+            column: Which.
 
         Returns:
             Its value; None where it was not measured.
         """
-        return self.values.get(key_of(metric))
+        return self.values.get(key_of(column))
 
 
 @dataclass(frozen=True)
@@ -105,16 +111,16 @@ class Difference:
         return self.low is not None and self.high is not None and self.low * self.high > 0
 
 
-def key_of(metric: Metric) -> str:
+def key_of(column: Column) -> str:
     """Where a record holds a metric.
 
     Args:
-        metric: Which.
+        column: Which.
 
     Returns:
         As in "body/psnr".
     """
-    return f"{metric.region}/{metric.key}"
+    return f"{column.region}/{column.key}"
 
 
 def scores_of(records: Iterable[Mapping[str, Any]]) -> list[Score]:
@@ -222,36 +228,36 @@ def student_interval(values: Sequence[float]) -> tuple[float, float] | None:
 
 
 def difference(
-    mine: Mapping[Key, Score], theirs: Mapping[Key, Score], metric: Metric
+    mine: Mapping[Key, Score], theirs: Mapping[Key, Score], column: Column
 ) -> Difference | None:
     """Compare two entrants on the pairs and seeds that both were trained on.
 
     Args:
         mine: An entrant's outputs.
         theirs: The other's.
-        metric: Which; of those whose best is 0, distances from 0 are compared.
+        column: Which; of those whose best is 0, distances from 0 are compared.
 
     Returns:
         Mine minus theirs; None where they share nothing.
     """
-    return _interval_of([a - b for a, b in _matched(mine, theirs, metric)])
+    return _interval_of([a - b for a, b in _matched(mine, theirs, column)])
 
 
 def ratio(
-    mine: Mapping[Key, Score], theirs: Mapping[Key, Score], metric: Metric
+    mine: Mapping[Key, Score], theirs: Mapping[Key, Score], column: Column
 ) -> Difference | None:
     """Divide two entrants' values, both above 0.
 
     Args:
         mine: An entrant's outputs.
         theirs: The other's.
-        metric: Which.
+        column: Which.
 
     Returns:
         The geometric mean of the ratios and its interval, taken on logarithms; None where they
         share nothing.
     """
-    found = _interval_of([math.log(a / b) for a, b in _matched(mine, theirs, metric)])
+    found = _interval_of([math.log(a / b) for a, b in _matched(mine, theirs, column)])
     if found is None:
         return None
     low, high = (None if end is None else math.exp(end) for end in (found.low, found.high))
@@ -259,12 +265,12 @@ def ratio(
 
 
 def _matched(
-    mine: Mapping[Key, Score], theirs: Mapping[Key, Score], metric: Metric
+    mine: Mapping[Key, Score], theirs: Mapping[Key, Score], column: Column
 ) -> Iterator[tuple[float, float]]:
     for key in sorted(mine.keys() & theirs.keys()):
-        one, other = mine[key].of(metric), theirs[key].of(metric)
+        one, other = mine[key].of(column), theirs[key].of(column)
         if one is not None and other is not None:
-            yield judged(one, metric), judged(other, metric)
+            yield judged(one, column), judged(other, column)
 
 
 def _interval_of(values: Sequence[float]) -> Difference | None:
@@ -274,34 +280,33 @@ def _interval_of(values: Sequence[float]) -> Difference | None:
     return Difference(fmean(values), low, high, len(values))
 
 
-def judged(value: float, metric: Metric) -> float:
+def judged(value: float, column: Column) -> float:
     """The value that is compared.
 
     Args:
         value: Of a metric.
-        metric: Which.
+        column: Which.
 
     Returns:
         The value; its distance from 0 where the real PET has 0.
     """
-    return value if metric.sign else abs(value)
+    return value if column.metric.sign else abs(value)
 
 
-def best_of(names: Sequence[str], scores: Sequence[Score], metric: Metric) -> str | None:
+def best_of(names: Sequence[str], scores: Sequence[Score], column: Column) -> str | None:
     """Find the best entrant by its mean over runs.
 
     Args:
         names: Who is asked.
         scores: Of all.
-        metric: By which.
+        column: By which.
 
     Returns:
         Its name; None where nobody was measured.
     """
     means = {}
     for name in names:
-        values = [v for s in final(scores, name).values() if (v := s.of(metric)) is not None]
+        values = [v for s in final(scores, name).values() if (v := s.of(column)) is not None]
         if values:
-            means[name] = fmean(judged(value, metric) for value in values)
-    pick = max if metric.sign > 0 else min
-    return pick(means, key=lambda name: means[name]) if means else None
+            means[name] = fmean(judged(value, column) for value in values)
+    return min(means, key=lambda name: column.metric.penalty(means[name]), default=None)

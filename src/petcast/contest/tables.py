@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from petcast.catalogue import Column
 from petcast.contest.course import REAL_LATTICE
 from petcast.contest.entrants import Contest
 from petcast.contest.scores import (
     BODY_ERROR,
     BODY_PSNR,
-    METRICS,
+    COLUMNS,
     Difference,
     Key,
     Score,
@@ -25,7 +26,6 @@ from petcast.contest.scores import (
     spread,
     with_excess,
 )
-from petcast.study.scores import Metric
 from petcast.words import number
 
 SPREAD_NOTE = (
@@ -76,7 +76,7 @@ def quality_tables(contest: Contest, records: Records) -> Iterator[str]:
     for pairs in dict.fromkeys(record["pairs"] for record in records):
         rows = [_quality_row(name, pairs, records, scores) for name in contest.names]
         rows += list(_trivial_rows(pairs, records))
-        head = ["", "seeds", "epochs", *(metric.label for metric in METRICS)]
+        head = ["", "seeds", "epochs", *(column.heading for column in COLUMNS)]
         yield f"### {pairs}: mean over seeds ± standard deviation\n\n{markdown(head, rows)}"
 
 
@@ -86,15 +86,15 @@ def _quality_row(name: str, pairs: str, records: Records, scores: Sequence[Score
     count = f"{len(own)}" + (f", {diverged} diverged" if diverged else "")
     epochs = {r["epochs"] for r in records if (r["entrant"], r["pairs"]) == (name, pairs)}
     said = ", ".join(map(str, sorted(epochs)))
-    return [name, count, said, *(_spread_cell(own, metric) for metric in METRICS)]
+    return [name, count, said, *(_spread_cell(own, column) for column in COLUMNS)]
 
 
-def _spread_cell(own: Sequence[Score], metric: Metric) -> str:
-    found = spread([value for score in own if (value := score.of(metric)) is not None])
+def _spread_cell(own: Sequence[Score], column: Column) -> str:
+    found = spread([value for score in own if (value := score.of(column)) is not None])
     if found is None:
         return ""
-    mean = number(found.value, metric.digits)
-    return mean if found.sd is None else f"{mean} ± {number(found.sd, metric.digits)}"
+    mean = number(found.value, column.digits)
+    return mean if found.sd is None else f"{mean} ± {number(found.sd, column.digits)}"
 
 
 def _trivial_rows(pairs: str, records: Records) -> Iterator[list[str]]:
@@ -103,7 +103,7 @@ def _trivial_rows(pairs: str, records: Records) -> Iterator[list[str]]:
         return
     for name, metrics in {**record["trivial"], "real PET": of_real(record[REAL_LATTICE])}.items():
         values = with_excess(metrics, record[REAL_LATTICE])
-        cells = (number(values.get(key_of(metric)), metric.digits) for metric in METRICS)
+        cells = (number(values.get(key_of(column)), column.digits) for column in COLUMNS)
         yield [f"*{name}*", "", "", *cells]
 
 
@@ -120,7 +120,7 @@ def against_published(contest: Contest, records: Records) -> str:
     scores = scores_of(records)
     published = [entrant.name for entrant in contest.entrants if entrant.is_published]
     others = [name for name in contest.names if name not in published]
-    best = {m: rival for m in METRICS if (rival := best_of(published, scores, m)) is not None}
+    best = {m: rival for m in COLUMNS if (rival := best_of(published, scores, m)) is not None}
     if not best or not any(final(scores, name) for name in others):
         return ""
     head = ["", *(f"{_compared(m)} − {best[m]}" for m in best), _ratio_head(best.get(BODY_ERROR))]
@@ -129,10 +129,10 @@ def against_published(contest: Contest, records: Records) -> str:
     return f"{title}\n\n{markdown(head, rows)}\n\n{SPREAD_NOTE}"
 
 
-def _against(name: str, best: Mapping[Metric, str], scores: Sequence[Score]) -> Iterator[str]:
+def _against(name: str, best: Mapping[Column, str], scores: Sequence[Score]) -> Iterator[str]:
     own = final(scores, name)
-    for metric, rival in best.items():
-        yield _difference_cell(difference(own, final(scores, rival), metric), metric.digits)
+    for column, rival in best.items():
+        yield _difference_cell(difference(own, final(scores, rival), column), column.digits)
     error = best.get(BODY_ERROR)
     yield _ratio_cell(ratio(own, final(scores, error), BODY_ERROR)) if error else ""
 
@@ -151,13 +151,13 @@ def against_base(contest: Contest, records: Records) -> str:
     base = final(scores, contest.base) if contest.base else {}
     if not base:
         return ""
-    head = ["", "n", *(_compared(metric) for metric in METRICS), _ratio_head(None)]
+    head = ["", "n", *(_compared(column) for column in COLUMNS), _ratio_head(None)]
     rows = []
     for name in contest.names:
         own = final(scores, name)
         if own and name != contest.base:
-            found = [difference(own, base, metric) for metric in METRICS]
-            cells = [_difference_cell(d, m.digits) for d, m in zip(found, METRICS, strict=True)]
+            found = [difference(own, base, column) for column in COLUMNS]
+            cells = [_difference_cell(d, m.digits) for d, m in zip(found, COLUMNS, strict=True)]
             n = str(found[2].n) if found[2] else ""
             rows.append([name, n, *cells, _ratio_cell(ratio(own, base, BODY_ERROR))])
     title = f"### Each minus {contest.base}, same pairs and seed"
@@ -179,7 +179,7 @@ def stage_table(contest: Contest, records: Records) -> str:
     rows = [row for name in contest.names for row in _stage_rows(name, folders, scores)]
     if not rows:
         return ""
-    head = ["", "stage", *(f"{pairs}: {BODY_PSNR.label}" for pairs in folders), "added"]
+    head = ["", "stage", *(f"{pairs}: {BODY_PSNR.heading}" for pairs in folders), "added"]
     title = "### What each stage adds: body PSNR of each stage's output"
     return f"{title}\n\n{markdown(head, rows)}\n\n{SPREAD_NOTE}"
 
@@ -272,7 +272,7 @@ def rows_as_csv(records: Records) -> str:
     Returns:
         A head and a line a run and stage; a diverged run has one line.
     """
-    keys = [key_of(metric) for metric in METRICS]
+    keys = [key_of(column) for column in COLUMNS]
     names = ["entrant", "pairs", "seed", "epochs", "epoch", "stage", "last", *keys, *COSTS,
              "diverged"]  # fmt: skip
     stream = io.StringIO()
@@ -286,12 +286,12 @@ def rows_as_csv(records: Records) -> str:
     return stream.getvalue()
 
 
-def _compared(metric: Metric) -> str:
-    return metric.label if metric.sign else f"distance of {metric.label} from 0"
+def _compared(column: Column) -> str:
+    return column.heading if column.metric.sign else f"distance of {column.heading} from 0"
 
 
 def _ratio_head(rival: str | None) -> str:
-    return f"{BODY_ERROR.label} ÷" + (f" {rival}" if rival else "")
+    return f"{BODY_ERROR.heading} ÷" + (f" {rival}" if rival else "")
 
 
 def _difference_cell(found: Difference | None, digits: int) -> str:

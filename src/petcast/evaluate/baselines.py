@@ -21,12 +21,8 @@ TRAIN_MEAN = "train-mean"
 TRIVIAL = (ZERO, BODY_CONSTANT, TRAIN_MEAN)
 """Rows that know nothing of the CT."""
 
-BLURRED_TRUTH = "blurred-truth"
-"""The real PET without its detail. It knows the truth, so no model is measured by beating it."""
-
 BLURRED_TRUTH_FWHM_MM = 8.0
-"""About what a scanner of 6 mm shows of one of 10 mm."""
-
+"""Of the Gaussian that takes the detail off: about what a scanner of 6 mm shows of one of 10 mm."""
 
 CUT_OFF = 3
 """That Gaussian ends at so many σ."""

@@ -23,7 +23,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from petcast.evaluate.baselines import BLURRED_TRUTH
+from petcast.catalogue import BLURRED_TRUTH, METRICS, Place
 from petcast.evaluate.records import Comparison
 from petcast.evaluate.result import Finding, PatientRow
 from petcast.evaluate.statistics import FEW_PATIENTS, LEVEL, bootstrap_interval
@@ -42,19 +42,12 @@ FEWEST = 6
 POWER = 0.8
 """How surely a difference is to be found that is called detectable."""
 
-COMPARED: Mapping[tuple[str, str], int] = {
-    ("whole", "ssim"): 1,
-    ("whole", "psnr"): 1,
-    ("whole", "mae"): -1,
-    ("whole", "lpips"): -1,
-    ("body", "ssim"): 1,
-    ("body", "psnr"): 1,
-    ("body", "suv_mae"): -1,
-    ("lungs", "suv_mae"): -1,
-    ("mediastinum", "suv_mae"): -1,
-    ("lesions", "suv_mae"): -1,
-}
-"""What is compared: 1 where more is better, −1 where less is."""
+COMPARED: tuple[Place, ...] = (
+    *(("whole", key) for key in ("ssim", "psnr", "mae", "lpips")),
+    *(("body", key) for key in ("ssim", "psnr")),
+    *((region, "suv_mae") for region in ("body", "lungs", "mediastinum", "lesions")),
+)
+"""What is compared: metrics of which more is better, or less."""
 
 TOLD = ("body", "suv_mae")
 """What the note about power speaks of."""
@@ -212,7 +205,7 @@ def compare_rows(patients: Iterable[PatientRow], model: str, *, seed: int = 0) -
             names = values.setdefault((row.region, row.metric), {})
             names.setdefault(row.name, {})[row.patient] = row.value
     found = []
-    for (region, metric), sign in COMPARED.items():
+    for region, metric in COMPARED:
         names = values.get((region, metric), {})
         mine = names.pop(model, {})
         pairs = {name: compare(mine, theirs, seed) for name, theirs in names.items()}
@@ -220,7 +213,7 @@ def compare_rows(patients: Iterable[PatientRow], model: str, *, seed: int = 0) -
         corrected = holm([pair.p for pair in measured.values()])
         for (name, pair), p_holm in zip(measured.items(), corrected, strict=True):
             least = least_difference(_differences(mine, names[name]))
-            found.append(_row(model, name, (region, metric), sign, pair, p_holm, least))
+            found.append(_row(model, name, (region, metric), pair, p_holm, least))
     return found
 
 
@@ -266,8 +259,7 @@ def _differences(mine: Mapping[str, float], theirs: Mapping[str, float]) -> NDAr
 def _row(
     model: str,
     reference: str,
-    at: tuple[str, str],
-    sign: int,
+    at: Place,
     pair: Paired,
     p_holm: float | None,
     least: float | None,
@@ -275,7 +267,7 @@ def _row(
     ends = (pair.low, pair.high)
     verdict = "undecided"
     if p_holm is not None and p_holm < 1 - LEVEL:
-        verdict = "better" if sign * pair.value > 0 else "worse"
+        verdict = "better" if METRICS[at[1]].sign * pair.value > 0 else "worse"
     return Comparison(
         model, reference, *at, pair.value, *ends, pair.p, p_holm, pair.n, least, verdict
     )

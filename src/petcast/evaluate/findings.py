@@ -6,6 +6,7 @@ from enum import StrEnum
 import numpy as np
 from jaxtyping import Bool, Shaped
 
+from petcast.catalogue import METRICS
 from petcast.evaluate.baselines import TRIVIAL
 from petcast.evaluate.result import Finding, Row
 from petcast.words import count
@@ -160,8 +161,8 @@ def beaten_by_trivial(rows: Iterable[Row], model: str) -> list[Finding]:
     """
     values = {(row.name, row.region, row.metric): row.value for row in rows}
     lost = []
-    for metric, said, sign in (("psnr", "PSNR in dB", 1), ("suv_mae", "SUV error", -1)):
-        mine = values.get((model, "body", metric))
+    for metric, said in (("psnr", "PSNR in dB"), ("suv_mae", "SUV error")):
+        sign, mine = METRICS[metric].sign, values.get((model, "body", metric))
         for name in TRIVIAL:
             theirs = values.get((name, "body", metric))
             if mine is not None and theirs is not None and sign * (mine - theirs) <= 0:

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Bool
 
 from petcast.anatomy import regions
+from petcast.catalogue import BLURRED_TRUTH
 from petcast.errors import DataError, GeometryError
 from petcast.evaluate.artefacts import Artefacts
-from petcast.evaluate.baselines import BLURRED_TRUTH, baselines_of_truth, blurred_truth
+from petcast.evaluate.baselines import baselines_of_truth, blurred_truth
 from petcast.evaluate.body import body_on_truth
 from petcast.evaluate.cases import Case
 from petcast.evaluate.findings import flaw_of

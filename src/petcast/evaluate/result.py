@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import petcast
+from petcast.catalogue import Column
 from petcast.evaluate.records import (
     Agreement,
     Comparison,
@@ -25,10 +26,7 @@ class Row:
         name: The model, one of its stages ("Stage02 / stage 1"), a trivial image ("zero",
             "body-constant", "train-mean"), or "blurred-truth".
         region: "whole" slice, "body", "lungs", "mediastinum" or "lesions".
-        metric: "ssim", "ssim_3d", "ms_ssim", "psnr" (dB), "mae", "mse", "nrmse", "lpips" on the
-            [0, 1] scale of the SUV window; "suv_mae", "suv_bias" in SUV; "clipped", a share of
-            voxels; "lattice" (dB), "lattice_strength", "blur_mm", "detail_mm", "noise_texture"
-            and "noise_ratio" (see `Artefacts.measure`).
+        metric: A key of `petcast.catalogue.METRICS`, which says what it is and in which unit.
         value: The mean.
         low: Lower end of its 95 % interval; None with fewer than two patients.
         high: Upper end.
@@ -79,16 +77,10 @@ class Finding:
 
 
 TABLE_COLUMNS = (
-    ("whole", "ssim", "SSIM", 3),
-    ("whole", "psnr", "PSNR dB", 1),
-    ("whole", "mae", "MAE", 4),
-    ("whole", "lpips", "LPIPS", 4),
-    ("body", "ssim", "body SSIM", 3),
-    ("body", "psnr", "body PSNR dB", 1),
-    ("body", "suv_mae", "body SUV error", 3),
-    ("body", "suv_bias", "body SUV bias", 3),
+    *(Column.of("whole", key) for key in ("ssim", "psnr", "mae", "lpips")),
+    *(Column.of("body", key) for key in ("ssim", "psnr", "suv_mae", "suv_bias")),
 )
-"""Region, metric, heading and decimals of the printed table."""
+"""Of the printed table."""
 
 
 RECORDS: dict[str, type[Record]] = {
@@ -164,14 +156,11 @@ class Evaluation:
         Returns:
             Cells; the first list is the head.
         """
-        measured = [column for column in TABLE_COLUMNS if self._measured(*column[:2])]
+        measured = [column for column in TABLE_COLUMNS if self._measured(*column.at)]
         names = dict.fromkeys(row.name for row in self.rows)
-        head = ["", *(heading for _, _, heading, _ in measured)]
+        head = ["", *(column.heading for column in measured)]
         body = [
-            [
-                name,
-                *(_cell(self._row(name, region, metric), d) for region, metric, _, d in measured),
-            ]
+            [name, *(_cell(self._row(name, *column.at), column.digits) for column in measured)]
             for name in names
         ]
         return [head, *body]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from petcast.catalogue import BLURRED_TRUTH
 from petcast.checkpoint import Card, load_synthesizer
 from petcast.claim import trained_on
 from petcast.dataset import require_finite
@@ -16,7 +17,6 @@ from petcast.disk.durable import read_json
 from petcast.errors import DataError
 from petcast.evaluate.artefacts import Artefacts
 from petcast.evaluate.baselines import (
-    BLURRED_TRUTH,
     Baselines,
     baselines_of,
     baselines_of_truth,

@@ -30,7 +30,7 @@ The page from top to bottom:
 
 What they share:
 
-    catalogue     what a metric or a region is called, how its numbers are written
+    numbers       how numbers and intervals are written
     plot          axes, lines and marks
     png           pictures inside the page
 """

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from petcast.report.catalogue import interval, metric_of, number
+from petcast.catalogue import PAPER
 from petcast.report.inputs import Document, finite, records, table
+from petcast.report.numbers import interval, number
 from petcast.words import count
 
 ALPHA = 0.05
@@ -13,8 +14,6 @@ LEAST_PATIENTS = 6
 """With fewer, no sign-flip test can fall below 0.05: its least p is 2 / 2ⁿ."""
 
 PAPER_EPOCHS = 200
-DIGITS = {"ssim": 4, "psnr": 2, "mae": 4}
-BETTER = {"ssim": 1, "psnr": 1, "mae": -1}
 
 TOO_SHORT = (
     f"{{epochs}} of the paper's {PAPER_EPOCHS}: what follows shows how the comparison works, not "
@@ -184,18 +183,16 @@ def _outcome(psnr: Mapping[str, Any], mine: str, theirs: str) -> tuple[Kind, str
 
 def _differences(answers: Document, mine: str, theirs: str) -> str:
     parts = []
-    for key, digits in DIGITS.items():
-        own = table(answers, key)
+    for column in PAPER:
+        own, metric = table(answers, column.key), column.metric
         if own:
-            unit = " dB" if key == "psnr" else ""
-            ends = interval(finite(own.get("low")), finite(own.get("high")), digits)
+            unit = " dB" if metric.unit == "dB" else ""
+            ends = interval(finite(own.get("low")), finite(own.get("high")), column.digits)
             around = f" (95 % {ends})" if own.get("low") is not None else ""
-            better = own["value"] * BETTER[key]
+            better = own["value"] * metric.sign
             word = "better" if better > 0 else "worse" if better < 0 else "equal"
-            label = metric_of(key).label
-            parts.append(
-                f"{label} {number(own['value'], digits, signed=True)}{unit}{around}, {word}"
-            )
+            value = number(own["value"], column.digits, signed=True)
+            parts.append(f"{metric.label} {value}{unit}{around}, {word}")
     return f"{mine} minus {theirs}, same test patients: {'; '.join(parts)}."
 
 

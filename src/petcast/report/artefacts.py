@@ -8,17 +8,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from petcast.catalogue import ARTEFACTS, BLURRED_TRUTH, metric_of
 from petcast.report.arrays import Spectra, Spectrum
-from petcast.report.catalogue import (
-    ARTEFACTS,
-    BLURRED_TRUTH,
-    MISSING,
-    interval,
-    metric_of,
-    number,
-)
 from petcast.report.closer import bears_lattice
 from petcast.report.inputs import Evaluation, Score
+from petcast.report.numbers import MISSING, interval, number
 from petcast.report.plot import Chart, Note, Plane, Stroke, ticks_around
 from petcast.report.tables import stage_names
 
@@ -177,7 +171,7 @@ def _measure(
     ends = interval(score.low, score.high, metric.digits)
     said = ["" if ends == MISSING else ends, f"n = {score.n}" if score.n < patients else ""]
     bar = None if full is None else _bar(score.value, full)
-    return Measure(metric.text(score.value), "; ".join(filter(None, said)), bar, flagged)
+    return Measure(number(score.value, metric.digits), "; ".join(filter(None, said)), bar, flagged)
 
 
 def _percent(share: float | None) -> Measure:

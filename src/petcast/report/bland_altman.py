@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from petcast.report.catalogue import interval, number, region_label, region_order
+from petcast.catalogue import region_label, region_order
 from petcast.report.inputs import Document, Evaluation, finite, records
+from petcast.report.numbers import interval, number
 from petcast.report.plot import LEFT, Band, Chart, Note, Plane, Spot, Stroke, ticks_around
 from petcast.words import count
 

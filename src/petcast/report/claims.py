@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from petcast.report.catalogue import TRIVIAL, Metric, metric_of
+from petcast.catalogue import TRIVIAL, Metric, metric_of
 from petcast.report.inputs import Evaluation, Score
 
 CLAIMS = (("whole", "ssim"), ("whole", "psnr"), ("body", "psnr"), ("body", "suv_mae"))

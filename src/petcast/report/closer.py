@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from petcast.report.catalogue import number
 from petcast.report.inputs import Document, Evaluation, finite, records
 from petcast.report.lesions import are_known, lesions_of, mean_uptake
+from petcast.report.numbers import number
 from petcast.report.tables import stage_names
 from petcast.words import count
 

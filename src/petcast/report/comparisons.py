@@ -3,17 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from petcast.report.catalogue import (
-    MISSING,
-    TRIVIAL,
-    interval,
-    metric_of,
-    metric_order,
-    number,
-    region_label,
-    region_order,
-)
+from petcast.catalogue import TRIVIAL, metric_of, metric_order, region_label, region_order
 from petcast.report.inputs import Document, Evaluation, finite, records
+from petcast.report.numbers import MISSING, interval, number
 from petcast.words import count
 
 FIRST = (("body", "suv_mae"), ("body", "psnr"), ("whole", "psnr"), ("whole", "ssim"))
@@ -133,7 +125,7 @@ def _field(field: tuple[str, str], found: Sequence[Document], model: str) -> Fie
     unit = f" ({metric.unit})" if metric.unit == "dB" else ""
     label = f"{region_label(field[0])}: {metric.label}{unit}"
     contests = tuple(_contest(one, metric.digits, model) for one in found)
-    where, name = region_label(field[0]), f"{metric.label}{' dB' if unit else ''} {metric.arrow}"
+    where, name = region_label(field[0]), f"{metric.heading} {metric.arrow}"
     return Field(label, where, name, metric.arrow_words, contests)
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from petcast.report.catalogue import metric_of
+from petcast.catalogue import PAPER
 from petcast.report.inputs import Document, finite, table
 from petcast.report.plot import Tick, nice_ticks, tick_texts
 from petcast.words import MINUS
@@ -111,11 +111,10 @@ def draw_curves(epochs: Sequence[Document], chosen: int | None) -> list[Panel]:
     """
     parts = (("Test", "test"), ("Validation", "validation"))
     panels = []
-    for key in ("ssim", "psnr", "mae"):
-        series = [_series(epochs, label, part, key) for label, part in parts]
-        metric = metric_of(key)
+    for metric in (column.metric for column in PAPER):
+        series = [_series(epochs, label, part, metric.key) for label, part in parts]
         title = f"{metric.label} ({metric.unit})" if metric.unit else metric.label
-        panels.append(_panel(key, title, series, chosen))
+        panels.append(_panel(metric.key, title, series, chosen))
     loss = _series(epochs, "Training", "train", "loss")
     return [*panels, _panel("loss", "Training loss", [loss], chosen)]
 

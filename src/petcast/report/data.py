@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from petcast.pairs.split import PARTS
 from petcast.refusal import Reason
-from petcast.report.catalogue import MISSING, number
 from petcast.report.inputs import Document, finite, records, table
+from petcast.report.numbers import MISSING, number
 from petcast.words import count
 
 MOST_CASES = 40

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from petcast.report.catalogue import MISSING, interval, number
 from petcast.report.inputs import Document, Evaluation, finite, records
+from petcast.report.numbers import MISSING, interval, number
 from petcast.report.plot import Chart, Note, Plane, Spot, Stroke, ticks_around
 from petcast.words import count
 

@@ -16,7 +16,7 @@ from petcast.framing import (
     smallest_window,
 )
 from petcast.report.arrays import HalfWidths, Slices
-from petcast.report.catalogue import number
+from petcast.report.numbers import number
 from petcast.report.png import (
     Palette,
     bar_uri,

@@ -4,18 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from petcast.catalogue import PAPER, TRIVIAL, Metric, region_label
 from petcast.disk.durable import write_text
 from petcast.errors import UsageError
 from petcast.report.artefacts import artefact_panel
 from petcast.report.bland_altman import bland_altman
 from petcast.report.card import write_card
-from petcast.report.catalogue import TRIVIAL, Metric, metric_of, number, region_label
 from petcast.report.comparisons import comparisons_of
 from petcast.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, draw_curves
 from petcast.report.data import account_for, leaks
 from petcast.report.inputs import Document, Evaluation, Run, Score, finite, read_run, records, table
 from petcast.report.lesions import lesion_panel
 from petcast.report.montage import draw_montage, last_stage
+from petcast.report.numbers import number
 from petcast.report.provenance import chosen_epoch, misfits, provenance_of
 from petcast.report.registration import agreement_of
 from petcast.report.strips import draw_strip
@@ -144,7 +145,7 @@ def _trivial(rows: Sequence[Score]) -> dict[str, str]:
 
 def _metrics(tables: list[Table]) -> list[Metric]:
     found = {metric.key: metric for one in tables for metric in one.metrics}
-    return list(found.values()) or [metric_of(key) for key in ("ssim", "psnr", "mae")]
+    return list(found.values()) or [column.metric for column in PAPER]
 
 
 def _score_caption(evaluation: Evaluation | None) -> str:
@@ -203,14 +204,12 @@ def _percent(share: float) -> str:
 
 
 EPOCH_COLUMNS = (
-    ("train", "loss"), ("validation", "ssim"), ("validation", "psnr"), ("validation", "mae"),
-    ("test", "ssim"), ("test", "psnr"), ("test", "mae"),
-)  # fmt: skip
+    ("train", "loss", 5),
+    *((part, one.key, one.metric.digits) for part in ("validation", "test") for one in PAPER),
+)
+"""Part, key and decimals of the numbers of an epoch."""
 
 
 def _epoch_row(row: Document) -> tuple[int, list[str]]:
-    cells = []
-    for part, key in EPOCH_COLUMNS:
-        digits = 5 if key == "loss" else metric_of(key).digits
-        cells.append(number(finite(table(row, part).get(key)), digits))
+    cells = [number(finite(table(row, part).get(key)), d) for part, key, d in EPOCH_COLUMNS]
     return int(row["epoch"]), cells

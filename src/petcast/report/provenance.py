@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from petcast.report.catalogue import MISSING, metric_of, number
+from petcast.catalogue import metric_of
 from petcast.report.data import Fact
 from petcast.report.inputs import Document, Run, finite, records, table
+from petcast.report.numbers import MISSING, number
 from petcast.words import MINUS, count
 
 

@@ -14,9 +14,9 @@ from petcast.registration.measure import (
     LUNG_TOLERANCE_MM,
 )
 from petcast.report.arrays import Fused
-from petcast.report.catalogue import number
 from petcast.report.inputs import Document, finite, records, table
 from petcast.report.montage import ColourBar, Picture
+from petcast.report.numbers import number
 from petcast.report.png import bar_uri, glow, grey, rgb_uri, to_levels
 
 MOST_ROWS = 40

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from petcast.report.catalogue import MISSING, TRIVIAL, interval, region_label
+from petcast.catalogue import TRIVIAL, region_label
 from petcast.report.claims import Claim
+from petcast.report.numbers import MISSING, interval, number, with_unit
 
 WIDTH, PADDING = 240, 12
 """Of the drawing, whose height the template knows."""
@@ -76,12 +77,12 @@ def draw_strip(claim: Claim) -> Strip:
         return round(PADDING + (value - low) / span * (WIDTH - 2 * PADDING), 1)
 
     marks = [
-        Mark(one.name, x(one.value), f"{TRIVIAL[one.name]}: {metric.with_unit(one.value)}")
+        Mark(one.name, x(one.value), f"{TRIVIAL[one.name]}: {with_unit(one.value, metric)}")
         for one in claim.rivals
         if one.value is not None
     ]
     if score.value is not None:
-        own = f"{score.name}: {metric.with_unit(score.value)}"
+        own = f"{score.name}: {with_unit(score.value, metric)}"
         marks.append(Mark("model", x(score.value), own))
     text = interval(score.low, score.high, metric.digits)
     best = claim.best_rival
@@ -90,10 +91,10 @@ def draw_strip(claim: Claim) -> Strip:
         metric=f"{metric.label} ({metric.unit})" if metric.unit == "dB" else metric.label,
         arrow=metric.arrow,
         direction=metric.arrow_words,
-        value=metric.text(score.value),
+        value=number(score.value, metric.digits),
         interval="" if text == MISSING else text,
         won=claim.won if claim.rivals else None,
-        rival=f"{TRIVIAL[best.name]} {metric.text(best.value)}" if best else "",
+        rival=f"{TRIVIAL[best.name]} {number(best.value, metric.digits)}" if best else "",
         marks=tuple(marks),
         low_x=x(ends[0]) if ends and ends[0] is not None else None,
         high_x=x(ends[1]) if ends and ends[1] is not None else None,

@@ -3,14 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from petcast.report.catalogue import (
+from petcast.catalogue import (
     ARTEFACTS,
     BLURRED_TRUTH,
-    MISSING,
     TRIVIAL,
     TRIVIAL_MEANING,
     Metric,
-    interval,
     is_known,
     metric_of,
     metric_order,
@@ -18,6 +16,7 @@ from petcast.report.catalogue import (
     region_order,
 )
 from petcast.report.inputs import Document, Score, finite
+from petcast.report.numbers import MISSING, interval, number
 
 MAIN = (
     ("whole", "ssim"), ("whole", "psnr"), ("whole", "mae"),
@@ -278,7 +277,7 @@ def _cell(score: Score | None, best: float | None) -> Cell:
     metric = metric_of(score.metric)
     ends = interval(score.low, score.high, metric.digits)
     is_best = best is not None and score.value is not None and metric.penalty(score.value) <= best
-    return Cell(metric.text(score.value), "" if ends == MISSING else ends, is_best)
+    return Cell(number(score.value, metric.digits), "" if ends == MISSING else ends, is_best)
 
 
 def _changed_cell(
@@ -287,9 +286,9 @@ def _changed_cell(
     by_name = {row.name: row.value for row in rows if (row.region, row.metric) == column}
     metric, value = metric_of(column[1]), by_name.get(name)
     before = by_name.get(above) if above else None
-    text = metric.text(value)
+    text = number(value, metric.digits)
     if value is None or before is None:
         return Cell(text)
     sign = "+" if value >= before else ""
     better = metric.penalty(value) < metric.penalty(before)
-    return Cell(text, change=f"{sign}{metric.text(value - before)}", better=better)
+    return Cell(text, change=f"{sign}{number(value - before, metric.digits)}", better=better)

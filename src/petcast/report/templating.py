@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import petcast
-from petcast.report.catalogue import number
 from petcast.report.limits import LIMITS
+from petcast.report.numbers import number
 from petcast.words import count
 
 STYLE = "style.css.j2"

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from petcast.catalogue import region_label, region_order
 from petcast.report.arrays import HalfWidths, Slices
-from petcast.report.catalogue import MISSING, interval, number, region_label, region_order
 from petcast.report.inputs import Document, Evaluation, finite, records, table
 from petcast.report.montage import Montage, draw_uncertainty
+from petcast.report.numbers import MISSING, interval, number
 from petcast.report.plot import Chart, Plane, Spot, Stroke
 from petcast.words import count
 

@@ -4,10 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from petcast.report.catalogue import TRIVIAL
+from petcast.catalogue import TRIVIAL
 from petcast.report.claims import Claim, claims_of
 from petcast.report.closer import look_closer
 from petcast.report.inputs import Evaluation, Score, records
+from petcast.report.numbers import number, with_unit
 from petcast.words import count
 
 FEW_PATIENTS = 10
@@ -154,9 +155,9 @@ def _numbers(claims: Sequence[Claim]) -> str:
 
 def _number(claim: Claim) -> str:
     if claim.metric.key == "suv_mae":
-        return f"a mean error of {claim.metric.text(claim.score.value)} SUV"
+        return f"a mean error of {number(claim.score.value, claim.metric.digits)} SUV"
     article = "an" if claim.metric.key == "ssim" else "a"
-    return f"{article} {claim.metric.label} of {claim.metric.with_unit(claim.score.value)}"
+    return f"{article} {claim.metric.label} of {with_unit(claim.score.value, claim.metric)}"
 
 
 def _outcomes(claims: Sequence[Claim]) -> str:

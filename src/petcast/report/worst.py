@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from petcast.report.catalogue import TRIVIAL, metric_of, number
+from petcast.catalogue import METRICS, TRIVIAL
 from petcast.report.inputs import Document, Evaluation, Score, finite, records
 from petcast.report.lesions import lesions_of
+from petcast.report.numbers import number
 
 SHOWN = 12
 """Patients that are listed at once; the rest is folded."""
@@ -94,7 +95,9 @@ def worst_cases(evaluation: Evaluation | None, model: str) -> WorstCases | None:
     cases = [
         Case(
             patient=name,
-            cells=tuple(metric_of(key).text(values[name].get((r, key))) for r, key in COLUMNS),
+            cells=tuple(
+                number(values[name].get((r, key)), METRICS[key].digits) for r, key in COLUMNS
+            ),
             bar=round(errors[name] / largest * BAR_WIDTH, 1),
             beaten=rivals.get(name, float("inf")) <= errors[name],
             lesions=found.get(name, ""),
@@ -111,10 +114,9 @@ def worst_cases(evaluation: Evaluation | None, model: str) -> WorstCases | None:
 
 
 def _column(region: str, key: str) -> tuple[str, str, str]:
-    metric = metric_of(key)
-    unit = " dB" if metric.unit == "dB" else ""
+    metric = METRICS[key]
     where = "whole slice" if region == "whole" else region
-    return f"{metric.label}{unit}", where, metric.arrow_words
+    return metric.heading, where, metric.arrow_words
 
 
 def _by_patient(rows: Sequence[Score], model: str) -> dict[str, dict[tuple[str, str], float]]:

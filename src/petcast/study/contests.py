@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from petcast.catalogue import PAPER, Column
 from petcast.evaluate.comparison import Paired, holm
 from petcast.study.protocol import PROTOCOLS
-from petcast.study.scores import PAPER_METRICS, Metric, Scores, kind_of, meaning_of
+from petcast.study.scores import Scores, kind_of, meaning_of
 from petcast.study.tables import Cell, Group, Line, Record, Table, Value
 from petcast.words import interval, number
 
@@ -20,26 +21,26 @@ def table_paired(scores: Scores, reference: str) -> Table:
         A row a generator.
     """
     names = [name for name in scores.generators if name != reference]
-    pairs = {(n, m.key): scores.paired(n, reference, m) for n in names for m in PAPER_METRICS}
+    pairs = {(n, m.key): scores.paired(n, reference, m) for n in names for m in PAPER}
     corrected: dict[tuple[str, str], float | None] = {}
-    for metric in PAPER_METRICS:
-        ps = [pair.p if (pair := pairs[n, metric.key]) else None for n in names]
-        corrected |= {(n, metric.key): p for n, p in zip(names, holm(ps), strict=True)}
+    for column in PAPER:
+        ps = [pair.p if (pair := pairs[n, column.key]) else None for n in names]
+        corrected |= {(n, column.key): p for n, p in zip(names, holm(ps), strict=True)}
     records: list[Record] = [
         {"generator": n, "reference": reference, "metric": m.key,
          **_paired_record(pairs[n, m.key], corrected[n, m.key])}
-        for n in names for m in PAPER_METRICS
+        for n in names for m in PAPER
     ]  # fmt: skip
     lines = [
-        Line(n, [c for m in PAPER_METRICS
+        Line(n, [c for m in PAPER
                  for c in _paired_cells(pairs[n, m.key], corrected[n, m.key], m)])
-        for n in names if any(pairs[n, m.key] for m in PAPER_METRICS)
+        for n in names if any(pairs[n, m.key] for m in PAPER)
     ]  # fmt: skip
     return Table(
         f"paired-{reference.lower()}",
         f"Each generator minus {reference}, on the same test patients",
         "Generator",
-        [Group(metric.label, ("difference", "p")) for metric in PAPER_METRICS],
+        [Group(column.heading, ("difference", "p")) for column in PAPER],
         lines,
         "Mean of the patients' differences with its 95 % bootstrap interval, and p of the "
         "two-sided sign-flip test, beneath it corrected for as many comparisons as the column has "
@@ -57,9 +58,9 @@ def table_worth(scores: Scores) -> Table:
     Returns:
         A row a generator, and the all-zero image's.
     """
-    metric = PAPER_METRICS[1]
-    records = [_worth_record(scores, name, metric) for name in scores.generators]
-    zeros = [scores.trivial[p].get("zero", {}).get(metric.at) for p in PROTOCOLS]
+    column = PAPER[1]
+    records = [_worth_record(scores, name, column) for name in scores.generators]
+    zeros = [scores.trivial[p].get("zero", {}).get(column.at) for p in PROTOCOLS]
     if zeros[0] and zeros[1]:
         shift = zeros[0].value - zeros[1].value
         records.append(_worth("zero", zeros[0].value, zeros[0].value, zeros[1].value, shift))
@@ -93,8 +94,8 @@ def _points(scores: Scores) -> Iterator[Record]:
             parts = {part: row.get(part) or {} for part in ("validation", "test")}
             yield {
                 "protocol": protocol, "generator": name, "epoch": int(row["epoch"]),
-                **{f"{part}_{metric.key}": own.get(metric.key)
-                   for part, own in parts.items() for metric in PAPER_METRICS},
+                **{f"{part}_{column.key}": own.get(column.key)
+                   for part, own in parts.items() for column in PAPER},
                 "train_loss": row["train"].get("loss"),
             }  # fmt: skip
 
@@ -110,11 +111,11 @@ def _paired_record(pair: Paired | None, corrected: float | None) -> dict[str, Va
     }
 
 
-def _paired_cells(pair: Paired | None, corrected: float | None, metric: Metric) -> list[Cell]:
+def _paired_cells(pair: Paired | None, corrected: float | None, column: Column) -> list[Cell]:
     if pair is None:
         return [Cell(""), Cell("")]
-    ends = interval(pair.low, pair.high, metric.digits, signed=True)
-    return [Cell(number(pair.value, metric.digits, signed=True), ends), _p_cell(pair.p, corrected)]
+    ends = interval(pair.low, pair.high, column.digits, signed=True)
+    return [Cell(number(pair.value, column.digits, signed=True), ends), _p_cell(pair.p, corrected)]
 
 
 def _p_cell(p: float | None, corrected: float | None) -> Cell:
@@ -126,8 +127,8 @@ def _p(value: float | None) -> str:
     return "< 0.001" if value is not None and value < 0.001 else number(value, 3)
 
 
-def _worth_record(scores: Scores, name: str, metric: Metric) -> Record:
-    peak, mean = scores.outcomes["published", name].peak(metric.key), scores.mean(name, metric)
+def _worth_record(scores: Scores, name: str, column: Column) -> Record:
+    peak, mean = scores.outcomes["published", name].peak(column), scores.mean(name, column)
     gain = peak.value - mean.value if peak and mean else None
     published, last = (peak.value, peak.last) if peak else (None, None)
     return _worth(name, published, last, mean.value if mean else None, gain)

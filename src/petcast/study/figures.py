@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from petcast.catalogue import PAPER, Column
 from petcast.study.protocol import PROTOCOLS, Protocol
-from petcast.study.scores import PAPER_METRICS, Metric, Scores
+from petcast.study.scores import Scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FIGURES = {f"figure-{number}": metric for number, metric in enumerate(PAPER_METRICS, start=2)}
+FIGURES = {f"figure-{number}": column for number, column in enumerate(PAPER, start=2)}
 """The paper's Figures 2 to 4."""
 
 FEW_EPOCHS = 40
@@ -70,12 +71,12 @@ BASELINES: Mapping[str, tuple[str, Any]] = {
 }
 
 
-def draw_curves(scores: Scores, metric: Metric, theme: Theme, layout: Layout) -> "Figure":
-    """Draw a metric's curves, a panel a protocol.
+def draw_curves(scores: Scores, column: Column, theme: Theme, layout: Layout) -> "Figure":
+    """Draw a column's curves, a panel a protocol.
 
     Args:
         scores: Of the study.
-        metric: One of the paper's.
+        column: One of the paper's.
         theme: Colours.
         layout: Panels side by side or one above the other.
 
@@ -88,26 +89,26 @@ def draw_curves(scores: Scores, metric: Metric, theme: Theme, layout: Layout) ->
     figure = Figure(figsize=(width, height), facecolor=theme.paper, layout="constrained")
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axes, protocol in zip(panels, PROTOCOLS, strict=True):
-        _draw_panel(axes, scores, metric, protocol, theme)
+        _draw_panel(axes, scores, column, protocol, theme)
     _add_legend(figure, list(panels), theme, layout)
     return figure
 
 
-def describe_curves(scores: Scores, metric: Metric) -> str:
+def describe_curves(scores: Scores, column: Column) -> str:
     """Say in words what a figure shows.
 
     Args:
         scores: Of the study.
-        metric: One of the paper's.
+        column: One of the paper's.
 
     Returns:
         Sentences for those who do not see it.
     """
-    sentences = [f"{metric.label} on the test part after each epoch, mean over slices."]
+    sentences = [f"{column.heading} on the test part after each epoch, mean over slices."]
     for protocol in PROTOCOLS:
         lasts = []
         for name in scores.generators:
-            points = list(scores.outcomes[protocol, name].curve("test", metric.key))
+            points = list(scores.outcomes[protocol, name].curve("test", column.key))
             if points:
                 lasts.append(f"{name} {points[-1][1]:.4g}")
         said = ", ".join(lasts) or "nothing was measured"
@@ -185,19 +186,19 @@ def _add_legend(figure: "Figure", panels: Sequence["Axes"], theme: Theme, layout
 
 
 def _draw_panel(
-    axes: "Axes", scores: Scores, metric: Metric, protocol: Protocol, theme: Theme
+    axes: "Axes", scores: Scores, column: Column, protocol: Protocol, theme: Theme
 ) -> None:
     for name in scores.generators:
         outcome = scores.outcomes[protocol, name]
-        points = list(outcome.curve("test", metric.key))
+        points = list(outcome.curve("test", column.key))
         if not points:
             continue
         _draw_line(axes, name, points, theme)
         _mark_chosen(axes, points, outcome.chosen, theme)
-    zero = scores.over_slices[protocol].get("zero", {}).get(metric.at)
+    zero = scores.over_slices[protocol].get("zero", {}).get(column.at)
     if zero is not None:
         axes.axhline(zero.value, label="all-zero image", color=theme.ink, linestyle=":", lw=1.2)
-    _dress(axes, metric, protocol, theme)
+    _dress(axes, column, protocol, theme)
 
 
 def _draw_line(axes: "Axes", name: str, points: Sequence[tuple[int, float]], theme: Theme) -> None:
@@ -253,13 +254,13 @@ def _mark_chosen(
         )  # fmt: skip
 
 
-def _dress(axes: "Axes", metric: Metric, protocol: Protocol, theme: Theme) -> None:
+def _dress(axes: "Axes", column: Column, protocol: Protocol, theme: Theme) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_facecolor(theme.paper)
     axes.set_title(TITLES[protocol], color=theme.ink, fontsize=11, loc="left")
     axes.set_xlabel("epoch", color=theme.ink, fontsize=10)
-    axes.set_ylabel(f"{metric.label}, mean over test slices", color=theme.ink, fontsize=10)
+    axes.set_ylabel(f"{column.heading}, mean over test slices", color=theme.ink, fontsize=10)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # of 1 epoch, too
     axes.grid(color=theme.soft, linewidth=0.7)
     axes.set_axisbelow(True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from petcast.catalogue import Column, Place
 from petcast.checkpoint import MODEL_FILE
 from petcast.disk.durable import read_json, whole
 from petcast.study.course import read_course
@@ -13,11 +14,6 @@ from petcast.study.protocol import Protocol, run_folder
 from petcast.train import read_metrics
 
 State = Literal["done", "diverged", "running", "missing"]
-
-LESS_IS_BETTER = ("mae", "mse", "suv_mae_body")
-
-Key = tuple[str, str]
-"""A region and a metric."""
 
 
 @dataclass(frozen=True)
@@ -78,24 +74,24 @@ class Outcome:
     rows: Sequence[dict[str, Any]] = ()
     chosen: int | None = None
     weights: str | None = None
-    means: dict[Key, Mean] = field(default_factory=dict)
-    patients: dict[Key, dict[str, float]] = field(default_factory=dict)
+    means: dict[Place, Mean] = field(default_factory=dict)
+    patients: dict[Place, dict[str, float]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
-    def peak(self, metric: str) -> Peak | None:
+    def peak(self, column: Column) -> Peak | None:
         """Find the best epoch of a metric on the test part.
 
         Args:
-            metric: As metrics.jsonl calls it.
+            column: Of whole slices: metrics.jsonl calls it as evaluation.json does.
 
         Returns:
             The peak; None where the run is not done or nothing was measured.
         """
-        held = list(self.curve("test", metric)) if self.state == "done" else []
+        held = list(self.curve("test", column.key)) if self.state == "done" else []
         if not held:
             return None
-        sign = -1 if metric in LESS_IS_BETTER else 1
-        epoch, value = max(held, key=lambda point: (sign * point[1], -point[0]))
+        penalty = column.metric.penalty
+        epoch, value = min(held, key=lambda point: (penalty(point[1]), point[0]))
         return Peak(value, epoch, held[-1][1])
 
     def curve(self, part: str, metric: str) -> Iterator[tuple[int, float]]:
@@ -172,7 +168,7 @@ def _evaluation(run: Path) -> dict[str, Any]:
     return dict(read_json(path)) if path.exists() else {}
 
 
-def _means(evaluation: dict[str, Any], generator: str) -> dict[Key, Mean]:
+def _means(evaluation: dict[str, Any], generator: str) -> dict[Place, Mean]:
     return {
         (row["region"], row["metric"]): Mean(row["value"], row["low"], row["high"], row["n"])
         for row in evaluation.get("rows", ())
@@ -180,8 +176,8 @@ def _means(evaluation: dict[str, Any], generator: str) -> dict[Key, Mean]:
     }
 
 
-def _patients(evaluation: dict[str, Any], generator: str) -> dict[Key, dict[str, float]]:
-    patients: dict[Key, dict[str, float]] = {}
+def _patients(evaluation: dict[str, Any], generator: str) -> dict[Place, dict[str, float]]:
+    patients: dict[Place, dict[str, float]] = {}
     for row in evaluation.get("patients", ()):
         if row["name"] == generator:
             patients.setdefault((row["region"], row["metric"]), {})[row["patient"]] = row["value"]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 import petcast
+from petcast.catalogue import PAPER
 from petcast.checkpoint import git_state
 from petcast.disk.durable import write_bytes, write_json, write_text
 from petcast.evaluate.comparison import Paired, least_p
@@ -27,7 +28,7 @@ from petcast.study.makeup import table_1, table_2, table_3
 from petcast.study.outcome import read_outcome, seconds_of
 from petcast.study.pictures import describe_pictures, draw_pictures, read_pictures
 from petcast.study.protocol import PROTOCOLS, Protocol, empty_parts, pairs_folder
-from petcast.study.scores import PAPER_METRICS, REFERENCES, Scores
+from petcast.study.scores import REFERENCES, Scores
 from petcast.study.table4 import table_4, table_body
 from petcast.study.tables import Table
 from petcast.study.trivial import trivial_rows
@@ -66,7 +67,7 @@ def write_results(
         "generators": list(generators),
         "epochs": recipe.training.epochs,
         "divisions": {name: _division(pairs) for name, pairs in divisions.items()},
-        "worth": {m.key: (w := scores.worth(m)) and asdict(w) for m in PAPER_METRICS},
+        "worth": {m.key: (w := scores.worth(m)) and asdict(w) for m in PAPER},
         "question": _question(scores),
         "warnings": _warnings(scores),
         "figures": figures,
@@ -106,15 +107,15 @@ def _figures(study: Path, scores: Scores) -> Iterator[tuple[str, str]]:
     """Draw every figure; of each, the name and what it shows in words."""
     folder = study / "figures"
     light = THEMES[0]
-    for name, metric in FIGURES.items():
-        paper = draw_curves(scores, metric, light, "wide")
+    for name, column in FIGURES.items():
+        paper = draw_curves(scores, column, light, "wide")
         write_bytes(folder / f"{name}.svg", to_svg(paper))
         write_bytes(folder / f"{name}.png", to_png(paper))
         for theme in THEMES:
             for layout in LAYOUTS:
-                drawn = draw_curves(scores, metric, theme, layout)
+                drawn = draw_curves(scores, column, theme, layout)
                 write_bytes(folder / "page" / f"{name}-{theme.name}-{layout}.svg", to_svg(drawn))
-        yield name, describe_curves(scores, metric)
+        yield name, describe_curves(scores, column)
     done = [n for n in scores.generators if scores.outcomes["sound", n].state == "done"]
     pictures = read_pictures(study, done)
     if pictures is not None:
@@ -169,9 +170,9 @@ def _question(scores: Scores) -> dict[str, Any]:
     mine, theirs = QUESTION
     known = all(name in scores.generators for name in QUESTION)
     answers: dict[str, Any] = {}
-    for metric in PAPER_METRICS:
-        pair: Paired | None = scores.paired(mine, theirs, metric) if known else None
-        answers[metric.key] = pair and {**asdict(pair), "least_p": least_p(pair.n)}
+    for column in PAPER:
+        pair: Paired | None = scores.paired(mine, theirs, column) if known else None
+        answers[column.key] = pair and {**asdict(pair), "least_p": least_p(pair.n)}
     return {"generator": mine, "reference": theirs, "answers": answers}
 
 

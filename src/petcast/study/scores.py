@@ -3,53 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from petcast.catalogue import Column
 from petcast.evaluate.baselines import TRIVIAL
 from petcast.evaluate.comparison import Paired, compare
 from petcast.study.compare import Worth, worth_of
-from petcast.study.outcome import Key, Mean, Outcome
+from petcast.study.outcome import Mean, Outcome
 from petcast.study.protocol import PROTOCOLS, Protocol
 from petcast.study.tables import Kind
 from petcast.study.trivial import Means
 
 REFERENCES = ("U-Net", "Stage01")
 """What every generator is compared with."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A column of scores.
-
-    Attributes:
-        key: As evaluation.json and metrics.jsonl call it.
-        region: Where it is measured.
-        label: Its heading.
-        digits: Decimals; the paper prints two more of PSNR, which stand in the CSV.
-        sign: 1 where more is better, −1 where less is, 0 where neither.
-    """
-
-    key: str
-    region: str
-    label: str
-    digits: int
-    sign: int
-
-    @property
-    def at(self) -> Key:
-        """Its place in an evaluation."""
-        return self.region, self.key
-
-
-PAPER_METRICS = (
-    Metric("ssim", "whole", "SSIM", 4, 1),
-    Metric("psnr", "whole", "PSNR dB", 2, 1),
-    Metric("mae", "whole", "MAE", 4, -1),
-)
-BODY_METRICS = (
-    Metric("ssim", "body", "SSIM", 3, 1),
-    Metric("psnr", "body", "PSNR dB", 2, 1),
-    Metric("suv_mae", "body", "SUV error", 3, -1),
-    Metric("suv_bias", "body", "SUV bias", 3, 0),
-)
 
 
 @dataclass(frozen=True)
@@ -70,43 +34,43 @@ class Scores:
     epochs: int
     over_slices: Mapping[Protocol, Means]
 
-    def mean(self, generator: str, metric: Metric) -> Mean | None:
+    def mean(self, generator: str, column: Column) -> Mean | None:
         """The sound number of a generator.
 
         Args:
             generator: Its name.
-            metric: Which.
+            column: Which.
 
         Returns:
             Its mean over test patients; None where it was not measured.
         """
-        return self.outcomes["sound", generator].means.get(metric.at)
+        return self.outcomes["sound", generator].means.get(column.at)
 
-    def worth(self, metric: Metric) -> Worth | None:
+    def worth(self, column: Column) -> Worth | None:
         """What the published protocol adds.
 
         Args:
-            metric: One of the paper's.
+            column: One of the paper's.
 
         Returns:
             Over all generators that have both numbers.
         """
         published, sound, last = {}, {}, {}
         for name in self.generators:
-            peak, mean = self.outcomes["published", name].peak(metric.key), self.mean(name, metric)
+            peak, mean = self.outcomes["published", name].peak(column), self.mean(name, column)
             if peak and mean:
                 published[name], last[name], sound[name] = peak.value, peak.last, mean.value
-        zeros = [self.trivial[p].get("zero", {}).get(metric.at) for p in PROTOCOLS]
+        zeros = [self.trivial[p].get("zero", {}).get(column.at) for p in PROTOCOLS]
         both = (zeros[0].value, zeros[1].value) if zeros[0] and zeros[1] else None
         return worth_of(published, sound, last, both)
 
-    def paired(self, generator: str, reference: str, metric: Metric) -> Paired | None:
+    def paired(self, generator: str, reference: str, column: Column) -> Paired | None:
         """One generator against another, patient by patient, under the sound protocol.
 
         Args:
             generator: Its name.
             reference: The other's.
-            metric: Which.
+            column: Which.
 
         Returns:
             The comparison; None where one of them was not measured.
@@ -114,7 +78,7 @@ class Scores:
         if reference not in self.generators or generator == reference:
             return None
         mine, theirs = (
-            self.outcomes["sound", name].patients.get(metric.at, {})
+            self.outcomes["sound", name].patients.get(column.at, {})
             for name in (generator, reference)
         )
         return compare(mine, theirs)

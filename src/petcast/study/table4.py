@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 
+from petcast.catalogue import PAPER, Column, Place
 from petcast.evaluate.baselines import TRIVIAL
 from petcast.study import paper
-from petcast.study.outcome import Key, Mean, Outcome
+from petcast.study.outcome import Mean, Outcome
 from petcast.study.protocol import PROTOCOLS, Protocol
-from petcast.study.scores import BODY_METRICS, PAPER_METRICS, Metric, Scores, kind_of, meaning_of
+from petcast.study.scores import Scores, kind_of, meaning_of
 from petcast.study.tables import (
     Cell,
     Group,
@@ -18,7 +19,15 @@ from petcast.study.tables import (
 )
 from petcast.words import count, interval, number
 
-NOT_OURS: list[float | None] = [None] * len(PAPER_METRICS)
+BODY = (
+    Column.of("body", "ssim", heading="SSIM"),
+    Column.of("body", "psnr", heading="PSNR dB", digits=2),
+    Column.of("body", "suv_mae", heading="SUV error"),
+    Column.of("body", "suv_bias", heading="SUV bias"),
+)
+"""The title says where."""
+
+NOT_OURS: list[float | None] = [None] * len(PAPER)
 """The paper's numbers compete with nobody here."""
 
 
@@ -36,7 +45,7 @@ def table_4(scores: Scores) -> Table:
     values = [
         [*NOT_OURS, *(v for p in PROTOCOLS for v in _competing(scores, p, name))] for name in names
     ]
-    labels = [metric.label for metric in PAPER_METRICS]
+    labels = [column.heading for column in PAPER]
     return Table(
         "table-4",
         "Table 4. SSIM, PSNR and MAE of each generator, under both protocols",
@@ -67,26 +76,26 @@ def table_body(scores: Scores) -> Table:
     """
     trivial = scores.trivial["sound"]
     names = [*scores.generators, *(t for t in reversed(TRIVIAL) if t in trivial)]
-    of: dict[str, Mapping[Key, Mean]] = {
+    of: dict[str, Mapping[Place, Mean]] = {
         name: trivial[name] if name in trivial else scores.outcomes["sound", name].means
         for name in names
     }
     names = [name for name in names if of[name]]
     lines = [
-        Line(n, [_mean_cell(of[n].get(m.at), m) for m in BODY_METRICS], kind_of(n), meaning_of(n))
+        Line(n, [_mean_cell(of[n].get(m.at), m) for m in BODY], kind_of(n), meaning_of(n))
         for n in names
     ]
-    values = [[_signed(of[name].get(m.at), m) for m in BODY_METRICS] for name in names]
+    values = [[_signed(of[name].get(m.at), m) for m in BODY] for name in names]
     return Table(
         "table-4-body",
         "Inside the body, sound protocol",
         "Generator",
-        [Group("", [metric.label for metric in BODY_METRICS])],
+        [Group("", [column.heading for column in BODY])],
         mark_best(lines, values),
         "Means over test patients with 95 % intervals. SUV error and bias are not clipped to the "
         "window; a bias above zero adds uptake.",
         [
-            {"name": name, **{k: v for m in BODY_METRICS for k, v in _mean_record(
+            {"name": name, **{k: v for m in BODY for k, v in _mean_record(
                 f"body_{m.key}", of[name].get(m.at))}}
             for name in names
         ],
@@ -99,15 +108,13 @@ def _measured(scores: Scores) -> set[str]:
 
 def _line_4(scores: Scores, name: str) -> Line:
     printed = paper.SCORES.get(name)
-    cells = [
-        Cell(number(getattr(printed, m.key), m.digits) if printed else "") for m in PAPER_METRICS
-    ]
+    cells = [Cell(number(getattr(printed, m.key), m.digits) if printed else "") for m in PAPER]
     trivial = name in TRIVIAL
     for protocol, own in ((PROTOCOLS[0], _published_cells), (PROTOCOLS[1], _sound_cells)):
         extra = [Cell("")] if protocol == "sound" else []
         if trivial:
             means = scores.trivial[protocol].get(name, {})
-            cells += [*(_mean_cell(means.get(m.at), m) for m in PAPER_METRICS), *extra]
+            cells += [*(_mean_cell(means.get(m.at), m) for m in PAPER), *extra]
         else:
             cells += own(scores, name)
     return Line(name, cells, kind_of(name), meaning_of(name))
@@ -116,19 +123,19 @@ def _line_4(scores: Scores, name: str) -> Line:
 def _published_cells(scores: Scores, name: str) -> list[Cell]:
     outcome = scores.outcomes["published", name]
     if outcome.state != "done":
-        return [Cell(_state(outcome, scores.epochs), span=len(PAPER_METRICS))]
-    peaks = [(metric, outcome.peak(metric.key)) for metric in PAPER_METRICS]
+        return [Cell(_state(outcome, scores.epochs), span=len(PAPER))]
+    peaks = [(column, outcome.peak(column)) for column in PAPER]
     return [
-        Cell(number(peak.value, metric.digits), f"epoch {peak.epoch}") if peak else Cell("")
-        for metric, peak in peaks
+        Cell(number(peak.value, column.digits), f"epoch {peak.epoch}") if peak else Cell("")
+        for column, peak in peaks
     ]
 
 
 def _sound_cells(scores: Scores, name: str) -> list[Cell]:
     outcome = scores.outcomes["sound", name]
     if outcome.state != "done":
-        return [Cell(_state(outcome, scores.epochs), span=len(PAPER_METRICS) + 1)]
-    cells = [_mean_cell(outcome.means.get(metric.at), metric) for metric in PAPER_METRICS]
+        return [Cell(_state(outcome, scores.epochs), span=len(PAPER) + 1)]
+    cells = [_mean_cell(outcome.means.get(column.at), column) for column in PAPER]
     return [*cells, Cell(str(outcome.chosen or ""))]
 
 
@@ -143,44 +150,43 @@ def _state(outcome: Outcome, epochs: int) -> str:
 def _competing(scores: Scores, protocol: Protocol, name: str) -> list[float | None]:
     if name in TRIVIAL:
         means = scores.trivial[protocol].get(name, {})
-        return [_signed(means.get(metric.at), metric) for metric in PAPER_METRICS]
+        return [_signed(means.get(column.at), column) for column in PAPER]
     outcome = scores.outcomes[protocol, name]
     if protocol == "sound":
-        return [_signed(outcome.means.get(metric.at), metric) for metric in PAPER_METRICS]
-    peaks = [(outcome.peak(metric.key), metric.sign) for metric in PAPER_METRICS]
-    return [peak.value * sign if peak else None for peak, sign in peaks]
+        return [_signed(outcome.means.get(column.at), column) for column in PAPER]
+    peaks = [(outcome.peak(column), column.metric) for column in PAPER]
+    return [-metric.penalty(peak.value) if peak else None for peak, metric in peaks]
 
 
-def _signed(mean: Mean | None, metric: Metric) -> float | None:
-    if mean is None:
-        return None
-    return mean.value * metric.sign if metric.sign else -abs(mean.value)
+def _signed(mean: Mean | None, column: Column) -> float | None:
+    """A number that is larger the better the mean is."""
+    return None if mean is None else -column.metric.penalty(mean.value)
 
 
-def _mean_cell(mean: Mean | None, metric: Metric) -> Cell:
+def _mean_cell(mean: Mean | None, column: Column) -> Cell:
     if mean is None:
         return Cell("")
-    return Cell(number(mean.value, metric.digits), interval(mean.low, mean.high, metric.digits))
+    return Cell(number(mean.value, column.digits), interval(mean.low, mean.high, column.digits))
 
 
 def _record_4(scores: Scores, name: str) -> Record:
     printed = paper.SCORES.get(name)
     record: dict[str, Value] = {"name": name, "kind": kind_of(name)}
     record |= {f"paper_{m.key}": getattr(printed, m.key) if printed else None
-               for m in PAPER_METRICS}  # fmt: skip
+               for m in PAPER}  # fmt: skip
     for protocol in PROTOCOLS:
         outcome = scores.outcomes.get((protocol, name))
         record[f"{protocol}_state"] = _state_word(outcome, scores.epochs)
         means = outcome.means if outcome else scores.trivial[protocol].get(name, {})
-        for metric in PAPER_METRICS:
-            stem = f"{protocol}_{metric.key}"
+        for column in PAPER:
+            stem = f"{protocol}_{column.key}"
             if protocol == "published":
-                peak = outcome.peak(metric.key) if outcome else None
-                mean = means.get(metric.at)
+                peak = outcome.peak(column) if outcome else None
+                mean = means.get(column.at)
                 record[stem] = peak.value if peak else mean.value if mean else None
                 record[f"{stem}_epoch"] = peak.epoch if peak else None
             else:
-                record |= dict(_mean_record(stem, means.get(metric.at)))
+                record |= dict(_mean_record(stem, means.get(column.at)))
     record["sound_epoch"] = outcome.chosen if outcome else None
     return record
 

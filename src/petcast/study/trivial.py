@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from petcast.catalogue import Place
 from petcast.disk.durable import read_json, write_json
 from petcast.evaluate.baselines import TRIVIAL, baselines_of, baselines_of_truth
 from petcast.evaluate.measure import measure_slices, region_masks
 from petcast.evaluate.statistics import SEED, Scores, summarise
 from petcast.pairs import Pairs
-from petcast.study.outcome import Key, Mean
+from petcast.study.outcome import Mean
 from petcast.study.protocol import Protocol
 
 TRIVIAL_FILE = "trivial.json"
@@ -22,7 +23,7 @@ FORMAT = 2
 WHOLE_PART = "all slices"
 """Who slices belong to where their patients do not matter."""
 
-Means = dict[str, dict[Key, Mean]]
+Means = dict[str, dict[Place, Mean]]
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,25 @@
-"""What a metric, a region or a trivial image is called, and how its numbers are written."""
+"""What is measured, of what and where: how files spell it, and how people read it.
 
+Whoever measures, compares or shows a metric asks here what it is called, how many decimals it has
+and where its better values lie. A table keeps what is its own: which columns it has, and in what
+order.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from petcast import words
-
-MISSING = "n/a"
+Place = tuple[str, str]
+"""A region and a metric, as files spell them."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is written.
+    """A metric.
 
     Attributes:
         key: Its name in the files.
-        label: Its name on the page.
+        label: Its name for people.
         unit: Of its values; empty where they have none.
         better: Where better values lie: up, down, towards zero or towards one.
         digits: Decimals.
@@ -27,6 +32,16 @@ class Metric:
     better: Literal["up", "down", "zero", "one"]
     digits: int
     meaning: str
+
+    @property
+    def heading(self) -> str:
+        """Its label above a column: with dB, which is the one unit that labels leave out."""
+        return f"{self.label} dB" if self.unit == "dB" else self.label
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better, −1 where less is, 0 where a certain value is."""
+        return {"up": 1, "down": -1}.get(self.better, 0)
 
     @property
     def arrow(self) -> str:
@@ -43,33 +58,6 @@ class Metric:
             "one": "one is best",
         }[self.better]
 
-    def text(self, value: float | None) -> str:
-        """A value as it stands in tables.
-
-        Args:
-            value: In the metric's own unit.
-
-        Returns:
-            The number without its unit.
-
-        Example:
-            >>> metric_of("psnr").text(31.26)
-            '31.3'
-        """
-        return number(value, self.digits)
-
-    def with_unit(self, value: float | None) -> str:
-        """A value as it stands in sentences.
-
-        Args:
-            value: In the metric's own unit.
-
-        Returns:
-            The number and its unit.
-        """
-        text = self.text(value)
-        return f"{text} {self.unit}" if self.unit == "dB" and value is not None else text
-
     def penalty(self, value: float) -> float:
         """A number that is smaller the better the value is.
 
@@ -78,6 +66,10 @@ class Metric:
 
         Returns:
             What to sort by.
+
+        Example:
+            >>> METRICS["psnr"].penalty(30.0), METRICS["suv_bias"].penalty(-0.5)
+            (-30.0, 0.5)
         """
         return {"up": -value, "down": value, "zero": abs(value), "one": abs(value - 1)}[self.better]
 
@@ -127,7 +119,7 @@ _METRICS = (
         "have about 5 dB, from 15 dB on there is one.",
     ),
     Metric(
-        "lattice_strength", "Strength", "% of uptake", "down", 4,
+        "lattice_strength", "Strength", "", "down", 4,
         "Root mean square of the pattern as a share of the uptake; without a lattice, of texture.",
     ),
     Metric(
@@ -155,9 +147,72 @@ _METRICS = (
     ),
 )  # fmt: skip
 
-_BY_KEY = {metric.key: metric for metric in _METRICS}
+METRICS: Mapping[str, Metric] = {metric.key: metric for metric in _METRICS}
+"""By key, in the order in which tables show them."""
 
-_REGIONS = {
+
+@dataclass(frozen=True)
+class Column:
+    """A metric in a region, as a table shows it.
+
+    Attributes:
+        region: Where it is measured.
+        metric: What is measured.
+        heading: What stands above it.
+        digits: Decimals.
+    """
+
+    region: str
+    metric: Metric
+    heading: str
+    digits: int
+
+    @property
+    def key(self) -> str:
+        """The metric's name in the files."""
+        return self.metric.key
+
+    @property
+    def at(self) -> Place:
+        """Its place in an evaluation."""
+        return self.region, self.metric.key
+
+    @classmethod
+    def of(
+        cls, region: str, key: str, *, heading: str | None = None, digits: int | None = None
+    ) -> "Column":
+        """Make a column of a metric that is known.
+
+        Args:
+            region: Where it is measured.
+            key: The metric's.
+            heading: Where it is another than region and metric.
+            digits: Where they are others than the metric's.
+
+        Returns:
+            The column.
+
+        Raises:
+            KeyError: The metric is not known.
+
+        Example:
+            >>> Column.of("body", "psnr").heading
+            'body PSNR dB'
+        """
+        metric = METRICS[key]
+        own = metric.heading if region == "whole" else f"{region} {metric.heading}"
+        return cls(region, metric, heading or own, metric.digits if digits is None else digits)
+
+
+PAPER = (
+    Column.of("whole", "ssim", digits=4),
+    Column.of("whole", "psnr", digits=2),
+    Column.of("whole", "mae"),
+)
+"""The paper's metrics, as its Table 4 and Figures 2 to 4 have them; of PSNR the paper prints two
+decimals more, which stand in the CSV."""
+
+REGIONS = {
     "whole": "Whole slice",
     "body": "Inside the body",
     "lungs": "Inside the lungs",
@@ -173,7 +228,7 @@ TRIVIAL = {
 """Images made without looking at the CT's content."""
 
 BLURRED_TRUTH = "blurred-truth"
-"""The real PET behind a Gaussian: no rival, since it knows the truth."""
+"""The real PET behind a Gaussian. It knows the truth, so no model is measured by beating it."""
 
 ARTEFACTS = ("lattice", "lattice_strength", "blur_mm", "detail_mm", "noise_texture", "noise_ratio")
 """What pixel metrics do not see: a panel of their own."""
@@ -195,7 +250,7 @@ def metric_of(name: str) -> Metric:
     Returns:
         Its entry in the catalogue.
     """
-    return _BY_KEY.get(name) or Metric(name, name, "", "up", 3, "Not described here.")
+    return METRICS.get(name) or Metric(name, name, "", "up", 3, "Not described here.")
 
 
 def metric_order(key: str) -> tuple[int, str]:
@@ -207,8 +262,8 @@ def metric_order(key: str) -> tuple[int, str]:
     Returns:
         A sorting key: the catalogue's order, unknown ones after it.
     """
-    keys = list(_BY_KEY)
-    return (keys.index(key) if key in _BY_KEY else len(keys), key)
+    keys = list(METRICS)
+    return (keys.index(key) if key in METRICS else len(keys), key)
 
 
 def is_known(key: str) -> bool:
@@ -220,7 +275,7 @@ def is_known(key: str) -> bool:
     Returns:
         True where the catalogue describes it.
     """
-    return key in _BY_KEY
+    return key in METRICS
 
 
 def region_label(key: str) -> str:
@@ -232,7 +287,7 @@ def region_label(key: str) -> str:
     Returns:
         Its label.
     """
-    return _REGIONS.get(key, key)
+    return REGIONS.get(key, key)
 
 
 def region_order(key: str) -> tuple[int, str]:
@@ -244,33 +299,5 @@ def region_order(key: str) -> tuple[int, str]:
     Returns:
         A sorting key: from the whole slice inwards, unknown ones last.
     """
-    keys = list(_REGIONS)
-    return (keys.index(key) if key in _REGIONS else len(keys), key)
-
-
-def number(value: float | None, digits: int, *, signed: bool = False) -> str:
-    """A number as the page writes it.
-
-    Args:
-        value: Any number; None, NaN and infinity are not available.
-        digits: Decimals.
-        signed: Whether a plus sign stands before what is not negative.
-
-    Returns:
-        Its text, or "n/a".
-    """
-    return words.number(value, digits, signed=signed) or MISSING
-
-
-def interval(low: float | None, high: float | None, digits: int) -> str:
-    """An interval's two ends.
-
-    Args:
-        low: The lower end.
-        high: The upper end.
-        digits: Decimals.
-
-    Returns:
-        Its text, or "n/a" where an end is missing.
-    """
-    return words.interval(low, high, digits) or MISSING
+    keys = list(REGIONS)
+    return (keys.index(key) if key in REGIONS else len(keys), key)

@@ -1,0 +1,48 @@
+"""How the page writes numbers and intervals, and what it says where there is none."""
+
+from petcast import words
+from petcast.catalogue import Metric
+
+MISSING = "n/a"
+
+
+def number(value: float | None, digits: int, *, signed: bool = False) -> str:
+    """A number as the page writes it.
+
+    Args:
+        value: Any number; None, NaN and infinity are not available.
+        digits: Decimals.
+        signed: Whether a plus sign stands before what is not negative.
+
+    Returns:
+        Its text, or "n/a".
+    """
+    return words.number(value, digits, signed=signed) or MISSING
+
+
+def interval(low: float | None, high: float | None, digits: int) -> str:
+    """An interval's two ends.
+
+    Args:
+        low: The lower end.
+        high: The upper end.
+        digits: Decimals.
+
+    Returns:
+        Its text, or "n/a" where an end is missing.
+    """
+    return words.interval(low, high, digits) or MISSING
+
+
+def with_unit(value: float | None, metric: Metric) -> str:
+    """A metric's value as it stands in sentences.
+
+    Args:
+        value: In the metric's own unit.
+        metric: Which.
+
+    Returns:
+        The number, and dB where that is its unit.
+    """
+    text = number(value, metric.digits)
+    return f"{text} {metric.unit}" if metric.unit == "dB" and value is not None else text
