@@ -30,7 +30,7 @@ The page from top to bottom:
 
 What they share:
 
-    numbers       how numbers and intervals are written
+    numbers       how numbers are written
     plot          axes, lines and marks
     png           pictures inside the page
 """

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from petcast.catalogue import PAPER
 from petcast.report.inputs import Document, finite, records, table
-from petcast.report.numbers import interval, number
-from petcast.words import count
+from petcast.report.numbers import number
+from petcast.words import count, interval
 
 ALPHA = 0.05
 LEAST_PATIENTS = 6
@@ -188,7 +188,7 @@ def _differences(answers: Document, mine: str, theirs: str) -> str:
         if own:
             unit = " dB" if metric.unit == "dB" else ""
             ends = interval(finite(own.get("low")), finite(own.get("high")), column.digits)
-            around = f" (95 % {ends})" if own.get("low") is not None else ""
+            around = f" (95 % {ends})" if ends else ""
             better = own["value"] * metric.sign
             word = "better" if better > 0 else "worse" if better < 0 else "equal"
             value = number(own["value"], column.digits, signed=True)

@@ -12,9 +12,10 @@ from petcast.catalogue import ARTEFACTS, BLURRED_TRUTH, metric_of
 from petcast.report.arrays import Spectra, Spectrum
 from petcast.report.closer import bears_lattice
 from petcast.report.inputs import Evaluation, Score
-from petcast.report.numbers import MISSING, interval, number
+from petcast.report.numbers import MISSING, number
 from petcast.report.plot import Chart, Note, Plane, Stroke, ticks_around
 from petcast.report.tables import stage_names
+from petcast.words import interval
 
 LATTICE_FREQUENCIES = (0.125, 0.25, 0.375, 0.5)
 """Cycles per voxel, along one axis, of periods 8, 4 and 2 and their harmonics."""
@@ -169,7 +170,7 @@ def _measure(
     if score is None:
         return Measure(MISSING)
     ends = interval(score.low, score.high, metric.digits)
-    said = ["" if ends == MISSING else ends, f"n = {score.n}" if score.n < patients else ""]
+    said = [ends, f"n = {score.n}" if score.n < patients else ""]
     bar = None if full is None else _bar(score.value, full)
     return Measure(number(score.value, metric.digits), "; ".join(filter(None, said)), bar, flagged)
 

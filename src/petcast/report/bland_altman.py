@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from petcast.catalogue import region_label, region_order
 from petcast.report.inputs import Document, Evaluation, finite, records
-from petcast.report.numbers import interval, number
+from petcast.report.numbers import number
 from petcast.report.plot import LEFT, Band, Chart, Note, Plane, Spot, Stroke, ticks_around
-from petcast.words import count
+from petcast.words import count, interval
 
 METRICS = {"suv_mean": "SUVmean", "suv_peak": "SUVpeak", "suv_max": "SUVmax"}
 DRAWN_OF_LESIONS = "suv_max"
@@ -175,7 +175,7 @@ def _summary(one: Document) -> str:
     what = "lesion" if one.get("of") == "lesion" else "patient"
     ends = interval(finite(one.get("bias_low")), finite(one.get("bias_high")), DIGITS)
     said = f"{_title(one)}, {count(n, what)}: predicted minus real is {number(bias, DIGITS)} SUV"
-    said += f" on average (95 % {ends})" if finite(one.get("bias_low")) is not None else ""
+    said += f" on average (95 % {ends})" if ends else ""
     if lower is None or upper is None:
         return f"{said}; limits of agreement need two values."
     return f"{said}; limits of agreement {interval(lower, upper, DIGITS)}."

@@ -112,7 +112,7 @@ def _grid(head: Cells, rows: Iterable[Cells]) -> list[str]:
 
 
 def _with_ends(value: str, ends: str) -> str:
-    return f"{value} ({ends})" if ends and ends != "n/a" else value
+    return f"{value} ({ends})" if ends else value
 
 
 def _verdict(verdict: Verdict, warnings: Sequence[tuple[str, str]]) -> Iterator[str]:
@@ -144,7 +144,7 @@ def _scores(scores: Table | None, notes: Iterable[str]) -> list[str]:
     if scores is None:
         return _section("Metrics", ["Not evaluated."])
     head = ["Image"] + [
-        f"{group.label}: {metric.label}{' dB' if metric.unit == 'dB' else ''} {metric.arrow}"
+        f"{group.label}: {metric.heading} {metric.arrow}"
         for group in scores.groups
         for metric in group.metrics
     ]

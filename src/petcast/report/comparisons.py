@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from petcast.catalogue import TRIVIAL, metric_of, metric_order, region_label, region_order
 from petcast.report.inputs import Document, Evaluation, finite, records
-from petcast.report.numbers import MISSING, interval, number
-from petcast.words import count
+from petcast.report.numbers import MISSING, number
+from petcast.words import count, interval
 
 FIRST = (("body", "suv_mae"), ("body", "psnr"), ("whole", "psnr"), ("whole", "ssim"))
 """Shown at once, what counts most first; everything is folded beneath."""
@@ -133,11 +133,10 @@ def _contest(one: Document, digits: int, model: str) -> Contest:
     reference = str(one.get("reference"))
     name = TRIVIAL.get(reference) or reference.removeprefix(f"{model} / ")
     verdict, least = str(one.get("verdict")), one.get("least_difference")
-    ends = interval(finite(one.get("low")), finite(one.get("high")), digits)
     return Contest(
         reference=name.capitalize(),
         difference=number(finite(one.get("difference")), digits, signed=True),
-        ends="" if ends == MISSING else ends,
+        ends=interval(finite(one.get("low")), finite(one.get("high")), digits),
         p=_p(finite(one.get("p_holm"))),
         least=MISSING if _is_undecidable(one) else number(finite(least), digits),
         verdict=verdict if verdict in VERDICTS else "undecided",

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from petcast.report.inputs import Document, Evaluation, finite, records
-from petcast.report.numbers import MISSING, interval, number
+from petcast.report.numbers import MISSING, number
 from petcast.report.plot import Chart, Note, Plane, Spot, Stroke, ticks_around
-from petcast.words import count
+from petcast.words import count, interval
 
 SHOWN = 12
 """Lesions that are listed; the rest stands in lesions.csv."""
@@ -241,16 +241,12 @@ def _size(row: Document) -> Size:
         lesions=lesions,
         found=found,
         sensitivity=MISSING if value is None else f"{number(100 * value, 0)} %",
-        ends="" if None in (low, high) else f"{_percent(low, high)} %",
+        ends="" if low is None or high is None else f"{interval(100 * low, 100 * high, 0)} %",
         invented=invented,
         bar=round((value or 0.0) * BAR_WIDTH, 1),
         low=None if low is None else round(low * BAR_WIDTH, 1),
         high=None if high is None else round(high * BAR_WIDTH, 1),
     )
-
-
-def _percent(low: float | None, high: float | None) -> str:
-    return interval(100 * (low or 0.0), 100 * (high or 0.0), 0)
 
 
 def _volumes(low: float | None, high: float | None) -> str:

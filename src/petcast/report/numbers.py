@@ -1,4 +1,4 @@
-"""How the page writes numbers and intervals, and what it says where there is none."""
+"""How the page writes numbers, and what it says where there is none."""
 
 from petcast import words
 from petcast.catalogue import Metric
@@ -18,20 +18,6 @@ def number(value: float | None, digits: int, *, signed: bool = False) -> str:
         Its text, or "n/a".
     """
     return words.number(value, digits, signed=signed) or MISSING
-
-
-def interval(low: float | None, high: float | None, digits: int) -> str:
-    """An interval's two ends.
-
-    Args:
-        low: The lower end.
-        high: The upper end.
-        digits: Decimals.
-
-    Returns:
-        Its text, or "n/a" where an end is missing.
-    """
-    return words.interval(low, high, digits) or MISSING
 
 
 def with_unit(value: float | None, metric: Metric) -> str:

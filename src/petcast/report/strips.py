@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from petcast.catalogue import TRIVIAL, region_label
 from petcast.report.claims import Claim
-from petcast.report.numbers import MISSING, interval, number, with_unit
+from petcast.report.numbers import number, with_unit
+from petcast.words import interval
 
 WIDTH, PADDING = 240, 12
 """Of the drawing, whose height the template knows."""
@@ -84,7 +85,6 @@ def draw_strip(claim: Claim) -> Strip:
     if score.value is not None:
         own = f"{score.name}: {with_unit(score.value, metric)}"
         marks.append(Mark("model", x(score.value), own))
-    text = interval(score.low, score.high, metric.digits)
     best = claim.best_rival
     return Strip(
         region=region_label(claim.region),
@@ -92,7 +92,7 @@ def draw_strip(claim: Claim) -> Strip:
         arrow=metric.arrow,
         direction=metric.arrow_words,
         value=number(score.value, metric.digits),
-        interval="" if text == MISSING else text,
+        interval=interval(score.low, score.high, metric.digits),
         won=claim.won if claim.rivals else None,
         rival=f"{TRIVIAL[best.name]} {number(best.value, metric.digits)}" if best else "",
         marks=tuple(marks),

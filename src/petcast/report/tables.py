@@ -16,7 +16,8 @@ from petcast.catalogue import (
     region_order,
 )
 from petcast.report.inputs import Document, Score, finite
-from petcast.report.numbers import MISSING, interval, number
+from petcast.report.numbers import number
+from petcast.words import interval
 
 MAIN = (
     ("whole", "ssim"), ("whole", "psnr"), ("whole", "mae"),
@@ -173,9 +174,9 @@ def _ends_of_gains(gains: Sequence[Document], stage: int) -> dict[tuple[str, str
     """The interval of what a stage adds, by region and metric."""
     ends = {}
     for one in gains:
-        low, high = finite(one.get("low")), finite(one.get("high"))
-        if finite(one.get("stage")) == stage and low is not None and high is not None:
+        if finite(one.get("stage")) == stage:
             column = str(one.get("region")), str(one.get("metric"))
+            low, high = finite(one.get("low")), finite(one.get("high"))
             ends[column] = interval(low, high, metric_of(column[1]).digits)
     return ends
 
@@ -277,7 +278,7 @@ def _cell(score: Score | None, best: float | None) -> Cell:
     metric = metric_of(score.metric)
     ends = interval(score.low, score.high, metric.digits)
     is_best = best is not None and score.value is not None and metric.penalty(score.value) <= best
-    return Cell(number(score.value, metric.digits), "" if ends == MISSING else ends, is_best)
+    return Cell(number(score.value, metric.digits), ends, is_best)
 
 
 def _changed_cell(

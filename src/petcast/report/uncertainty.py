@@ -6,9 +6,9 @@ from petcast.catalogue import region_label, region_order
 from petcast.report.arrays import HalfWidths, Slices
 from petcast.report.inputs import Document, Evaluation, finite, records, table
 from petcast.report.montage import Montage, draw_uncertainty
-from petcast.report.numbers import MISSING, interval, number
+from petcast.report.numbers import MISSING, number
 from petcast.report.plot import Chart, Plane, Spot, Stroke
-from petcast.words import count
+from petcast.words import count, interval
 
 WANTED = (0.85, 0.95)
 """Coverage in which 90 % intervals count as calibrated."""
