@@ -141,6 +141,21 @@ def test_pairs_in_which_nobody_trains_are_not_to_be_trained_on(monkeypatch, part
     assert f"Next: petcast {step}\n" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "given",
+    [["--models", "U-Net"], ["--epochs", "2"], ["--set", "loss.l1=3"], ["--keep", "all"], []],
+)
+def test_tables_alone_are_made_by_nothing_that_says_what_is_trained(monkeypatch, given) -> None:
+    def written(_: Path) -> None:
+        raise DataError("written")
+
+    monkeypatch.setattr("petcast.study.write_tables", written)
+    study = ["study", "tiny", "--data", "p", "--out", "s", "--only-tables"]
+    error = CliRunner().invoke(cli.app, study + given).exception
+    assert isinstance(error, UsageError if given else DataError)
+    assert ("leave one of the two away" in str(error)) is bool(given)
+
+
 SCORES = {"ssim": 0.9, "psnr": 30.0, "mae": 0.01, "psnr_body": 25.0}
 
 

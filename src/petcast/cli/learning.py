@@ -302,10 +302,17 @@ def study(
 
     Example: petcast study published --data pairs --out study --epochs 2
     """
+    from petcast.errors import UsageError
     from petcast.recipe import load_recipe
     from petcast.report import write_report
     from petcast.study import choose, keep_of, run_study, write_tables
 
+    if only_tables and (models is not None or epochs or settings or keep != "best"):
+        raise UsageError(
+            "--models, --epochs, --set and --keep say what is trained, and --only-tables trains "
+            "nothing: it writes all that is there, by the study's own recipe; leave one of the "
+            "two away"
+        )
     if only_tables:
         done = write_tables(out)
     else:
