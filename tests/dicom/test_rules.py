@@ -347,6 +347,27 @@ def test_an_unusual_time_between_injection_and_scan_is_said(minutes: int, said: 
 
 
 @pytest.mark.parametrize(
+    ("minutes", "half_life_s", "said"),
+    [(90, HALF_LIFE_S, ["46 %"]), (30, HALF_LIFE_S, ["21 %"]), (90, 1223.4, ["669 %"]),
+     (90, 282_276.0, [])],
+    ids=["F-18", "half an hour before the scan", "C-11", "Zr-89"],
+)  # fmt: skip
+def test_by_how_much_an_injection_to_the_hour_may_mislead_is_said(
+    minutes: int, half_life_s: float, said: list[str]
+) -> None:
+    injected = SCAN - timedelta(minutes=minutes)
+    header = replace(HEADER, injected=injected, injected_time=None, to_the_hour=True)
+    notes: list[str] = []
+    decay_times_s(header, [slice_at()], half_life_s, notes)
+    assert [note.partition("up to ")[2].partition(" too")[0] for note in notes] == said
+
+
+def test_an_injection_to_the_hour_that_no_suv_rests_on_is_not_said() -> None:
+    header = replace(HEADER, decay_correction="ADMIN", to_the_hour=True)
+    assert suv_scale(header, [slice_at()]).notes == ()
+
+
+@pytest.mark.parametrize(
     ("dose", "weight", "said"),
     [(350e6, 70, 0), (30e6, 4, 0), (50e6, 70, 0), (9.5, 70, 1), (350e6, 700, 1), (350e6, 7, 1)],
 )

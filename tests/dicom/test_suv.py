@@ -109,6 +109,20 @@ def test_an_injection_in_a_zone_that_nothing_relates_to_the_scanner_s_is_said(
     assert any("time zone" in note for note in row["notes"]) is said
 
 
+@pytest.mark.parametrize(
+    ("moment", "time", "said"),
+    [("", "10", True), ("", "1000", False), ("2020010210", "", True), ("2020010210", "10", True),
+     ("2020010210", "1000", False), ("20200102100000", "10", False)],
+)  # fmt: skip
+def test_an_injection_whose_minute_nobody_wrote_is_said(export, moment, time, said: bool) -> None:
+    for injection in export.injections:
+        injection.RadiopharmaceuticalStartDateTime = moment
+        injection.RadiopharmaceuticalStartTime = time
+    [row] = measure_suv(export.write())["series"]
+    assert row["uptake_minutes"] == 60
+    assert any("hour only" in note for note in row["notes"]) is said
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dose", [350e3, 350e12])
 def test_a_maximum_that_is_hardly_suv_is_said(export, dose: float) -> None:

@@ -24,7 +24,9 @@ LONGEST_LEAD = timedelta(hours=3)
 Whole days count for nothing: dates may have been shifted each by itself."""
 USUAL_UPTAKE_MINUTES = (30, 150)
 """Beyond this the times deserve a look: clocks an hour or two apart are not rare."""
-ONE_MINUTE = timedelta(minutes=1)
+ONE_MINUTE, ONE_HOUR = timedelta(minutes=1), timedelta(hours=1)
+LEAST_SAID = 0.01
+"""A smaller share of the SUV is not worth a remark: a minute of F-18 is 0.6 %."""
 ZONE_UNKNOWN = (
     "The injection's time names a time zone and the scanner's is unknown: it was taken for the "
     "scanner's own; each hour between them is a third of the SUV."
@@ -290,7 +292,21 @@ def _injected(
             "The injection or the scan is stamped midnight, as times are that were removed, and "
             f"they lie {(scan - injected) / ONE_MINUTE:.0f} minutes apart.",
         )
+    if pet.to_the_hour:
+        notes += _hour_doubt(scan - injected, half_life_s)
     return injected
+
+
+def _hour_doubt(uptake: timedelta, half_life_s: float) -> list[str]:
+    """Say how much too high the SUV may be: the injection may have been later in its hour."""
+    later = min(ONE_HOUR, uptake).total_seconds()
+    share = 2 ** (later / half_life_s) - 1
+    if share < LEAST_SAID:
+        return []
+    return [
+        "The injection's time is given to the hour only and was taken for its first minute: the "
+        f"SUV may be up to {100 * share:.0f} % too high."
+    ]
 
 
 def _stated_injection(

@@ -57,6 +57,22 @@ def parse_time(value: str) -> timedelta | None:
     return whole_time + timedelta(seconds=float(f"0.{fraction or 0}"))
 
 
+def to_the_hour(value: str) -> bool:
+    """Say whether a time gives the hour alone, as TM and DT may.
+
+    Args:
+        value: TM, or what follows the date in a DT.
+
+    Returns:
+        True also where it is no time.
+
+    Example:
+        >>> to_the_hour("12"), to_the_hour("1200"), to_the_hour("12+0100")
+        (True, False, True)
+    """
+    return len(_without_zone(value).partition(".")[0].replace(":", "")) <= 2
+
+
 def parse_moment(date: str, time: str) -> datetime | None:
     """Join a date and a time.
 

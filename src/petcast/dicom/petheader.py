@@ -54,6 +54,7 @@ class PetHeader:
         coded_nuclide: The radionuclide's name, where a code of it is known; else empty.
         zone_unknown: The injection's time names a time zone, and nothing names the scanner's.
         slices: NumberOfSlices.
+        to_the_hour: The injection's time gives the hour, and no minute.
     """
 
     units: str
@@ -82,6 +83,7 @@ class PetHeader:
     coded_nuclide: str = ""
     zone_unknown: bool = False
     slices: int | None = None
+    to_the_hour: bool = False
 
 
 class PrivateTexts(NamedTuple):
@@ -161,6 +163,7 @@ def read_pet_header(header: tags.Elements | Dataset, private: PrivateTexts) -> P
         half_width=synthetic and HALF_WIDTH_MARK in description,
         coded_nuclide=coded_nuclide(injection),
         zone_unknown=injected is not None and _foreign(injection, clock),
+        to_the_hour=_to_the_hour(injection, dated=injected is not None),
         slices=tags.whole(header, "NumberOfSlices"),
     )
 
@@ -178,7 +181,8 @@ def _injected(injection: Dataset | None, clock: str) -> datetime | None:
     """When it was, with its date.
 
     Not where StartTime is there and better: on the scanner's clock, where this one names a time
-    zone and the scanner's is unknown; not dropped, where this one says midnight.
+    zone and the scanner's is unknown; not dropped, where this one says midnight; with minutes,
+    where this one has none.
     """
     if injection is None:
         return None
@@ -187,7 +191,16 @@ def _injected(injection: Dataset | None, clock: str) -> datetime | None:
     if not _injected_time(injection):
         return moment
     dropped = moment is not None and moment.time() == moments.MIDNIGHT
-    return None if dropped or _foreign(injection, clock) else moment
+    coarser = _to_the_hour(injection, dated=True) and not _to_the_hour(injection, dated=False)
+    return None if dropped or coarser or _foreign(injection, clock) else moment
+
+
+def _to_the_hour(injection: Dataset | None, *, dated: bool) -> bool:
+    """Whether StartDateTime, or else StartTime, has no minutes."""
+    if injection is None:
+        return False
+    keyword = "RadiopharmaceuticalStartDateTime" if dated else "RadiopharmaceuticalStartTime"
+    return moments.to_the_hour(tags.text(injection, keyword)[8 if dated else 0 :])
 
 
 def _foreign(injection: Dataset | None, clock: str) -> bool:
