@@ -1,6 +1,7 @@
 """One self-contained page about a trained, evaluated run; it reads files and nothing else.
 
     page          gathers what the others say of a run
+    content       what all of them say together
     card          the same numbers as a model card
     study         the page of a study
     inputs        the files, each of which may be missing or older

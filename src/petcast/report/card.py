@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import petcast
 from petcast.disk.durable import write_text
@@ -11,6 +10,7 @@ from petcast.errors import UsageError
 from petcast.report.artefacts import ArtefactPanel, Measure
 from petcast.report.bland_altman import BlandAltman
 from petcast.report.comparisons import Comparisons
+from petcast.report.content import Content
 from petcast.report.data import DataAccount
 from petcast.report.inputs import Run
 from petcast.report.lesions import LesionPanel
@@ -27,7 +27,7 @@ FILES_TITLE = "Predicted PET beside the real one: files without a run"
 _SPECIAL = re.compile(r"([\\`*_\[\]|<>~#])")
 
 
-def write_card(run: Run, content: dict[str, Any], out: Path) -> Path:
+def write_card(run: Run, content: Content, out: Path) -> Path:
     """Write the model card of a run.
 
     Args:
@@ -47,7 +47,7 @@ def write_card(run: Run, content: dict[str, Any], out: Path) -> Path:
     return out
 
 
-def render_card(run: Run, content: dict[str, Any]) -> str:
+def render_card(run: Run, content: Content) -> str:
     """Write the card as text; the same run gives the same text.
 
     Args:

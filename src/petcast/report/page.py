@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from petcast.catalogue import PAPER, TRIVIAL, Metric, region_label
 from petcast.disk.durable import write_text
@@ -11,6 +10,7 @@ from petcast.report.artefacts import artefact_panel
 from petcast.report.bland_altman import bland_altman
 from petcast.report.card import write_card
 from petcast.report.comparisons import comparisons_of
+from petcast.report.content import Content
 from petcast.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, draw_curves
 from petcast.report.data import account_for, leaks
 from petcast.report.inputs import Document, Evaluation, Run, Score, finite, read_run, records, table
@@ -68,7 +68,7 @@ def write_report(run: Path, out: Path, card: Path | None = None) -> Path:
     return out
 
 
-def _content(run: Run) -> dict[str, Any]:
+def _content(run: Run) -> Content:
     evaluation = run.evaluation
     model = _evaluated_name(run)
     verdict = judge(evaluation, model, _leaks(run))
