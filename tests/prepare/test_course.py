@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from petcast import cli
 from petcast.align import Reading
+from petcast.claim import DATA_FILE, RECIPE_FILE, STUDY_FILE
 from petcast.dicom.series import refused_row
 from petcast.disk import durable
 from petcast.errors import DataError, FormatError, GeometryError, UsageError
@@ -276,6 +277,26 @@ def test_others_studies_are_not_swept_away(tmp_path: Path) -> None:
         prepared(tmp_path / "studies", tmp_path)
     assert "Anna" not in str(error.value)
     assert theirs.exists()
+
+
+@pytest.mark.parametrize("mark", [DATA_FILE, STUDY_FILE])
+def test_the_folder_of_a_run_or_a_study_is_not_taken_over(tmp_path: Path, mark: str) -> None:
+    held = {mark, RECIPE_FILE}
+    for name in held:
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError, match="holds a run or a study, and no pairs; give another"):
+        prepared(tmp_path / "source", tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == held
+
+
+@pytest.mark.slow
+def test_a_recipe_alone_and_pairs_in_which_was_trained_are_no_run(
+    drawn: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pairs").mkdir()
+    for name in (RECIPE_FILE, DATA_FILE):
+        (tmp_path / "pairs" / name).touch()
+        assert prepared(drawn, tmp_path / "pairs").studies()
 
 
 @pytest.mark.slow

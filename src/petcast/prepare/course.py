@@ -62,7 +62,7 @@ def prepare(
 
     Raises:
         UsageError: The split file is wrong, `out` is one of the folders, divides other pairs or
-            holds others' studies, or another process works there.
+            holds a run or others' studies, or another process works there.
         DataError: Nothing can be used, and why.
     """
     if (out / VOXELS_FILE).exists():
@@ -94,7 +94,10 @@ def prepare(
 
 
 def _require_ours(out: Path) -> None:
-    """Refuse a folder with studies of another kind: `_finish` would sweep them away."""
+    """Refuse a run, and a folder with studies of another kind: `_finish` would sweep them away."""
+    held = {path.name for path in out.glob("*.*")}  # names of petcast.claim, which lies above
+    if "recipe.toml" in held and held & {"data.json", "study.json"} and "pairs.json" not in held:
+        raise UsageError(f"{out} holds a run or a study, and no pairs; give another --out")
     ours = {store.CARD_FILE, *(f"{name}.npy" for name in store.ARRAYS)}
     for entry in (out / store.STUDIES_FOLDER).glob("*/*"):
         if entry.name not in ours and not entry.name.startswith("."):
