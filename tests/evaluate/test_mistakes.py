@@ -43,10 +43,14 @@ def inside(image: Image, values: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.where(body_on_truth(image), values, 0)
 
 
+def by_own_percentile(image: Image, percentile: float = 99) -> Image:
+    tops = np.percentile(image, percentile, axis=(1, 2), keepdims=True)
+    return image / np.where(tops > 0, tops, 1)
+
+
 def own_percentile(image: Image) -> Image:
     """As images are often brought to 0…1: what lies above a slice's percentile is cut off."""
-    tops = np.percentile(image, 99, axis=(1, 2), keepdims=True)
-    return np.clip(image / np.where(tops > 0, tops, 1), 0, 1)
+    return np.clip(by_own_percentile(image), 0, 1)
 
 
 PLANTED: dict[str, tuple[Mistake, Change]] = {
@@ -67,6 +71,11 @@ PLANTED: dict[str, tuple[Mistake, Change]] = {
     "the same as 0 to 255": (Mistake.RESCALED_SLICES, lambda v: np.round(255 * own_maximum(v))),
     "the same as SUV 0 to 10": (Mistake.RESCALED_SLICES, lambda v: 10 * own_maximum(v)),
     "slices by their percentile": (Mistake.RESCALED_SLICES, own_percentile),
+    "the same, not cut off": (Mistake.RESCALED_SLICES, by_own_percentile),
+    "by a higher one, as SUV 0 to 4": (
+        Mistake.RESCALED_SLICES,
+        lambda v: 4 * by_own_percentile(v, 99.5),
+    ),
     "learned by such slices": (
         Mistake.RESCALED_SLICES,
         lambda v: gaussian_filter(own_maximum(v), (0, 1, 1)) * by_slice(v, 0.03),

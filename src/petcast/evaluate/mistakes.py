@@ -57,6 +57,13 @@ SLICE_JUMP = 0.15
 """Median change of the scale from a slice to the next, as a logarithm. Predictions of 2-D networks
 change by some percent."""
 
+PERCENTILES = (98.0, 99.0, 99.5, 99.9)
+"""Of a whole slice, by which slices are often divided."""
+
+STEADIER = 0.5
+"""Times what is left of the prediction's medians where each slice is multiplied by its percentile:
+a constant or weak prediction's scale falls, too, as uptake rises, but its medians are steady."""
+
 LEAST_SLICES = 8
 """With fewer, nothing is said about how slices are scaled against each other."""
 
@@ -282,7 +289,29 @@ def _slice_scales(subject: Subject, body: Bool[np.ndarray, "z y x"]) -> dict[Mis
         return {Mistake.RESCALED_SLICES: f"the scale jumps by {100 * np.expm1(jump):.0f} % a slice"}
     if _inverse(scales, np.log(np.maximum(subject.truth[known].max(axis=(1, 2)), 1e-6))):
         return {Mistake.RESCALED_SLICES: "the scale falls as the real maximum rises"}
+    if share := _percentile_divided_by(subject, body, known, scales):
+        said = f"the scale falls as the real {share:g}th percentile rises"
+        return {Mistake.RESCALED_SLICES: said}
     return {}
+
+
+def _percentile_divided_by(
+    subject: Subject,
+    body: Bool[np.ndarray, "z y x"],
+    known: Sequence[int],
+    scales: Float[np.ndarray, " n"],
+) -> float | None:
+    """The percentile of the real slices to which their scales are inverse, if there is one."""
+    truth = subject.truth
+    medians = np.array([np.median(truth[z][body[z]]) for z in known])
+    predicted = scales + np.log(np.maximum(medians, 1e-6))
+    tops = np.log([np.maximum(np.percentile(truth[z], PERCENTILES), 1e-6) for z in known])
+    left = [
+        (float((scales + top).std()), share)
+        for share, top in zip(PERCENTILES, tops.T, strict=True)
+        if _inverse(scales, top)
+    ]
+    return min(left)[1] if left and min(left)[0] < STEADIER * predicted.std() else None
 
 
 def _slice_scale(subject: Subject, body: Bool[np.ndarray, "y x"], z: int) -> float:
