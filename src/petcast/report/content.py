@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
+from petcast.catalogue import Metric
 from petcast.report.artefacts import ArtefactPanel
 from petcast.report.bland_altman import BlandAltman
-from petcast.report.catalogue import Metric
 from petcast.report.comparisons import Comparisons
 from petcast.report.curves import Panel
 from petcast.report.data import DataAccount, Fact
