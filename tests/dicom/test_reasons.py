@@ -444,6 +444,7 @@ def test_slices_of_one_pet_may_differ_in_what_has_no_part_in_the_suv() -> None:
     named = {field.name for field in fields(PetHeader)}
     assert named - set(IN_THE_SUV) == {
         "tracer", "nuclide", "corrected", "series_type", "synthetic", "half_width", "slices",
+        "to_the_hour",
     }  # fmt: skip
     assert named >= set(IN_THE_SUV)
 
