@@ -69,9 +69,14 @@ def test_a_script_without_a_guard_works_in_its_own_process(tmp_path: Path) -> No
     assert found.stdout.splitlines()[-1] == "[1, 2, 3]"
 
 
-def said_at_ctrl_c(script: Path, text: str, before: list[str]) -> str:
-    """What a script says when its terminal interrupts all of its processes, after `before`."""
-    script.write_text(text)
+def at_ctrl_c(
+    script: Path, text: str, before: list[str], handler: str = "default_int_handler"
+) -> tuple[int, str]:
+    """How a script ends and what it says when its terminal interrupts all processes after `before`.
+
+    Whoever runs the tests may ignore Ctrl-C: the script says how it takes it.
+    """
+    script.write_text(f"import signal\nsignal.signal(signal.SIGINT, signal.{handler})\n{text}")
     with subprocess.Popen(
         [sys.executable, script], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         start_new_session=True,
@@ -80,39 +85,48 @@ def said_at_ctrl_c(script: Path, text: str, before: list[str]) -> str:
         assert [process.stdout.readline() for _ in before] == before
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
-    assert process.returncode != 0
-    return said
+    return process.returncode, said
+
+
+WAITING = (
+    "import time\n"
+    "from petcast.workers import work_through\n"
+    "if __name__ == '__main__':\n"
+    "    for _ in work_through(time.sleep, [1, 1, {last}], workers=2):\n"
+    "        print('one', flush=True)\n"
+)
+
+STARTING = (
+    "import time\n"
+    "from petcast.workers import work_through\n"
+    "if __name__ == '__main__':\n"
+    "    list(work_through(time.sleep, [30], workers=2))\n"
+    "else:  # what a new process reads first\n"
+    "    print('starts', flush=True)\n"
+    "    time.sleep(0.5)\n"
+)
 
 
 @pytest.mark.slow
 def test_no_process_prints_a_traceback_at_ctrl_c(tmp_path: Path) -> None:
     """Those that wait for work among them."""
-    said = said_at_ctrl_c(
-        tmp_path / "script.py",
-        "import time\n"
-        "from petcast.workers import work_through\n"
-        "if __name__ == '__main__':\n"
-        "    for _ in work_through(time.sleep, [1, 1, 30], workers=2):\n"
-        "        print('one', flush=True)\n",
-        ["one\n"] * 2,
-    )
+    code, said = at_ctrl_c(tmp_path / "script.py", WAITING.format(last=30), ["one\n"] * 2)
+    assert code != 0
     assert "SpawnProcess" not in said
 
 
 @pytest.mark.slow
 def test_no_process_prints_a_traceback_at_ctrl_c_while_it_starts(tmp_path: Path) -> None:
-    said = said_at_ctrl_c(
-        tmp_path / "script.py",
-        "import time\n"
-        "from petcast.workers import work_through\n"
-        "if __name__ == '__main__':\n"
-        "    list(work_through(time.sleep, [30], workers=2))\n"
-        "else:  # what a new process reads first\n"
-        "    print('starts', flush=True)\n"
-        "    time.sleep(0.5)\n",
-        ["starts\n"],
-    )
+    code, said = at_ctrl_c(tmp_path / "script.py", STARTING, ["starts\n"])
+    assert code != 0, said
     assert said.count("Traceback") == 1, said  # the script's own
+
+
+@pytest.mark.slow
+def test_processes_of_who_ignores_ctrl_c_ignore_it_too(tmp_path: Path) -> None:
+    """As under nohup; they had ended, and their work had been done again, one by one."""
+    script = tmp_path / "script.py"
+    assert at_ctrl_c(script, WAITING.format(last=1), ["one\n"] * 2, "SIG_IGN") == (0, "")
 
 
 def test_tasks_are_drawn_only_a_few_ahead() -> None:

@@ -202,10 +202,13 @@ def _ctrl_c_held() -> Iterator[None]:
 def _end_quietly() -> None:
     """Ctrl-C reaches every process of a terminal; each would print a traceback of its own."""
     code = 128 + signal.SIGINT
-    signal.signal(signal.SIGINT, lambda *_: os._exit(code))  # the executor would log an exception
+    heard = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN  # not under nohup
+    if heard:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(code))  # the executor would log it
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(code))
+    if heard:
+        signal.signal(signal.SIGINT, lambda *_: sys.exit(code))
 
 
 def in_chunks(items: Iterable[Task], size: int) -> Iterator[list[Task]]:
