@@ -12,7 +12,7 @@ from petcast.catalogue import ARTEFACTS, BLURRED_TRUTH, metric_of
 from petcast.report.arrays import Spectra, Spectrum
 from petcast.report.closer import bears_lattice
 from petcast.report.inputs import Evaluation, Score
-from petcast.report.numbers import MISSING, number
+from petcast.report.numbers import MISSING, number, percent
 from petcast.report.plot import Chart, Note, Plane, Stroke, ticks_around
 from petcast.report.tables import stage_names
 from petcast.words import interval
@@ -176,7 +176,7 @@ def _measure(
 
 
 def _percent(share: float | None) -> Measure:
-    return Measure(MISSING if share is None else f"{number(100 * share, 2)} %")
+    return Measure(percent(share, 2))
 
 
 # Spectra

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from petcast.report.inputs import Document, Evaluation, finite, records
-from petcast.report.numbers import MISSING, number
+from petcast.report.numbers import MISSING, number, percent
 from petcast.report.plot import Chart, Note, Plane, Spot, Stroke, ticks_around
 from petcast.words import count, interval
 
@@ -227,7 +227,7 @@ def _sentence(own: Sequence[Document]) -> str:
 
 def _uptake(own: Sequence[Document], key: str, label: str, digits: int) -> Uptake:
     n, truth, predicted = mean_uptake(own, key)
-    share = f"{number(100 * predicted / truth, 0)} %" if truth > 0 else MISSING
+    share = percent(predicted / truth, 0) if truth > 0 else MISSING
     return Uptake(label, n, number(truth, digits), number(predicted, digits), share)
 
 
@@ -240,7 +240,7 @@ def _size(row: Document) -> Size:
         label=_volumes(finite(row.get("low_ml")), finite(row.get("high_ml"))),
         lesions=lesions,
         found=found,
-        sensitivity=MISSING if value is None else f"{number(100 * value, 0)} %",
+        sensitivity=percent(value, 0),
         ends="" if low is None or high is None else f"{interval(100 * low, 100 * high, 0)} %",
         invented=invented,
         bar=round((value or 0.0) * BAR_WIDTH, 1),

@@ -20,6 +20,24 @@ def number(value: float | None, digits: int, *, signed: bool = False) -> str:
     return words.number(value, digits, signed=signed) or MISSING
 
 
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share as the page writes it.
+
+    Args:
+        share: Of 1; None, NaN and infinity are not available.
+        digits: Decimals.
+
+    Returns:
+        Its text, or "n/a".
+
+    Example:
+        >>> percent(0.906), percent(0.5, 0), percent(None)
+        ('90.6 %', '50 %', 'n/a')
+    """
+    text = words.number(None if share is None else 100 * share, digits)
+    return f"{text} %" if text else MISSING
+
+
 def with_unit(value: float | None, metric: Metric) -> str:
     """A metric's value as it stands in sentences.
 

@@ -6,7 +6,7 @@ from petcast.catalogue import region_label, region_order
 from petcast.report.arrays import HalfWidths, Slices
 from petcast.report.inputs import Document, Evaluation, finite, records, table
 from petcast.report.montage import Montage, draw_uncertainty
-from petcast.report.numbers import MISSING, number
+from petcast.report.numbers import number, percent
 from petcast.report.plot import Chart, Plane, Spot, Stroke
 from petcast.words import count, interval
 
@@ -93,10 +93,6 @@ def uncertainty_panel(
     )
 
 
-def _percent(share: float | None, digits: int = 1) -> str:
-    return MISSING if share is None else f"{number(100 * share, digits)} %"
-
-
 def _level(found: Document) -> float:
     return finite(found.get("level")) or 0.9
 
@@ -105,7 +101,7 @@ def _sentence(found: Document) -> str:
     body = next((one for one in records(found, "coverage") if one.get("region") == "body"), {})
     level, value = _level(found), finite(body.get("value"))
     said = (
-        f"The {_percent(level, 0)} intervals hold the real SUV of {_percent(value)} of the body's "
+        f"The {percent(level, 0)} intervals hold the real SUV of {percent(value)} of the body's "
         "voxels"
     )
     if value is None or WANTED[0] <= value <= WANTED[1]:
@@ -128,7 +124,7 @@ def _regions(found: Document) -> list[tuple[str, str, str, int]]:
     return [
         (
             region_label(str(one.get("region"))),
-            _percent(finite(one.get("value"))),
+            percent(finite(one.get("value"))),
             _ends(finite(one.get("low")), finite(one.get("high"))),
             int(finite(one.get("n")) or 0),
         )
@@ -147,7 +143,7 @@ def _patient(one: Document) -> Patient:
     numbers = ("half_width_suv", "suv_mae", "interval_score_suv", "ause")
     return Patient(
         name=str(one.get("patient", "")),
-        cells=(_percent(covered), *(number(finite(one.get(key)), 3) for key in numbers)),
+        cells=(percent(covered), *(number(finite(one.get(key)), 3) for key in numbers)),
         amiss=covered is not None and not WANTED[0] <= covered <= WANTED[1],
         monotone=bool(one.get("monotone")),
     )
@@ -163,7 +159,7 @@ def _coverage_chart(held: list[Document], found: Document) -> Chart | None:
     y_ticks = tuple(round(0.1 * k, 1) for k in range(int(least * 10), 11))
     plane = Plane((0.0, float(len(values) + 1)), y_ticks)
     spots = tuple(
-        Spot("dot", plane.x(place), plane.y(value), f"{name}: {_percent(value)}")
+        Spot("dot", plane.x(place), plane.y(value), f"{name}: {percent(value)}")
         for place, (value, name) in enumerate(values, start=1)
     )
     level = _level(found)
@@ -172,16 +168,16 @@ def _coverage_chart(held: list[Document], found: Document) -> Chart | None:
         title="Coverage of each patient",
         summary=(
             f"Share of body voxels inside the intervals, {count(len(values), 'patient')}: from "
-            f"{_percent(values[0][0])} to {_percent(values[-1][0])}; {_percent(level, 0)} is meant."
+            f"{percent(values[0][0])} to {percent(values[-1][0])}; {percent(level, 0)} is meant."
         ),
         plane=plane,
         x_label="patients, by coverage",
         y_label="inside the interval",
         bands=(plane.belt(*WANTED, "belt", "85 to 95 %"),),
-        strokes=(Stroke("limit", plane.level(level), f"meant: {_percent(level, 0)}"),),
+        strokes=(Stroke("limit", plane.level(level), f"meant: {percent(level, 0)}"),),
         spots=spots,
         x_texts=("", ""),
-        y_texts=tuple(_percent(tick, 0) for tick in y_ticks),
+        y_texts=tuple(percent(tick, 0) for tick in y_ticks),
     )
 
 
@@ -203,14 +199,14 @@ def _sparsification_chart(curves: Document) -> Chart | None:
         title="Error left without the most uncertain voxels",
         summary=(
             "Mean error of the voxels that are left, as a share of that of all: without the more "
-            f"uncertain half it is {_percent(lines['error'][half], 0)}; ordered by the error "
-            f"itself it would be {_percent(lines['oracle'][half], 0)}."
+            f"uncertain half it is {percent(lines['error'][half], 0)}; ordered by the error "
+            f"itself it would be {percent(lines['oracle'][half], 0)}."
         ),
         plane=plane,
         x_label="voxels left out, the most uncertain first",
         y_label="error left",
         strokes=strokes,
-        x_texts=tuple(_percent(tick, 0) for tick in ticks),
+        x_texts=tuple(percent(tick, 0) for tick in ticks),
     )
 
 
