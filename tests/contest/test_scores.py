@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from petcast.contest.cost import summarise_costs
+from petcast.contest.course import stages_of
 from petcast.contest.entrants import Contest
 from petcast.contest.figure import apart_by, points_of
 from petcast.contest.results import quiet_epochs
@@ -18,6 +19,7 @@ from petcast.contest.scores import (
     best_of,
     difference,
     final,
+    over_patients,
     ratio,
     scores_of,
     student_interval,
@@ -29,6 +31,7 @@ from petcast.contest.tables import (
     rows_as_csv,
     stage_table,
 )
+from petcast.evaluate.result import Evaluation, PatientRow, Row
 
 Records = list[dict[str, Any]]
 
@@ -115,6 +118,72 @@ def test_an_ablation_is_read_against_its_base(contest: Contest, records: Records
     assert "**−0.50** [−0.50, −0.50]" in row
     assert row.endswith("| 1.25 [1.25, 1.25] |")
     assert against_base(contest.model_copy(update={"base": None}), records) == ""
+
+
+def with_patients(records: Records, gains: dict[str, float]) -> Records:
+    """Three patients whose body PSNR lies so much above Stage01's; seed 1 sees 1 dB more of it."""
+    for record in records:
+        last = record["stages"][-1]
+        ours = record["entrant"] == "ours"
+        last["patients"] = {
+            name: {"body/psnr": 20.0 + k + (gain + record["seed"] if ours else 0.0),
+                   "body/suv_bias": -0.3 if ours else 0.1}
+            for k, (name, gain) in enumerate(gains.items())
+        }  # fmt: skip
+    return records
+
+
+def test_over_patients_each_patient_counts_once(records: Records) -> None:
+    scores = scores_of(with_patients(records, {"x": 1.0, "y": 2.0, "z": 6.0}))
+    ours, theirs = final(scores, "ours"), final(scores, "Stage01")
+    found = over_patients(ours, theirs, BODY_PSNR)
+    reach = stats.t.ppf(0.975, 2) * stats.tstd([1.5, 2.5, 6.5]) / math.sqrt(3)
+    assert found is not None
+    assert (found.value, found.n) == (pytest.approx(3.5), 3)  # not the twelve runs of patients
+    assert (found.low, found.high) == (pytest.approx(3.5 - reach), pytest.approx(3.5 + reach))
+    bias = next(column for column in COLUMNS if column.key == "suv_bias")
+    distance = over_patients(ours, theirs, bias)
+    assert distance is not None
+    assert distance.value == pytest.approx(0.2)  # 0.3 from 0, not 0.4 below
+
+
+def test_a_record_holds_each_patient_of_each_stage() -> None:
+    values = {"Stage02 / stage 1": (20.0, 24.0), "Stage02": (30.0, 33.0), "zero": (9.0, 9.0)}
+    evaluation = Evaluation(
+        rows=tuple(Row(n, "body", "psnr", sum(v) / 2, None, None, 2) for n, v in values.items()),
+        patients=tuple(
+            PatientRow(name, patient, "body", "psnr", value, 4)
+            for name, of_patients in values.items()
+            for patient, value in zip("xy", of_patients, strict=True)
+        ),
+        warnings=(), suv_window=(0.0, 10.0), about={"model": "Stage02"},
+    )  # fmt: skip
+    first, last = stages_of(evaluation)
+    assert (first["stage"], first["last"], last["stage"], last["last"]) == (1, False, 2, True)
+    assert first["patients"] == {"x": {"body/psnr": 20.0}, "y": {"body/psnr": 24.0}}
+    assert last["patients"] == {"x": {"body/psnr": 30.0}, "y": {"body/psnr": 33.0}}
+    assert last["metrics"] == {"body/psnr": 31.5}
+
+
+def test_two_patients_are_too_few_for_their_spread(contest: Contest, records: Records) -> None:
+    with_patients(records, {"x": 1.0, "y": 2.0})
+    scores = scores_of(records)
+    assert over_patients(final(scores, "ours"), final(scores, "Stage01"), BODY_PSNR) is None
+    assert "over patients" not in against_base(contest, records)
+
+
+def test_tables_give_the_spread_of_patients_beside_that_of_seeds(
+    contest: Contest, records: Records
+) -> None:
+    assert "over patients" not in against_published(contest, records)  # records made before
+    with_patients(records, {"x": 1.0, "y": 2.0, "z": 6.0})
+    _, after = against_published(contest, records).split("over patients\n\n")
+    bias = "distance of body SUV bias from 0 − Stage01"
+    assert after.splitlines()[0] == f"|  | n | body PSNR dB − Stage01 | {bias} |"
+    assert after.splitlines()[2].startswith("| ours | 3 | +3.50 [−3.07, +10.07] |")
+    _, after = against_base(contest, records).split("### Each minus ours, over patients\n\n")
+    assert "| ours, less | 3 | −3.50 [−10.07, +3.07] |" in after
+    assert "spread of patients, not that of seeds" in after
 
 
 def test_what_a_stage_adds_to_the_one_before(contest: Contest, records: Records) -> None:

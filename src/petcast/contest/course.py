@@ -263,16 +263,16 @@ def stages_of(evaluation: Evaluation) -> Iterator[Document]:
         evaluation: Of a run.
 
     Yields:
-        `stage`, counted from 1, `last`, and `metrics`.
+        `stage`, counted from 1, `last`, `metrics`, and `patients`: the same for each.
     """
     model = str(evaluation.about["model"])
     names = dict.fromkeys(row.name for row in evaluation.rows)
     earlier = sorted(int(n.rsplit(" ", 1)[1]) for n in names if n.startswith(f"{model} / stage "))
-    for stage in earlier:
-        metrics = metrics_of(evaluation, f"{model} / stage {stage}")
-        yield {"stage": stage, "last": False, "metrics": metrics}
-    metrics = metrics_of(evaluation, model)
-    yield {"stage": len(earlier) + 1, "last": True, "metrics": metrics}
+    for stage in (*earlier, None):
+        name = model if stage is None else f"{model} / stage {stage}"
+        yield {"stage": stage or len(earlier) + 1, "last": stage is None,
+               "metrics": metrics_of(evaluation, name),
+               "patients": patients_of(evaluation, name)}  # fmt: skip
 
 
 def metrics_of(evaluation: Evaluation, name: str) -> dict[str, float]:
@@ -286,6 +286,23 @@ def metrics_of(evaluation: Evaluation, name: str) -> dict[str, float]:
         Means over the test patients, by region and metric as in "body/psnr".
     """
     return {f"{r.region}/{r.metric}": r.value for r in evaluation.rows if r.name == name}
+
+
+def patients_of(evaluation: Evaluation, name: str) -> dict[str, dict[str, float]]:
+    """All of a row's values, patient by patient.
+
+    Args:
+        evaluation: Of a run.
+        name: Of the model or a stage.
+
+    Returns:
+        By pseudonym, then by region and metric.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for row in evaluation.patients:
+        if row.name == name:
+            found.setdefault(row.patient, {})[f"{row.region}/{row.metric}"] = row.value
+    return found
 
 
 def real_lattice(data: Path) -> dict[str, float]:

@@ -1,12 +1,14 @@
 """From records to numbers: means over seeds, and differences paired by seed and pairs.
 
-The spread here is that of seeds (and of the directions that are trained), not that of patients: it
-says whether another start would have given another order, not what to expect of other patients.
+The spread of runs is that of seeds (and of the directions that are trained): it says whether
+another start would have given another order. What to expect of other patients the spread of
+patients says, each with the mean of the runs that were tested on it.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
@@ -38,6 +40,9 @@ texture where a lattice would be."""
 
 LEVEL = 0.95
 
+FEWEST_PATIENTS = 3
+"""Two give an interval of one degree of freedom, thirteen times as wide as their difference."""
+
 Key = tuple[str, int]
 """Pairs and a seed."""
 
@@ -53,6 +58,7 @@ class Score:
         stage: Counted from 1.
         last: Whether it is the run's output.
         values: By region and metric as in "body/psnr".
+        patients: The same for each test patient, where the record holds it.
     """
 
     entrant: str
@@ -61,6 +67,7 @@ class Score:
     stage: int
     last: bool
     values: Mapping[str, float]
+    patients: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def of(self, column: Column) -> float | None:
         """Look a metric up.
@@ -97,7 +104,7 @@ class Difference:
         value: The mean.
         low: Lower end of its 95 % interval; None with fewer than two pairs of runs.
         high: Upper end.
-        n: Pairs of runs.
+        n: Pairs of runs, or patients.
     """
 
     value: float
@@ -134,7 +141,7 @@ def scores_of(records: Iterable[Mapping[str, Any]]) -> list[Score]:
     """
     return [
         Score(record["entrant"], record["pairs"], record["seed"], stage["stage"], stage["last"],
-              with_excess(stage["metrics"], record[REAL_LATTICE]))
+              with_excess(stage["metrics"], record[REAL_LATTICE]), stage.get("patients", {}))
         for record in records
         for stage in record.get("stages", ())
     ]  # fmt: skip
@@ -262,6 +269,32 @@ def ratio(
         return None
     low, high = (None if end is None else math.exp(end) for end in (found.low, found.high))
     return Difference(math.exp(found.value), low, high, found.n)
+
+
+def over_patients(
+    mine: Mapping[Key, Score], theirs: Mapping[Key, Score], column: Column
+) -> Difference | None:
+    """Compare two entrants on the patients that both were tested on.
+
+    Args:
+        mine: An entrant's outputs.
+        theirs: The other's.
+        column: Which; of those whose best is 0, distances from 0 are compared.
+
+    Returns:
+        Mine minus theirs: the mean over patients, each with the mean over the runs that share seed
+        and pairs. None where fewer than three patients have both.
+    """
+    found = defaultdict(list)
+    for key in sorted(mine.keys() & theirs.keys()):
+        one, other = mine[key].patients, theirs[key].patients
+        for patient in one.keys() & other.keys():
+            values = (one[patient].get(key_of(column)), other[patient].get(key_of(column)))
+            if values[0] is not None and values[1] is not None:
+                found[patient].append(judged(values[0], column) - judged(values[1], column))
+    if len(found) < FEWEST_PATIENTS:
+        return None
+    return _interval_of([fmean(found[patient]) for patient in sorted(found)])
 
 
 def _matched(

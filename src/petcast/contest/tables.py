@@ -21,6 +21,7 @@ from petcast.contest.scores import (
     final,
     key_of,
     of_real,
+    over_patients,
     ratio,
     scores_of,
     spread,
@@ -31,6 +32,11 @@ from petcast.words import number
 SPREAD_NOTE = (
     "The 95 % intervals are Student's t over the pairs of runs that share seed and direction (n of "
     "them): they hold the spread of seeds and directions, not that of patients."
+)
+
+PATIENTS_NOTE = (
+    "The 95 % intervals are Student's t over the test patients (n of them), each with the mean of "
+    "its runs: they hold the spread of patients, not that of seeds."
 )
 
 FIRST = "pretraining_seconds"
@@ -123,10 +129,14 @@ def against_published(contest: Contest, records: Records) -> str:
     best = {m: rival for m in COLUMNS if (rival := best_of(published, scores, m)) is not None}
     if not best or not any(final(scores, name) for name in others):
         return ""
-    head = ["", *(f"{_compared(m)} − {best[m]}" for m in best), _ratio_head(best.get(BODY_ERROR))]
+    headings = {column: f"{_compared(column)} − {best[column]}" for column in best}
+    head = ["", *headings.values(), _ratio_head(best.get(BODY_ERROR))]
     rows = [[name, *_against(name, best, scores)] for name in others if final(scores, name)]
     title = "### Against the best published one of each metric"
-    return f"{title}\n\n{markdown(head, rows)}\n\n{SPREAD_NOTE}"
+    names = [name for name in others if final(scores, name)]
+    over = "Against the best published one, over patients"
+    wide = _patients_table(over, names, best, headings, scores)
+    return f"{title}\n\n{markdown(head, rows)}\n\n{SPREAD_NOTE}{wide}"
 
 
 def _against(name: str, best: Mapping[Column, str], scores: Sequence[Score]) -> Iterator[str]:
@@ -151,7 +161,8 @@ def against_base(contest: Contest, records: Records) -> str:
     base = final(scores, contest.base) if contest.base else {}
     if not base:
         return ""
-    head = ["", "n", *(_compared(column) for column in COLUMNS), _ratio_head(None)]
+    headings = {column: _compared(column) for column in COLUMNS}
+    head = ["", "n", *headings.values(), _ratio_head(None)]
     rows = []
     for name in contest.names:
         own = final(scores, name)
@@ -161,7 +172,40 @@ def against_base(contest: Contest, records: Records) -> str:
             n = str(found[2].n) if found[2] else ""
             rows.append([name, n, *cells, _ratio_cell(ratio(own, base, BODY_ERROR))])
     title = f"### Each minus {contest.base}, same pairs and seed"
-    return f"{title}\n\n{markdown(head, rows)}\n\n{SPREAD_NOTE}"
+    names = [name for name in contest.names if final(scores, name) and name != contest.base]
+    rivals = dict.fromkeys(COLUMNS, str(contest.base))
+    over = f"Each minus {contest.base}, over patients"
+    wide = _patients_table(over, names, rivals, headings, scores)
+    return f"{title}\n\n{markdown(head, rows)}\n\n{SPREAD_NOTE}{wide}"
+
+
+def _patients_table(
+    title: str,
+    names: Sequence[str],
+    rivals: Mapping[Column, str],
+    headings: Mapping[Column, str],
+    scores: Sequence[Score],
+) -> str:
+    """The same differences with the spread of patients; empty where there are too few of them."""
+    rows, seen = [], set[Column]()
+    for name in names:
+        found = {
+            column: difference
+            for column, rival in rivals.items()
+            if (difference := over_patients(final(scores, name), final(scores, rival), column))
+        }
+        seen |= found.keys()
+        rows.append((name, found))
+    columns = [column for column in rivals if column in seen]
+    if not columns:
+        return ""
+    head = ["", "n", *(headings[column] for column in columns)]
+    lines = [
+        [name, str(max(one.n for one in found.values())),
+         *(_difference_cell(found.get(column), column.digits) for column in columns)]
+        for name, found in rows if found
+    ]  # fmt: skip
+    return f"\n\n### {title}\n\n{markdown(head, lines)}\n\n{PATIENTS_NOTE}"
 
 
 def stage_table(contest: Contest, records: Records) -> str:
