@@ -2,6 +2,7 @@
 
     data      from an export to pairs
     learning  from pairs to a report
+    reading   experts who judge it
     common    what all commands share
     tables    documents as a terminal shows them
 
@@ -19,7 +20,7 @@ from typing import Annotated
 import typer
 
 import petcast
-from petcast.cli import data, learning
+from petcast.cli import data, learning, reading
 from petcast.cli.common import say
 from petcast.errors import PetcastError
 
@@ -68,6 +69,7 @@ for command in (
     learning.evaluate,
     learning.study,
     learning.report,
+    reading.reading,
     data.archive,
     data.phantom,
 ):
