@@ -176,9 +176,9 @@ def printed(document: Mapping[str, Any]) -> list[tuple[str, list[list[str]]]]:
         Titles and rows, the first of which is the head.
     """
     return [
-        ("What readers say of each, with 95 % intervals over patients", _source_table(document)),
-        ("Told apart from the real PET: 0.5 is guessing, 1 is always", _apart_table(document)),
-        ("Agreement: weighted kappa, 0 is chance, 1 is full", _agreement_table(document)),
+        ("What readers say, with 95 % intervals over patients", _source_table(document)),
+        ("Told apart; 0.5 is guessing", _apart_table(document)),
+        ("Agreement, as weighted kappa", _agreement_table(document)),
     ]
 
 
