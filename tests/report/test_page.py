@@ -200,6 +200,19 @@ def test_paper_has_room_for_every_metric(make_run: MakeRun, good: dict[str, Any]
 
 
 @pytest.mark.slow
+def test_long_names_of_files_do_not_push_the_numbers_away(
+    make_run: MakeRun, good: dict[str, Any]
+) -> None:
+    """Names of 140 characters in one line left no number on the page, nor the slice's on paper."""
+    run = make_run(evaluation=good)
+    page = write_report(run, run.parent / "report.html").read_text("utf-8")
+    [name] = re.findall(r"\ntbody th code \{(.*)\}", page)
+    [heading] = re.findall(r"\n\.montage tbody th \{(.*)\}", page)
+    assert all(rule in name for rule in ("max-width: 14rem", "white-space: normal", "break-word"))
+    assert all(rule in heading for rule in ("white-space: normal", "overflow-wrap: anywhere"))
+
+
+@pytest.mark.slow
 def test_a_model_of_one_stage_has_no_table_of_stages(
     make_run: MakeRun, evaluated: Callable[..., dict[str, Any]], page_of: PageOf
 ) -> None:
