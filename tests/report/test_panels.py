@@ -222,6 +222,10 @@ def test_bias_and_limits_are_drawn_at_their_height(read: Read, full: dict[str, A
     assert len(chart.bands) == 3
     assert "−0.40 SUV on average" in chart.summary
     assert of_lesions.title == "Lesions: SUVmax"
+    ends = (bias, bias - limit, bias + limit)
+    said = "3 patients: bias {:.2f}, limits {:.2f} to {:.2f}".format(*ends).replace("-", "−")
+    assert chart.numbers == said  # points of many patients cover the words in the drawing
+    assert "lesions in" in of_lesions.numbers
     assert "SUV" in chart.y_label
 
 

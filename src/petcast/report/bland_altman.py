@@ -127,7 +127,7 @@ def _chart(one: Document) -> Chart | None:
     bands, strokes, notes = _guides(one, plane)
     return Chart(
         key, _title(one), _summary(one), plane, "mean of real and predicted SUV",
-        "predicted − real (SUV)", bands, strokes, tuple(spots), notes,
+        "predicted − real (SUV)", bands, strokes, tuple(spots), notes, numbers=_numbers(one),
     )  # fmt: skip
 
 
@@ -179,6 +179,16 @@ def _summary(one: Document) -> str:
     if lower is None or upper is None:
         return f"{said}; limits of agreement need two values."
     return f"{said}; limits of agreement {interval(lower, upper, DIGITS)}."
+
+
+def _numbers(one: Document) -> str:
+    """Of how many, bias and limits: of many patients, points cover the words in the drawing."""
+    n, patients = (int(finite(one.get(key)) or 0) for key in ("n", "patients"))
+    of = f"{count(n, 'lesion')} in " if one.get("of") == "lesion" else ""
+    bias, lower, upper = (finite(one.get(key)) for key in ("bias", "lower", "upper"))
+    limits = interval(lower, upper, DIGITS)
+    said = f"{of}{count(patients, 'patient')}: bias {number(bias, DIGITS)}"
+    return f"{said}, limits {limits}" if limits else said
 
 
 def _limits(one: Document) -> Limits:

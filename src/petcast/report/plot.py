@@ -217,6 +217,7 @@ class Chart:
         notes: Words.
         x_texts: Labels of the x ticks where they are no plain numbers.
         y_texts: The same along y.
+        numbers: What it comes to: marks may lie over the words in the drawing.
     """
 
     key: str
@@ -231,6 +232,7 @@ class Chart:
     notes: tuple[Note, ...] = ()
     x_texts: tuple[str, ...] = ()
     y_texts: tuple[str, ...] = ()
+    numbers: str = ""
 
     @property
     def width(self) -> int:
