@@ -166,6 +166,14 @@ def test_the_page_loads_nothing_and_is_the_same_twice(tmp_path: Path) -> None:
         assert title in page
 
 
+def test_every_table_says_what_it_holds_and_of_how_many(tmp_path: Path) -> None:
+    """What the protocol is worth stood there without metric and unit, a test without its n."""
+    page = write_report(study(tmp_path / "s", results(n=8)), tmp_path / "a.html").read_text()
+    for one in results()["tables"]:
+        assert re.search(rf"<h[23][^>]*>{one['title']}</h", page), one["key"]
+    assert "every generator is measured on the same 8 patients" in page
+
+
 def test_the_widest_table_is_laid_out_for_paper(tmp_path: Path) -> None:
     """Paper has no scroll bar: the sound protocol's columns of Table 4 were cut off."""
     page = write_report(study(tmp_path / "s", results()), tmp_path / "a.html").read_text()
