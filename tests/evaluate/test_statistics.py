@@ -71,8 +71,19 @@ def test_an_interval_holds_the_mean_and_moves_with_the_values(
 def test_a_note_says_when_patients_are_few() -> None:
     assert "no interval" in few_patients(1)[0].detail
     assert "3 patients" in few_patients(3)[0].detail
+    assert "likely too narrow" in few_patients(6)[0].detail
     assert len(few_patients(9)) == 1
     assert few_patients(10) == []
+
+
+@pytest.mark.parametrize(("n", "at_best"), [(2, 50), (3, 75), (4, 88)])
+def test_few_patients_are_told_how_often_their_interval_holds(n: int, at_best: int) -> None:
+    """What is called a 95 % interval over two patients holds the mean every second time."""
+    assert f"{at_best} times out of 100 at best" in few_patients(n)[0].detail
+    drawn = np.random.default_rng(5).normal(size=(300, n))
+    ends = [bootstrap_interval(values, seed=0, draws=500) or (np.nan, np.nan) for values in drawn]
+    held = np.mean([low <= 0 <= high for low, high in ends])
+    assert held <= at_best / 100 + 0.06
 
 
 DRAWN = {

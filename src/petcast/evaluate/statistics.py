@@ -6,7 +6,9 @@ the mean is over patients, and the bootstrap draws patients.
 The interval is a percentile interval, widened for few patients (Hesterberg's expanded percentile
 interval): the bootstrap's own spread is too small by sqrt((n − 1) / n), and normal quantiles stand
 where Student's belong. The widened level repairs both for normal data. On simulated means of ten
-patients it covers 95 % where plain percentiles and BCa cover 90 %.
+patients it covers 95 % where plain percentiles and BCa cover 90 %. Of fewer than six it cannot: no
+resampled mean lies beyond the smallest and the largest value, and n values have a symmetric
+distribution's mean between them with a probability of 1 − 2 / 2ⁿ, one half for two patients.
 """
 
 import math
@@ -131,12 +133,23 @@ def few_patients(n: int) -> list[Finding]:
         detail = "One patient only: no interval can be given, and nothing follows for others."
     elif n < FEW_PATIENTS:
         detail = (
-            f"{n} patients only: the 95 % intervals over patients are rough and likely too narrow; "
+            f"{n} patients only: the 95 % intervals over patients are rough and {_too_narrow(n)}; "
             f"differences between models need {FEW_PATIENTS} patients and more."
         )
     else:
         return []
     return [Finding("FEW-PATIENTS", detail)]
+
+
+def _too_narrow(n: int) -> str:
+    """What their name hides: how often the range of so few values holds their mean at all."""
+    most = 1 - 2.0 ** (1 - n)
+    if most >= LEVEL:
+        return "likely too narrow"
+    return (
+        f"too narrow, as they cannot reach beyond these patients' own values: they hold the true "
+        f"mean {100 * most:.0f} times out of 100 at best, not {100 * LEVEL:.0f}"
+    )
 
 
 @lru_cache(maxsize=4)
