@@ -162,6 +162,15 @@ def test_the_background_stays_in_the_body_and_off_other_lesions() -> None:
     assert second.volume_ml == pytest.approx(216 * 0.008)
 
 
+def test_the_background_stays_off_lesions_that_begin_beyond_it() -> None:
+    """On fine voxels they lay outside the box that was looked at, 17 mm away."""
+    labels = np.zeros((7, 7, 60), dtype=int)
+    labels[:, :, :10], labels[:, :, 26:] = 1, 2
+    [site, _] = lesion_sites(labels, (1.0, 1.0, 1.0))
+    columns = site.box[2].start + np.flatnonzero(site.shell.any(axis=(0, 1)))
+    assert columns.tolist() == [15, 16, 17, 18, 19, 20]  # from 6 mm on, to 6 mm from the other
+
+
 def test_the_volume_of_a_swollen_prediction_grows_and_of_a_faint_one_vanishes() -> None:
     spacing = (1.0, 1.0, 1.0)
     mask, wide = (sphere(spacing, r, room_mm=33.0 - r) for r in (8.0, 11.0))

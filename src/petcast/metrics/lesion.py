@@ -353,8 +353,8 @@ def _distance_mm(
 
 
 def _grown(found: tuple[slice, ...], shape: tuple[int, ...], spacing_mm: Spacing) -> Box:
-    """The box with room for shell and sphere."""
-    margins = [math.ceil(SHELL_MM[1] / step_mm) + 1 for step_mm in reversed(spacing_mm)]
+    """The box with room for shell and sphere, and for other lesions that the shell stays off."""
+    margins = [math.ceil(sum(SHELL_MM) / step_mm) for step_mm in reversed(spacing_mm)]
     z, y, x = (
         slice(max(0, side.start - margin), min(size, side.stop + margin))
         for side, size, margin in zip(found, shape, margins, strict=True)
