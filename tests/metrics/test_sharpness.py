@@ -84,6 +84,18 @@ def test_one_value_for_the_whole_body_keeps_no_detail(phantom_pet: Callable) -> 
     assert math.isnan(against.detail_mm)
 
 
+def test_an_image_that_follows_in_the_longest_wave_alone_has_no_width(gaussian: Callable) -> None:
+    """A stage of a cascade had a detail of −275 mm, and the mean over patients with it."""
+    y, x = np.indices((96, 96))
+    body = (((y - 48) / 30) ** 2 + ((x - 48) / 40) ** 2 < 1)[None]
+    real = (body + 3.0 * ((y - 44) ** 2 + (x - 60) ** 2 < 36)).astype(np.float32)
+    astray = gaussian(real, 30) - 0.2 * real
+    found = measure_blur(astray, real, body, (4.0, 4.0))
+    assert found.transfer[0] > 0.5
+    assert found.transfer[2:20].max() < 0
+    assert math.isnan(found.detail_mm)
+
+
 @pytest.mark.real
 def test_planted_blur_is_measured_on_real_pet(real_pets: list, gaussian: Callable) -> None:
     for picture in real_pets:

@@ -44,7 +44,8 @@ class Blur:
         fwhm_mm: Full width at half maximum of the equivalent Gaussian in the slice's plane;
             negative where the prediction is sharper, NaN where it shows nothing.
         detail_mm: The same of the Gaussian through which the real PET's detail reaches the
-            prediction: 0 where all of it does; NaN where nothing follows the real PET.
+            prediction: 0 where all of it does; NaN where nothing follows the real PET, or nothing
+            but its longest waves, and not as behind a Gaussian.
         frequency_per_mm: Of the spectra.
         truth: The real PET's power by frequency, each slice's as a share of its own total.
         prediction: The prediction's, in the same unit.
@@ -172,6 +173,11 @@ def _kept(
     used = (frequency <= end) & (share > 0)
     squared, weight = frequency[used] ** 2, share[used] ** 2
     slope = (weight * squared * np.log(share[used])).sum() / (weight * squared**2).sum()
+    # Lost from the first: what long waves alone say must agree, or it is a width of hundreds of mm
+    # with any sign.
+    none_followed = len(lost) > 0 and lost[0] == np.count_nonzero(long)
+    if none_followed and slope * end**2 > math.log(FOLLOWED):
+        return math.nan
     return _fwhm(-float(slope) / (2 * math.pi**2))
 
 
