@@ -71,7 +71,7 @@ def test_an_interval_holds_the_mean_and_moves_with_the_values(
 def test_a_note_says_when_patients_are_few() -> None:
     assert "no interval" in few_patients(1)[0].detail
     assert "3 patients" in few_patients(3)[0].detail
-    assert "likely too narrow" in few_patients(6)[0].detail
+    assert "likely too narrow" in few_patients(5)[0].detail
     assert len(few_patients(9)) == 1
     assert few_patients(10) == []
 

@@ -144,7 +144,7 @@ def few_patients(n: int) -> list[Finding]:
 def _too_narrow(n: int) -> str:
     """What their name hides: how often the range of so few values holds their mean at all."""
     most = 1 - 2.0 ** (1 - n)
-    if most >= LEVEL:
+    if most > 0.9:  # of five it is 94 %: nothing to be told apart from 95
         return "likely too narrow"
     return (
         f"too narrow, as they cannot reach beyond these patients' own values: they hold the true "
