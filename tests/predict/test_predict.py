@@ -129,6 +129,20 @@ def test_a_ct_without_lungs_is_said_to_have_none(echo: Synthesizer, card: Card) 
 
 
 @pytest.mark.parametrize(
+    ("size", "said"), [(96, []), (80, ["the 160 × 160 mm that the model sees; the PET is 0 there"])]
+)
+def test_a_body_wider_than_the_model_grid_is_said_to_have_no_pet_there(
+    echo: Synthesizer, card: Card, size: int, said: list[str]
+) -> None:
+    smaller = Card(card.recipe, 1, {"size": size, "spacing_mm": 2.0}, "", 0)
+    ct = cylinder((3.0, 3.0, 5.0))
+    made = predict_volume(echo, ct, smaller)
+    assert bool((made.pet.voxels[ct.voxels == 0] == 0).any()) == bool(said)
+    _, *told = made.warnings
+    assert [words in one for words, one in zip(said, told, strict=True)] == [True] * len(said)
+
+
+@pytest.mark.parametrize(
     ("given", "slices", "warned"),
     [("neighbours", 1, True), ("neighbours", 2, False), ("replicate", 1, False)],
 )

@@ -1,5 +1,6 @@
 """Cast a CT: there to the model grid, through the model, and back to the CT's own geometry."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +11,11 @@ import torch
 from jaxtyping import Int16
 
 from petcast.align import ct_on_grid
-from petcast.anatomy import lung_mask
+from petcast.anatomy import body_mask, lung_mask
 from petcast.checkpoint import Card, Which, load_synthesizer
 from petcast.device import choose_device
 from petcast.dicom.source import choice_of
-from petcast.grid import grid_for_ct, standing
+from petcast.grid import grid_for_ct, standing, thinned
 from petcast.models import Synthesizer
 from petcast.predict.files import (
     casting_of,
@@ -25,8 +26,11 @@ from petcast.predict.files import (
 )
 from petcast.predict.slices import first_stages, predict_slices
 from petcast.recipe import PreparationRecipe
-from petcast.volume import Unit, Volume
+from petcast.volume import Grid, Unit, Volume
 from petcast.words import count
+
+LEAST_BEYOND_ML = 1.0
+"""Less of a body beyond the model grid is a fold of skin, or half of a thinned voxel."""
 
 
 @dataclass(frozen=True)
@@ -109,12 +113,14 @@ def cast_on_grid(
     """
     upright = standing(ct.require(Unit.HU), "CT")
     recipe = PreparationRecipe(size=int(card.grid["size"]), spacing_mm=card.grid["spacing_mm"])
-    on_grid = ct_on_grid(upright, grid_for_ct(upright, recipe))
+    grid = grid_for_ct(upright, recipe)
+    on_grid = ct_on_grid(upright, grid)
     images = [
         on_grid.like(suv, Unit.SUV).resampled(ct.grid, outside=0.0, antialias=False)
         for suv in cast(on_grid.voxels)
     ]
-    return images, [*_without_neighbours(on_grid, card), *_beyond_lungs(on_grid)]
+    told = _without_neighbours(on_grid, card), _beyond_lungs(on_grid), _beyond_grid(upright, grid)
+    return images, [warning for warnings in told for warning in warnings]
 
 
 def predict(
@@ -176,6 +182,23 @@ def _without_neighbours(ct: Volume, card: Card) -> list[str]:
     return [
         "This CT is one slice to the model, which looks at those above and below, too: it was "
         "given the same slice in their place. Give the whole CT; do not rely on this PET."
+    ]
+
+
+def _beyond_grid(ct: Volume, grid: Grid) -> list[str]:
+    """What is to be said of a body wider than the model grid: a PET of 0 there looks measured."""
+    body = body_mask(thinned(ct))
+    z, y, x = np.nonzero(body.voxels)
+    places = (np.linalg.inv(grid.affine) @ body.affine @ np.stack([x, y, z, np.ones_like(x)]))[:2]
+    size = np.array(grid.shape[:0:-1])[:, np.newaxis]
+    beyond = ((places < -0.5) | (places > size - 0.5)).any(axis=0)
+    lost_ml = int(beyond.sum()) * math.prod(body.spacing_mm) / 1000
+    if lost_ml < LEAST_BEYOND_ML:
+        return []
+    width_mm, depth_mm = (n * mm for n, mm in zip(size.ravel(), grid.spacing_mm, strict=False))
+    return [
+        f"{100 * beyond.mean():.2g} % of the body in this CT lie outside the {width_mm:.0f} × "
+        f"{depth_mm:.0f} mm that the model sees; the PET is 0 there, and nothing was cast."
     ]
 
 
