@@ -1,6 +1,7 @@
 """Laws of a volume: it keeps its place and its unit."""
 
 import os
+import struct
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from petcast.errors import FormatError, GeometryError, UnitError
 from petcast.volume import Grid, Unit, Volume
+
+PIXDIM_X = 80
 
 
 @st.composite
@@ -82,6 +85,16 @@ def test_nan_damage_and_flat_affines_are_refused(tmp_path: Path) -> None:
         Volume.load(tmp_path / "text.nii", Unit.SUV)
     with pytest.raises(GeometryError, match="singular"):
         Volume(np.zeros((2, 2, 2)), np.diag([1.0, 0.0, 1.0, 1.0]), Unit.SUV)
+
+
+def test_a_negative_spacing_is_refused_because_itk_would_mirror_the_image(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii"
+    Volume(np.zeros((2, 3, 4), np.float32), np.diag([2.0, 2.0, 3.0, 1.0]), Unit.SUV).save(path)
+    header = bytearray(path.read_bytes())
+    header[PIXDIM_X : PIXDIM_X + 4] = struct.pack("<f", -2.0)
+    path.write_bytes(header)
+    with pytest.raises(FormatError, match="negative spacing"):
+        Volume.load(path, Unit.SUV)
 
 
 @pytest.mark.slow

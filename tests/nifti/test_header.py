@@ -77,6 +77,7 @@ DAMAGES: dict[str, tuple[Reason, Callable[[bytes], bytes]]] = {
     "spacing NaN": (Reason.SPACING, lambda whole: put(whole, PIXDIM + 4, "f", np.nan)),
     "spacing 0": (Reason.SPACING, lambda whole: put(whole, PIXDIM + 4, "f", 0)),
     "spacing of a metre": (Reason.SPACING, lambda whole: put(whole, PIXDIM + 12, "f", 1000)),
+    "a negative spacing": (Reason.NIFTI_PLACE, lambda whole: put(whole, PIXDIM + 4, "f", -2)),
     "no place": (Reason.NIFTI_PLACE, lambda whole: put(whole, QFORM, "2h", 0, 0)),
     "two places": (Reason.NIFTI_PLACE, lambda whole: put(whole, ROWS + 12, "f", 99)),
     "rows NaN": (Reason.NIFTI_PLACE, lambda whole: put(whole, ROWS, "f", np.nan)),

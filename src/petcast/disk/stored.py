@@ -28,7 +28,10 @@ _HEADER_BYTES = 348
 _MAGIC_AT, _MAGIC = 344, b"n+1\0"
 """Says that header and voxels are in one file."""
 
-_LAYOUT = {"dim": (40, "8h"), "type": (70, "h"), "offset": (108, "f"), "scale": (112, "2f")}
+_LAYOUT = {
+    "dim": (40, "8h"), "type": (70, "h"), "spacing": (80, "3f"), "offset": (108, "f"),
+    "scale": (112, "2f"),
+}  # fmt: skip
 """Where the fields of NIfTI-1 stand, and of which type they are; ITK does not read NIfTI-2."""
 
 TYPES = {
@@ -68,13 +71,19 @@ def read_voxels(path: Path) -> NDArray[Any] | None:
         all.
 
     Raises:
-        FormatError: The file ends early or is damaged, or holds NaN or infinite values.
+        FormatError: The file ends early or is damaged, holds NaN or infinite values, or states a
+            negative spacing, by which ITK mirrors the image and others do not.
     """
     try:
         with open_unzipped(path) as stream:
             header = _Header.of(stream.read(_HEADER_BYTES))
             if header is None:
                 return None
+            if header.mirrored:
+                raise FormatError(
+                    f"{path} states a negative spacing (pixdim), which readers place differently; "
+                    "convert it again from where it came from"
+                )
             voxels = _read_voxels(stream, header)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FormatError(f"{path} ends early or is damaged; copy it again") from error
@@ -120,6 +129,7 @@ class _Header:
     dtype: np.dtype[Any]
     offset: int
     plain: bool
+    mirrored: bool
 
     @classmethod
     def of(cls, raw: bytes) -> "_Header | None":
@@ -140,7 +150,8 @@ class _Header:
             return None
         plain = len(shape) == 3 and slope in (0, 1) and intercept == 0  # a slope of 0 says none
         first = max(int(offset), _HEADER_BYTES)  # as ITK has it
-        return cls(shape, np.dtype(f"{order}{TYPES[code]}"), first, plain)
+        mirrored = min(fields["spacing"]) < 0
+        return cls(shape, np.dtype(f"{order}{TYPES[code]}"), first, plain, mirrored)
 
 
 def _read_voxels(stream: BufferedIOBase, header: _Header) -> NDArray[Any]:

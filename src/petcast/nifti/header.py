@@ -217,10 +217,14 @@ def _offset(fields: _Fields) -> int:
 
 
 def _spacing_mm(fields: _Fields) -> tuple[float, float, float]:
-    spacing = tuple(abs(float(step)) for step in fields["pixdim"][1:4])
+    spacing = tuple(map(float, fields["pixdim"][1:4]))
     [units] = fields["units"]
     if (units & 7) not in MILLIMETRES:
         raise RefusedError(Reason.SPACING, "Its spacing is not stated in millimetres.")
+    if min(spacing) < 0:  # most readers drop the sign; ITK mirrors the image about its first voxel
+        raise RefusedError(
+            Reason.NIFTI_PLACE, "Its spacing (pixdim) is negative, which readers place differently."
+        )
     if not all(math.isfinite(step) and FINEST_MM <= step <= COARSEST_MM for step in spacing):
         raise RefusedError(
             Reason.SPACING,
