@@ -82,6 +82,10 @@ DAMAGES: dict[str, tuple[Reason, Callable[[bytes], bytes]]] = {
     "two places": (Reason.NIFTI_PLACE, lambda whole: put(whole, ROWS + 12, "f", 99)),
     "rows NaN": (Reason.NIFTI_PLACE, lambda whole: put(whole, ROWS, "f", np.nan)),
     "sheared": (Reason.NIFTI_PLACE, lambda whole: put(whole, ROWS, "3f", 2, 3, 0)),
+    "sheared a little, and no quaternion": (
+        Reason.NIFTI_PLACE,
+        lambda whole: put(put(whole, QFORM, "h", 0), ROWS + 4, "f", 1.0270),
+    ),
     "rows of another spacing": (Reason.NIFTI_PLACE, lambda whole: put(whole, ROWS + 40, "f", 9)),
     "no rotation": (Reason.NIFTI_PLACE, lambda whole: put(whole, QUATERNION, "2f", 1, 1)),
     "on the moon": (

@@ -44,6 +44,11 @@ BYTES_A_VOXEL = 12
 SAME_PLACE_MM = 1.0
 """Two descriptions of one place that differ by less agree."""
 
+NAMED_SHEAR = 1e-3
+"""Cosines between axes that count as right angles."""
+DECODED_SHEAR = 1e-4
+"""The same where ITK has nothing but the sform: it reads no image that is sheared further."""
+
 ENDING = re.compile(r"\.nii(\.gz)?$")
 """How names end; all in large letters will do."""
 
@@ -267,7 +272,8 @@ def _by_rows(fields: _Fields, spacing_mm: tuple[float, float, float]) -> NDArray
     if not np.allclose(lengths, spacing_mm, rtol=0.01, atol=0):
         raise RefusedError(Reason.NIFTI_PLACE, "Its sform and its spacing disagree.")
     axes = affine[:3, :3] / lengths
-    if np.abs(axes.T @ axes - np.eye(3)).max() > 1e-3:
+    alone = fields["codes"][0] <= 0  # else the quaternion, which cannot shear, takes its place
+    if np.abs(axes.T @ axes - np.eye(3)).max() > (DECODED_SHEAR if alone else NAMED_SHEAR):
         raise RefusedError(Reason.NIFTI_PLACE, "Its axes are not at right angles.")
     return affine
 
