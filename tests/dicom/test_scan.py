@@ -95,6 +95,15 @@ def test_one_study_with_its_ct_and_pet(export) -> None:
     assert study.ct.geometry.z_mm == (-2.0, 46.0)
 
 
+@pytest.mark.slow
+def test_a_series_that_a_killed_command_left_half_written_is_not_searched(export) -> None:
+    folder = export.write()
+    (half := folder / ".pet.partial").mkdir()
+    shutil.copy(export.path(0), half / "PT0001.dcm")
+    assert not any(one.left_out for one in scan([folder], salt=SALT).series)
+    assert len(scan([half], salt=SALT).series) == 1  # asked for by itself
+
+
 def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
     assert scan([tmp_path], salt=SALT).to_json() == {"studies": [], "series": [], "files": []}
 

@@ -57,6 +57,11 @@ def test_what_macos_leaves_beside_files_makes_no_case(tmp_path: Path, ending: st
     assert names(folder, "truth") == names(folder, "prediction") == ["a", "b"]
 
 
+def test_what_a_killed_predict_left_half_written_makes_no_case(tmp_path: Path) -> None:
+    folder = touch(tmp_path, "a_pred.nii.gz", ".partial-4711-b_pred.nii.gz")
+    assert names(folder, "prediction") == ["a"]
+
+
 def test_a_folder_a_case_is_searched_through(tmp_path: Path) -> None:
     folder = touch(tmp_path, "a/CT.nii.gz", "a/SUV.nii.gz", "b/CT.nii.gz", "b/SUV.nii.gz")
     assert names(folder, "truth") == names(folder, "ct") == ["a", "b"]

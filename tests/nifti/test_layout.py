@@ -37,6 +37,12 @@ def test_what_macos_leaves_beside_files_makes_no_case(tmp_path: Path) -> None:
     assert (cohort.refused, cohort.strays) == ((), ())
 
 
+def test_what_a_killed_command_left_half_written_makes_no_case(tmp_path: Path) -> None:
+    names = ("p_ct.nii.gz", "p_pet.nii.gz", ".partial-4711-p_pet.nii.gz")
+    cohort = found(tmp_path, *names)
+    assert (len(cohort.cases), cohort.refused, cohort.strays) == (1, (), ())
+
+
 def files_of(cohort: Cohort, root: Path) -> list[tuple[str, str, str | None]]:
     def told(path: Path | None) -> str | None:
         return None if path is None else path.relative_to(root).as_posix()

@@ -21,6 +21,7 @@ from petcast.dicom.pairing import pair
 from petcast.dicom.privacy import pseudonym, user_salt
 from petcast.dicom.series import RefusedFile, Scan, Series, Study
 from petcast.dicom.unpack import Unpacked, is_archive
+from petcast.disk.durable import is_unfinished
 from petcast.progress import track
 from petcast.refusal import Reason, Refusal, RefusedError
 from petcast.words import count
@@ -145,6 +146,8 @@ def _opened(archives: Iterable[Path], scratch: Path | None) -> tuple[list[Unpack
 def _walk(folders: Sequence[Path], skip: Path | None = None) -> Iterator[Path]:
     """Every file below some folders but one, each once, links followed but never in a circle.
 
+    Not the series that a killed `predict` left half-written in a hidden folder.
+
     A folder that cannot be listed comes as itself, to be refused as unreadable.
     """
     given = dict.fromkeys(folder for folder in folders if not folder.is_dir())
@@ -163,7 +166,7 @@ def _walk(folders: Sequence[Path], skip: Path | None = None) -> Iterator[Path]:
                 inner.clear()
                 continue
             seen.add(mark)
-            inner.sort()
+            inner[:] = sorted(name for name in inner if not is_unfinished(name))
             found = (Path(place) / name for name in sorted(names))
             yield from (path for path in found if path not in given)
     yield from (Path(error.filename) for error in closed if error.filename)

@@ -11,6 +11,7 @@ through three names, and `settle` brings any interruption between them to the la
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,24 @@ from petcast.errors import BusyError, FormatError, UsageError
 
 LOCK_FILE = ".lock"
 """What `exclusive` locks in a folder that one command at a time works in."""
+
+_UNFINISHED = re.compile(r"\.partial-\d+-.+|\..+\.partial")
+
+
+def is_unfinished(name: str) -> bool:
+    """Say whether a file or folder is what a killed command left of something half-written.
+
+    Args:
+        name: Without its folder.
+
+    Returns:
+        True of hidden names alone that `open_whole`, `named_whole` or `write_directory` give.
+
+    Example:
+        >>> is_unfinished(".partial-4711-pet.nii.gz"), is_unfinished("partial.nii.gz")
+        (True, False)
+    """
+    return _UNFINISHED.fullmatch(name) is not None
 
 
 def sync_directory(directory: Path) -> None:

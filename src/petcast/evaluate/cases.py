@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from petcast.disk.durable import is_unfinished
 from petcast.errors import DataError, UsageError
 from petcast.evaluate.flat import Declared, Stack, read_stack, stacks_of
 from petcast.volume import Unit, Volume
@@ -208,7 +209,8 @@ def _files(path: Path, kind: re.Pattern[str]) -> list[Path]:
     if path.is_file():
         return [path] if kind.fullmatch(path.name) else []
     found = (p for p in path.rglob("*") if kind.fullmatch(p.name) and p.is_file())
-    return sorted(p for p in found if not p.name.startswith("._"))  # macOS's, beside images
+    # Beside images macOS leaves its own, and a killed command what it was writing
+    return sorted(p for p in found if not p.name.startswith("._") and not is_unfinished(p.name))
 
 
 def _flat_cases(

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from petcast.dicom.privacy import pseudonym
 from petcast.dicom.scan import left_alone, mark_of
+from petcast.disk.durable import is_unfinished
 from petcast.refusal import Reason, Refusal, RefusedError
 
 NIFTI = re.compile(r"(?P<stem>(?!\._).+)\.nii(\.gz)?", re.IGNORECASE)
@@ -136,9 +137,8 @@ def _walk(folders: Sequence[Path], skip: Path | None) -> Iterable[tuple[Path, Pa
                 continue
             seen.add(mark)
             inner.sort()
-            yield from (
-                (folder, Path(place) / name) for name in sorted(names) if NIFTI.fullmatch(name)
-            )
+            found = (name for name in sorted(names) if not is_unfinished(name))
+            yield from ((folder, Path(place) / name) for name in found if NIFTI.fullmatch(name))
 
 
 def _sort(root: Path, path: Path, groups: dict[tuple[Path, str], _Group]) -> bool:
