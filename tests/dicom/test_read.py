@@ -12,6 +12,7 @@ from pydicom.uid import RLELossless, generate_uid
 from petcast.dicom.decay import TimeRule
 from petcast.dicom.read import load_ct_and_source, read_ct, read_pet
 from petcast.dicom.scan import Series, scan
+from petcast.dicom.source import remarks_of
 from petcast.errors import UsageError
 from petcast.refusal import Reason, RefusedError
 from petcast.volume import Unit
@@ -393,6 +394,21 @@ def test_a_longer_ct_comes_before_a_softer_one(export) -> None:
     del export.extra[-6:]
     _, source = load_ct_and_source(export.write())
     assert source.text("ConvolutionKernel") == "LUNG"
+
+
+def test_what_makes_a_ct_doubtful_is_passed_on_with_it(export) -> None:
+    """A slice lost at its end and a better series that was refused would go unseen."""
+    add_twin(export)
+    for slice_ in export.ct:
+        slice_.LossyImageCompression = "01"
+    del export.extra[5]
+    folder = export.write()
+    export.path(0).write_bytes(b"")
+    _, source = load_ct_and_source(folder)
+    lossy, damaged, refused = remarks_of(source)
+    assert lossy == "The pixels were compressed with loss."
+    assert damaged.startswith("1 damaged file in the folder")
+    assert refused.startswith("Another CT there, of 11 files, was refused (GAP): Between slices 5")
 
 
 def test_cts_of_several_studies_ask_for_a_choice(export) -> None:

@@ -33,6 +33,8 @@ MINIMUM_SLICES = 10
 SMALLEST_PART = 3
 """An acquisition of fewer slices is rather a sign that the mark does not tell them apart."""
 
+LOSSY = "The pixels were compressed with loss."
+
 STATIC_SERIES = ("", "STATIC", "WHOLE BODY", "WHOLEBODY")
 """First values of SeriesType (0054,1000) that are one picture of the body."""
 
@@ -271,6 +273,7 @@ def _usable(
     return replace(
         verdict,
         notes=(*verdict.notes, *notes, *lying.notes, *_remarks(shared, lying)),
+        doubts=(LOSSY,) if shared.lossy else (),
         left_out=_paths([*copies, *lying.left_out]),
         geometry=_geometry(lying),
         begun_s=_begun_s(lying),
@@ -333,7 +336,7 @@ def _remarks(shared: Shared, lying: Stack) -> list[str]:
     elif shared.syntax not in encoding.NATIVE:
         remarks.append("Compressed pixels are decoded on reading.")
     if shared.lossy:
-        remarks.append("The pixels were compressed with loss.")
+        remarks.append(LOSSY)
     if shared.layout.frames > 1:
         remarks.append("Frames of a multi-frame file were laid out as slices.")
     if shared.pet is not None and not shared.pet.synthetic:

@@ -4,7 +4,7 @@ Each slice is scaled by its own slope. Pixels are decoded one file at a time int
 that memory holds the result and one slice.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from petcast.dicom.decay import TimeRule
 from petcast.dicom.facts import Shared
 from petcast.dicom.header import Header, read_header
-from petcast.dicom.pairing import choose_ct, meant_rank
+from petcast.dicom.pairing import NEVER_MEANT, choose_ct, meant_rank
 from petcast.dicom.pixels import stored_pixels
 from petcast.dicom.scale import FactorRule, suv_scale
 from petcast.dicom.scan import scan
@@ -35,6 +35,9 @@ LOWEST_SUV = -5.0
 """Filtered backprojection undershoots beside a full bladder, but never by half of its height."""
 CORNERS = np.ix_((0, -1), (0, -1))
 """Where padding stands, if there is any: outside the circle that the scanner sees."""
+
+SMALL_MATTERS = {*NEVER_MEANT, Reason.TOO_FEW_SLICES}
+"""Why CT are refused that come beside the one that is meant: scouts, the watching of a bolus."""
 
 Scaling = Callable[[NDArray[Any], Place], NDArray[Any]]
 
@@ -170,7 +173,8 @@ def load_ct_and_source(path: Path) -> tuple[Volume, Source]:
         paired = next((study.ct for study in found.studies if study.ct is not None), None)
         chosen = paired or choose_ct(usable)
         lying = stack(_headers(_sound_files(chosen, "CT")))
-        return _ct_volume(lying), replace(source_of(lying), choice=_choice(chosen, len(usable)))
+        choice, doubts = _choice(chosen, len(usable)), (*chosen.doubts, *_passed_over(found))
+        return _ct_volume(lying), replace(source_of(lying), choice=choice, doubts=doubts)
 
 
 _LOCAL_SALT = "one CT"
@@ -196,6 +200,15 @@ def _choice(ct: Series, among: int) -> str:
         f"Of the study's {among} CT series this one was taken, by the rules of `petcast prepare`: "
         f"{_looks(ct)}{kernel}. For another one give a folder that holds it alone."
     )
+
+
+def _passed_over(found: Scan) -> Iterator[str]:
+    """Name the CT that cannot be used, and may be the one that was meant."""
+    for one in found.series:
+        refusal = one.refusal
+        if one.modality == "CT" and refusal is not None and refusal.reason not in SMALL_MATTERS:
+            files = count(len(one.files), "file")
+            yield f"Another CT there, of {files}, was refused ({refusal.reason}): {refusal.detail}"
 
 
 def _no_ct(path: Path, found: Scan) -> RefusedError:

@@ -263,4 +263,4 @@ def _noted(series: Series, damaged: Counter[Path]) -> Series:
         return series
     beside = count(found, "damaged file")
     remark = f"{beside} in the folder of its files; slices may be missing at its ends."
-    return replace(series, notes=(*series.notes, remark))
+    return replace(series, notes=(*series.notes, remark), doubts=(*series.doubts, remark))

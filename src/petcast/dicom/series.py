@@ -57,6 +57,7 @@ class Series:
         geometry: Where it lies; None where it is refused.
         kernel: "soft", "sharp" or empty: the CT's reconstruction kernel.
         original: ImageType begins with ORIGINAL.
+        doubts: Those of the notes that whoever sees an image made from it must know, too.
         attenuation: Its description says that it was made for the attenuation correction.
         synthetic: A PET that a program made.
         number_id: Pseudonym of the patient's number alone, whoever issued it; empty without one.
@@ -95,6 +96,7 @@ class Series:
     plain_id: str = field(default="", repr=False)
     weight_kg: float | None = field(default=None, repr=False)
     attenuation: bool = False
+    doubts: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Lay the series out for `petcast scan --json`.

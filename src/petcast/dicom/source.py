@@ -78,6 +78,7 @@ class Source:
         slices: In the order of the volume that was read from it.
         descending: Whether the series itself numbers its slices the other way round.
         choice: Why this series, where its study has several CT; else empty.
+        doubts: What else whoever sees an image of it must know, in sentences.
     """
 
     elements: tags.Elements = field(repr=False)
@@ -85,6 +86,7 @@ class Source:
     slices: tuple[SourceSlice, ...] = field(repr=False)
     descending: bool
     choice: str = field(default="", repr=False)
+    doubts: tuple[str, ...] = field(default=(), repr=False)
 
     def text(self, keyword: str) -> str:
         """Read a text that is no identity, such as BodyPartExamined.
@@ -136,16 +138,18 @@ def source_of(lying: Stack) -> Source:
     return Source(elements, lying.shared, tuple(_slices(lying)), descending)
 
 
-def choice_of(source: Source | None) -> tuple[str, ...]:
-    """What is to be said of the choice of a CT.
+def remarks_of(source: Source | None) -> tuple[str, ...]:
+    """What is to be said of a CT.
 
     Args:
         source: Of the CT; None where it came as NIfTI.
 
     Returns:
-        A sentence, or nothing where there was no choice.
+        Why it was taken, where there was a choice, and what makes it doubtful, in sentences.
     """
-    return (source.choice,) if source is not None and source.choice else ()
+    if source is None:
+        return ()
+    return ((source.choice,) if source.choice else ()) + source.doubts
 
 
 def _instance(elements: tags.Elements) -> int | None:

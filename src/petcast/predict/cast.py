@@ -14,7 +14,7 @@ from petcast.align import ct_on_grid
 from petcast.anatomy import body_mask, lung_mask
 from petcast.checkpoint import Card, Which, load_synthesizer
 from petcast.device import choose_device
-from petcast.dicom.source import choice_of
+from petcast.dicom.source import remarks_of
 from petcast.grid import grid_for_ct, standing, thinned
 from petcast.models import Synthesizer
 from petcast.predict.files import (
@@ -157,7 +157,7 @@ def predict(
         volume, source = load_any_ct(ct)
     where, has = choose_device(device), len(synthesizer.generator.chain)
     prediction = predict_volume(synthesizer, volume, card, device=where, stages=stages)
-    prediction = replace(prediction, warnings=(*choice_of(source), *prediction.warnings))
+    prediction = replace(prediction, warnings=(*remarks_of(source), *prediction.warnings))
     casting = casting_of(card, prediction.warnings, stage=stages or has, stages=has)
     write_volume(out, prediction.pet, source, casting)
     return prediction

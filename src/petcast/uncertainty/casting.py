@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from petcast.checkpoint import Card, Which, load_synthesizer
 from petcast.device import choose_device
 from petcast.dicom.derived import HALF_WIDTH
-from petcast.dicom.source import choice_of
+from petcast.dicom.source import remarks_of
 from petcast.errors import UsageError
 from petcast.models import Synthesizer
 from petcast.predict import (
@@ -133,7 +133,7 @@ def predict_with_uncertainty(
     volume, source = load_any_ct(ct)
     where = choose_device(device)
     cast = cast_volume([synthesizer, *others], volume, card, calibration, device=where)
-    told = (*choice_of(source), *cast.prediction.warnings)
+    told = (*remarks_of(source), *cast.prediction.warnings)
     cast = replace(cast, prediction=replace(cast.prediction, warnings=told))
     last = len(synthesizer.generator.chain)
     of_pet = casting_of(card, told, stage=last, stages=last)
