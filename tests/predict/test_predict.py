@@ -1,6 +1,8 @@
 """A CT in, a PET in SUV on the same geometry out."""
 
 import gzip
+import os
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -140,6 +142,16 @@ def test_a_body_wider_than_the_model_grid_is_said_to_have_no_pet_there(
     assert bool((made.pet.voxels[ct.voxels == 0] == 0).any()) == bool(said)
     _, *told = made.warnings
     assert [words in one for words, one in zip(said, told, strict=True)] == [True] * len(said)
+
+
+@pytest.mark.parametrize("name", ["new/pet.nii.gz", "new/pet"])
+def test_a_place_that_cannot_be_written_to_is_refused_before_the_long_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    require_output("--out", tmp_path / name, tmp_path / "ct")
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)  # root may write anywhere
+    with pytest.raises(UsageError, match=f"--out .*: {re.escape(str(tmp_path))} cannot be written"):
+        require_output("--out", tmp_path / name, tmp_path / "ct")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A CT from where it lies, and what was cast to where it shall be: NIfTI or DICOM."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,9 +58,10 @@ def require_output(option: str, out: Path, ct: Path) -> None:
         ct: Where the CT comes from.
 
     Raises:
-        UsageError: A file or a folder stands in the way, or holds something else, or the CT is no
-            DICOM.
+        UsageError: A file or a folder stands in the way, or holds something else, nothing can be
+            written there, or the CT is no DICOM.
     """
+    _require_writable(option, out)
     if not is_nifti(out):
         require_room(out, option)
         if is_nifti(ct):
@@ -73,6 +75,13 @@ def require_output(option: str, out: Path, ct: Path) -> None:
     blocking = [out] if out.is_dir() else [one for one in out.parents if one.is_file()]
     if blocking:  # said before the long work
         raise UsageError(f"{option} {out}: {blocking[0]} is in the way; give another place")
+
+
+def _require_writable(option: str, out: Path) -> None:
+    """Refuse a place where nothing can be written: casting a whole CT takes minutes."""
+    place = next((one for one in out.absolute().parents if one.exists()), None)
+    if place is not None and place.is_dir() and not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"{option} {out}: {place} cannot be written to; give another place")
 
 
 def require_apart(ct: Path, *outputs: Path) -> None:
