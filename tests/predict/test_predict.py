@@ -32,6 +32,7 @@ from petcast.predict import (
 )
 from petcast.prepare.cohort import DicomCase
 from petcast.recipe import LossRecipe, ModelRecipe, Recipe, TrainingRecipe
+from petcast.refusal import RefusedError
 from petcast.volume import Unit, Volume
 
 SIDE = 256
@@ -142,6 +143,15 @@ def test_a_body_wider_than_the_model_grid_is_said_to_have_no_pet_there(
     assert bool((made.pet.voxels[ct.voxels == 0] == 0).any()) == bool(said)
     _, *told = made.warnings
     assert [words in one for words, one in zip(said, told, strict=True)] == [True] * len(said)
+
+
+def test_a_pet_of_no_numbers_is_refused_before_it_is_written(
+    echo: Synthesizer, card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As NIfTI it was written, with exit status 0, and --json ended in a traceback."""
+    monkeypatch.setattr(echo, "forward", lambda hu: [hu[:, 0] * np.nan])
+    with pytest.raises(RefusedError, match=r"NOT-FINITE: .*weights are damaged"):
+        predict_volume(echo, cylinder(), card)
 
 
 @pytest.mark.parametrize("name", ["new/pet.nii.gz", "new/pet"])
