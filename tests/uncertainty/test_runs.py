@@ -28,6 +28,7 @@ from petcast.models.cascade import Cascade
 from petcast.pairs import Pairs
 from petcast.predict import predict_slices
 from petcast.recipe import LossRecipe, ModelRecipe, Recipe
+from petcast.refusal import RefusedError
 from petcast.uncertainty import calibrate_run, casting, method_of, predict_either, runs, store
 from petcast.uncertainty.calibrate import Scale, Voxels, coverage
 from petcast.uncertainty.spread import Method, cast_with_spread
@@ -155,6 +156,17 @@ def test_a_stored_pet_with_nan_is_named(made: Runs, tiny_pairs: Path, tmp_path: 
     np.load(study.folder / "pet.npy", mmap_mode="r+")[1, 2, 3] = np.nan
     with pytest.raises(FormatError, match=r"pet\.npy holds NaN"):
         calibrate_run(made.make(), pairs, Method("stages"), device="cpu")
+
+
+def test_a_model_that_gives_no_numbers_is_not_calibrated(
+    made: Runs, tiny_pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its calibration could not be written as JSON, and ended in a traceback."""
+    broken = made.load(Path("run"))[0]
+    broken.generator = Cascade([Times(float("nan"))] * 2)
+    monkeypatch.setattr(runs, "load_synthesizer", lambda run: (broken, made.card(run / "best")))
+    with pytest.raises(RefusedError, match=r"NOT-FINITE: The model's PET"):
+        calibrate_run(made.make(), tiny_pairs, Method("uptake"), device="cpu")
 
 
 def test_pairs_on_another_grid_are_refused(made: Runs, tiny_pairs: Path) -> None:

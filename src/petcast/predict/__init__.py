@@ -16,10 +16,16 @@ from petcast.predict.files import (
     require_output,
     write_volume,
 )
-from petcast.predict.slices import BATCH_SIZE, first_stages, hu_batches, predict_slices
+from petcast.predict.slices import (
+    BATCH_SIZE,
+    finite,
+    first_stages,
+    hu_batches,
+    predict_slices,
+)
 
 __all__ = [
-    "BATCH_SIZE", "Prediction", "cast_on_grid", "casting_of", "first_stages", "hu_batches",
-    "is_nifti", "load_any_ct", "predict", "predict_slices", "predict_volume", "require_apart",
-    "require_output", "write_volume",
+    "BATCH_SIZE", "Prediction", "cast_on_grid", "casting_of", "finite", "first_stages",
+    "hu_batches", "is_nifti", "load_any_ct", "predict", "predict_slices", "predict_volume",
+    "require_apart", "require_output", "write_volume",
 ]  # fmt: skip

@@ -24,9 +24,8 @@ from petcast.predict.files import (
     require_output,
     write_volume,
 )
-from petcast.predict.slices import first_stages, predict_slices
+from petcast.predict.slices import finite, first_stages, predict_slices
 from petcast.recipe import PreparationRecipe
-from petcast.refusal import Reason, RefusedError
 from petcast.volume import Grid, Unit, Volume
 from petcast.words import count
 
@@ -117,22 +116,11 @@ def cast_on_grid(
     grid = grid_for_ct(upright, recipe)
     on_grid = ct_on_grid(upright, grid)
     images = [
-        on_grid.like(_finite(suv), Unit.SUV).resampled(ct.grid, outside=0.0, antialias=False)
+        on_grid.like(finite(suv), Unit.SUV).resampled(ct.grid, outside=0.0, antialias=False)
         for suv in cast(on_grid.voxels)
     ]
     told = _without_neighbours(on_grid, card), _beyond_lungs(on_grid), _beyond_grid(upright, grid)
     return images, [warning for warnings in told for warning in warnings]
-
-
-def _finite(suv: np.ndarray) -> np.ndarray:
-    """Refuse what readers of NIfTI take for SUV 0, each in its own way."""
-    if not np.isfinite(suv).all():
-        raise RefusedError(
-            Reason.NOT_FINITE,
-            "The model's PET holds NaN or infinite values: its weights are damaged, or its "
-            "training diverged.",
-        )
-    return suv
 
 
 def predict(

@@ -12,6 +12,7 @@ from petcast.device import casting_within_memory
 from petcast.errors import UsageError
 from petcast.models import Synthesizer
 from petcast.progress import track
+from petcast.refusal import Reason, RefusedError
 
 BATCH_SIZE = 16
 
@@ -50,6 +51,27 @@ def predict_slices(
             kept = outputs[-1:] if last_only else outputs
             batches.append(torch.stack(kept).cpu().numpy())
     return np.concatenate(batches, axis=1)
+
+
+def finite(suv: Float[np.ndarray, "z y x"]) -> Float[np.ndarray, "z y x"]:
+    """Refuse what a model gave that is no number: readers of files take it for SUV 0, or for more.
+
+    Args:
+        suv: Cast by a model.
+
+    Returns:
+        The same.
+
+    Raises:
+        RefusedError: NOT-FINITE.
+    """
+    if not np.isfinite(suv).all():
+        raise RefusedError(
+            Reason.NOT_FINITE,
+            "The model's PET holds NaN or infinite values: its weights are damaged, or its "
+            "training diverged.",
+        )
+    return suv
 
 
 def hu_batches(

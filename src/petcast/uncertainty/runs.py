@@ -13,6 +13,7 @@ from petcast.device import choose_device
 from petcast.errors import DataError, GeometryError, UsageError
 from petcast.models import Synthesizer
 from petcast.pairs import PairedStudy, Pairs
+from petcast.predict import finite
 from petcast.progress import track
 from petcast.uncertainty.calibrate import Voxels, calibrate, coverage
 from petcast.uncertainty.held import HeldVoxels
@@ -132,11 +133,12 @@ def gather(
     Raises:
         DataError: No voxel lies inside a body.
         FormatError: A stored PET holds NaN or infinite values.
+        RefusedError: The model's own PET does.
     """
     held = HeldVoxels(folder)
     for study in track(studies, f"calibrating by {method.way}"):
         require_finite([study])
-        pet, spread = cast_with_spread(models, study.ct, method, device=device)
+        pet, spread = map(finite, cast_with_spread(models, study.ct, method, device=device))
         body = np.asarray(study.regions) > 0
         held.add(study.patient, Voxels.inside(pet, np.asarray(study.pet), spread, body))
     if not held:
