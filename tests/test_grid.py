@@ -116,6 +116,19 @@ def test_every_slice_of_a_fine_ct_lies_within_the_grid(step_mm: float, slices: i
     assert back[:, 2, 2].tolist() == [1.0] * slices
 
 
+@pytest.mark.parametrize("step_mm", [1.9999999999999998, 2.0, float(np.float32(2.0000002))])
+def test_two_millimetres_are_two_however_they_are_rounded(step_mm: float) -> None:
+    """One in twenty CT of 2 mm slices, by its first position, was cast 3 mm apart."""
+    ct = Volume(np.zeros((30, 5, 5), np.int16), np.diag([40.0, 40.0, step_mm, 1.0]), Unit.HU)
+    assert grid_for_ct(ct, RECIPE).shape[0] == 30
+
+
+@pytest.mark.parametrize("spacing_mm", [0.8, float(np.float32(0.8)), 0.7999999999999999])
+def test_a_volume_is_thinned_alike_however_its_spacing_is_rounded(spacing_mm: float) -> None:
+    fine = Volume(np.zeros((50, 50, 50), np.int16), np.diag([spacing_mm] * 3 + [1.0]), Unit.HU)
+    assert thinned(fine).voxels.shape == (10, 10, 10)
+
+
 def test_one_slice_is_a_grid_of_one(chest) -> None:
     ct = chest((5.0, 5.0, 1.0), (0.0, 0.0))
     assert grid_for_ct(ct, RECIPE).shape[0] == 1

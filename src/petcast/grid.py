@@ -26,6 +26,9 @@ COARSER_STEP_MM = 3.0
 COARSE_MM = 4.0
 """Sampling at which the body's centre is found."""
 
+ROUNDED = 1e-3
+"""What a quotient of lengths may lose by their rounding."""
+
 LUNG_AREA_MM2 = 200.0
 """A slice with less lung than this is above or below the lungs."""
 
@@ -68,7 +71,8 @@ def grid_for_ct(ct: Volume, recipe: "PreparationRecipe") -> Grid:
     """
     ct = standing(ct, "CT")
     bottom_mm, step_mm, slices = float(ct.affine[2, 3]), ct.spacing_mm[2], len(ct.voxels)
-    if step_mm < FINEST_STEP_MM and slices > 1:
+    # 2 mm computed of positions may read 1.999…; the same CT as NIfTI then reads 2
+    if step_mm < FINEST_STEP_MM - POSITION_TOLERANCE_MM and slices > 1:
         length_mm = step_mm * (slices - 1)
         # Lengths are rounded: 63 mm that read 62.999… are 21 steps, and with 20 of them the ends of
         # the CT would lie on the very face of the grid, where nothing is sampled.
@@ -139,7 +143,8 @@ def thinned(volume: Volume) -> Volume:
     Returns:
         About 4 mm apart, or as coarse as it was; nothing is interpolated.
     """
-    steps = [max(1, int(COARSE_MM / spacing)) for spacing in volume.spacing_mm]
+    # NIfTI keeps spacings in float32: 0.8 mm, 0.80000001 there, goes five times into 4 mm, too
+    steps = [max(1, int(COARSE_MM / spacing + ROUNDED)) for spacing in volume.spacing_mm]
     x, y, z = steps
     return replace(
         volume,
