@@ -145,6 +145,14 @@ def test_a_body_wider_than_the_model_grid_is_said_to_have_no_pet_there(
     assert [words in one for words, one in zip(said, told, strict=True)] == [True] * len(said)
 
 
+def test_a_folder_of_nifti_asks_for_the_file_and_names_none(tmp_path: Path) -> None:
+    """`prepare` takes such folders; here it was said to export the CT of the same visit."""
+    (tmp_path / "Doe_Jane_ct.nii.gz").touch()
+    with pytest.raises(UsageError, match="give the CT's file itself") as caught:
+        load_any_ct(tmp_path)
+    assert "Doe" not in str(caught.value)
+
+
 def test_a_pet_of_no_numbers_is_refused_before_it_is_written(
     echo: Synthesizer, card: Card, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from petcast.dicom.write import require_room, write_series
 from petcast.errors import UsageError
 from petcast.nifti import case
 from petcast.plausible import require_ct
+from petcast.refusal import Reason, RefusedError
 from petcast.volume import Volume
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
@@ -28,9 +29,17 @@ def load_any_ct(ct: Path) -> tuple[Volume, Source | None]:
 
     Raises:
         DataError: It cannot be used, and why; of NIfTI, what `prepare` refuses.
+        UsageError: It is a folder of NIfTI.
     """
     if not is_nifti(ct):
-        volume, source = load_ct_and_source(ct)
+        try:
+            volume, source = load_ct_and_source(ct)
+        except RefusedError as error:
+            if error.refusal.reason is Reason.NO_CT and any(map(is_nifti, ct.rglob("*"))):
+                raise UsageError(
+                    f"{ct} holds NIfTI and no DICOM CT; of NIfTI give the CT's file itself"
+                ) from None
+            raise
         require_ct(volume)
         return volume, source
     return case.load_ct(ct), None
