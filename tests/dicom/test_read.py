@@ -396,6 +396,11 @@ def test_a_longer_ct_comes_before_a_softer_one(export) -> None:
     assert source.text("ConvolutionKernel") == "LUNG"
 
 
+def test_a_coronal_reformat_beside_a_ct_makes_nothing_doubtful(export) -> None:
+    add_twin(export, ImageOrientationPatient=[1, 0, 0, 0, 0, -1])
+    assert remarks_of(load_ct_and_source(export.write())[1]) == ()
+
+
 def test_what_makes_a_ct_doubtful_is_passed_on_with_it(export) -> None:
     """A slice lost at its end and a better series that was refused would go unseen."""
     add_twin(export)

@@ -36,8 +36,9 @@ LOWEST_SUV = -5.0
 CORNERS = np.ix_((0, -1), (0, -1))
 """Where padding stands, if there is any: outside the circle that the scanner sees."""
 
-SMALL_MATTERS = {*NEVER_MEANT, Reason.TOO_FEW_SLICES}
-"""Why CT are refused that come beside the one that is meant: scouts, the watching of a bolus."""
+SMALL_MATTERS = {*NEVER_MEANT, Reason.NOT_AXIAL, Reason.TOO_FEW_SLICES}
+"""Why CT are refused that come beside the one that is meant: scouts, reformats, the watching of a
+bolus."""
 
 Scaling = Callable[[NDArray[Any], Place], NDArray[Any]]
 
