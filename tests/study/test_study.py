@@ -1,6 +1,7 @@
 """The study: what becomes of made-up runs, and where it goes on."""
 
 import csv
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from petcast.errors import (
     TrainingError,
     UsageError,
 )
-from petcast.recipe import EngineRecipe, ModelRecipe, load_recipe
+from petcast.recipe import EngineRecipe, ModelRecipe, Recipe, load_recipe
 from petcast.report.answers import answer_question
 from petcast.study import choose, course, keep_of, run_study, write_tables
 from petcast.study.outcome import read_outcome
@@ -174,11 +175,16 @@ def test_tables_of_what_is_there_need_no_training(
 
 @pytest.mark.usefixtures("undrawn")
 def test_what_is_kept_of_a_finished_run(tiny_pairs: Path, tmp_path: Path, faked: Faker) -> None:
-    faked()
-    for keep, left in (("all", {"best", "last"}), ("best", {"best"}), ("none", set())):
+    def trained(recipe: Recipe, data: Path, folder: Path) -> None:
+        fake_train(recipe, data, folder)
+        shutil.copytree(folder / "best", folder / "pretraining" / "best")
+
+    faked(trained)
+    everything = {"best", "last", "pretraining/best"}
+    for keep, left in (("all", everything), ("best", {"best"}), ("none", set())):
         run(tiny_pairs, tmp_path / keep, ("Stage01",), keep=keep_of(keep))
         folder = tmp_path / keep / "sound" / "runs" / "Stage01"
-        assert {name for name in ("best", "last") if (folder / name).is_dir()} == left
+        assert {name for name in everything if (folder / name).is_dir()} == left
     with pytest.raises(UsageError, match="some"):
         keep_of("some")
 

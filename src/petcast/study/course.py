@@ -16,6 +16,7 @@ from petcast.disk.durable import read_json, remove_directory, write_json
 from petcast.errors import NotFiniteError, TrainingError, UsageError
 from petcast.evaluate import evaluate_run
 from petcast.pairs import Pairs
+from petcast.pretraining import FOLDER
 from petcast.recipe import Recipe
 from petcast.study.protocol import Protocol, pairs_folder, run_folder
 from petcast.train import read_metrics, train
@@ -27,8 +28,14 @@ Status = Literal["trained", "diverged", "done"]
 Keep = Literal["best", "all", "none"]
 KEEPS: tuple[Keep, ...] = get_args(Keep)
 
-WASTE: dict[Keep, tuple[str, ...]] = {"best": ("last",), "all": (), "none": ("last", "best")}
-"""What of a finished run is removed: the optimiser's state alone is twice the weights."""
+FROM_PHANTOMS = f"{FOLDER}/best"
+WASTE: dict[Keep, tuple[str, ...]] = {
+    "best": ("last", FROM_PHANTOMS),
+    "all": (),
+    "none": ("last", FROM_PHANTOMS, "best"),
+}
+"""What of a finished run is removed: the optimiser's state alone is twice the weights, and what was
+learned from phantoms as large as what was learned from patients afterwards."""
 
 
 @dataclass(frozen=True)
