@@ -150,7 +150,7 @@ class Training:
                 sums[name] = sums.get(name, 0.0) + value * (len(places) / whole)
             reach((step + 1) / len(division))
         means = {name: value / len(division) for name, value in totals(sums).items()}
-        refuse_divergence(means, epoch, self.run, self._pairs.studies("train"))
+        refuse_divergence(means, epoch, self.run, self._pairs.studies("train"), self.recipe)
         return means
 
     @torch.inference_mode()
@@ -172,13 +172,13 @@ class Training:
                         counts[name] = counts.get(name, 0) + slices
         means = {name: sums[name] / counts[name] for name in sums}
         studies, where = self._pairs.studies(part), f" on the {part} part"
-        refuse_divergence(means, epoch, self.run, studies, where)
+        refuse_divergence(means, epoch, self.run, studies, self.recipe, where)
         return means
 
     def _keep(self, row: Row) -> None:
         """Write the epoch down: its row, the best weights so far, the state of training."""
         if not self.learner.finite:
-            refuse_divergence({"weights": math.nan}, row["epoch"], self.run, ())
+            refuse_divergence({"weights": math.nan}, row["epoch"], self.run, (), self.recipe)
         with (self.run / METRICS_FILE).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
             stream.flush()

@@ -8,6 +8,7 @@ import pytest
 from petcast.engine.divergence import refuse_divergence
 from petcast.errors import FormatError, TrainingError
 from petcast.pairs import PairedStudy, study_folder, write_study
+from petcast.recipe import LossRecipe, Recipe
 from petcast.volume import Grid
 
 
@@ -22,11 +23,23 @@ def study(tmp_path: Path, suv: float) -> PairedStudy:
 
 def test_a_stored_pet_with_nan_is_not_laid_at_the_recipes_door(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"pet\.npy holds NaN .* `petcast prepare` again"):
-        refuse_divergence({"psnr": np.nan}, 1, tmp_path, [study(tmp_path, np.nan)])
+        refuse_divergence({"psnr": np.nan}, 1, tmp_path, [study(tmp_path, np.nan)], Recipe())
 
 
 def test_with_sound_pet_it_is_the_recipe(tmp_path: Path) -> None:
     sound = [study(tmp_path, 3.0)]
-    refuse_divergence({"psnr": 30.0}, 1, tmp_path, sound)
+    refuse_divergence({"psnr": 30.0}, 1, tmp_path, sound, Recipe())
     with pytest.raises(TrainingError, match=r"epoch 4: mse became .* on the test part\. Try"):
-        refuse_divergence({"l1": 1.0, "mse": np.inf}, 4, tmp_path, sound, " on the test part")
+        refuse_divergence(
+            {"l1": 1.0, "mse": np.inf}, 4, tmp_path, sound, Recipe(), " on the test part"
+        )
+
+
+@pytest.mark.parametrize(
+    ("adversarial", "said"),
+    [(0.01, r"learning_rate or loss\.adversarial$"), (0.0, "learning_rate$")],
+)
+def test_no_knob_is_to_be_smaller_that_is_0(tmp_path: Path, adversarial: float, said: str) -> None:
+    recipe = Recipe(loss=LossRecipe(adversarial=adversarial))
+    with pytest.raises(TrainingError, match=said):
+        refuse_divergence({"loss": np.nan}, 1, tmp_path, (), recipe)

@@ -7,6 +7,7 @@ from pathlib import Path
 from petcast.dataset import require_finite
 from petcast.errors import TrainingError
 from petcast.pairs import PairedStudy
+from petcast.recipe import Recipe
 
 
 def refuse_divergence(
@@ -14,6 +15,7 @@ def refuse_divergence(
     epoch: int,
     run: Path,
     studies: Sequence[PairedStudy],
+    recipe: Recipe,
     where: str = "",
 ) -> None:
     """Stop where a number is infinite or NaN.
@@ -23,6 +25,7 @@ def refuse_divergence(
         epoch: Which.
         run: The run's folder.
         studies: What the numbers were made of.
+        recipe: How the run learns.
         where: Of which part, for the message.
 
     Raises:
@@ -36,5 +39,5 @@ def refuse_divergence(
         kept = f"The last good state is in {last}; try" if last.is_dir() else "Try"
         raise TrainingError(
             f"epoch {epoch}: {', '.join(bad)} became infinite or NaN{where}. {kept} a smaller "
-            "optimizer.learning_rate or loss.adversarial"
+            f"optimizer.learning_rate{' or loss.adversarial' if recipe.loss.adversarial else ''}"
         )
