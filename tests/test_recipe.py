@@ -118,6 +118,16 @@ def test_the_largest_seed_is_taken() -> None:
     assert load_recipe("tiny", [f"training.seed={2**63 - 1}"]).training.seed == 2**63 - 1
 
 
+@pytest.mark.parametrize(
+    "knob",
+    ["training.epochs", "training.batch_size", "training.score_every", "pretraining.epochs",
+     "pretraining.phantoms", "preparation.folds"],
+)  # fmt: skip
+def test_counts_that_nothing_could_count_are_refused(knob: str) -> None:
+    with pytest.raises(RecipeError, match=f"{knob}: .* less than or equal to 2147483647"):
+        load_recipe("tiny", [f"{knob}={10**30}"])
+
+
 def test_compiling_and_recomputing_exclude_each_other() -> None:
     with pytest.raises(RecipeError, match="recompute"):
         load_recipe("tiny", ["engine.compile=true", "engine.recompute=true"])

@@ -25,6 +25,10 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+LARGEST = 2**31 - 1
+"""Of what is counted: more is a slip of the finger, and past 2**63 Python counts it no more."""
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+CountFromZero = Annotated[int, Field(ge=0, le=LARGEST)]
 
 
 class Knobs(BaseModel):
@@ -69,8 +73,8 @@ class PreparationRecipe(Knobs):
     validation: Fraction = 0.1
     seed: Seed = 0
     stratify: bool = True
-    folds: Annotated[int, Field(ge=0)] = 0
-    fold: Annotated[int, Field(ge=0)] = 0
+    folds: CountFromZero = 0
+    fold: CountFromZero = 0
     split: Literal["patient", "published"] = "patient"
 
     @model_validator(mode="after")
@@ -296,12 +300,12 @@ class TrainingRecipe(Knobs):
             the earlier ones frozen ("greedy", for stages that begin as the identity).
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 200
-    batch_size: Annotated[int, Field(ge=1)] = 16
+    epochs: Count = 200
+    batch_size: Count = 16
     seed: Seed = 0
     device: str = "auto"
     best: Literal["ssim", "psnr", "mae", "psnr_body"] = "psnr"
-    score_every: Annotated[int, Field(ge=1)] = 1
+    score_every: Count = 1
     ema: Fraction = 0.0
     order: Literal["joint", "greedy"] = "joint"
 
@@ -321,8 +325,8 @@ class PretrainingRecipe(Knobs):
             that a network is not tested on phantoms it has learned from.
     """
 
-    phantoms: Annotated[int, Field(ge=0)] = 0
-    epochs: Annotated[int, Field(ge=1)] = 4
+    phantoms: CountFromZero = 0
+    epochs: Count = 4
     learning_rate: Positive = 0.001
     slice_step_mm: Annotated[float, Field(ge=1, le=20)] = 10.0
     seed: Seed = 1_000_000
