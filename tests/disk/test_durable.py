@@ -1,6 +1,8 @@
 """Writing survives death at any step."""
 
 import errno
+import os
+import stat
 import threading
 from pathlib import Path
 
@@ -39,6 +41,24 @@ def test_a_directory_is_old_or_new_after_death_at_any_rename(
     durable.settle(target)
     assert (target / "file").read_text() == ("old" if step == 0 else "new")
     assert [p.name for p in tmp_path.iterdir()] == ["last"]
+
+
+def test_files_are_flushed_as_windows_wants_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It flushes no file that is open for reading alone (a directory is not tried there)."""
+    fcntl = pytest.importorskip("fcntl")
+    fsync = os.fsync
+
+    def strict(handle: int) -> None:
+        mode = fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE
+        if mode == os.O_RDONLY and not stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", strict)
+    write(tmp_path / "last", "new")
+    assert (tmp_path / "last" / "file").read_text() == "new"
 
 
 def test_a_partial_directory_is_swept_and_never_read(tmp_path: Path) -> None:

@@ -388,7 +388,7 @@ def _names(target: Path, hidden: bool = False) -> tuple[Path, Path, Path]:
 def _sync_tree(root: Path) -> None:
     for path in sorted(root.rglob("*")):
         if path.is_file():
-            with path.open("rb") as stream:
+            with path.open("r+b") as stream:  # Windows flushes none that is open for reading alone
                 os.fsync(stream.fileno())
         elif path.is_dir():
             sync_directory(path)
