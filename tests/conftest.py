@@ -54,6 +54,17 @@ def real_data() -> Path:
     return REAL_DATA
 
 
+@pytest.fixture
+def latin_folder(tmp_path: Path) -> Path:
+    """An empty folder named in Latin-1, as those of older systems are: its name is no UTF-8."""
+    folder = tmp_path / os.fsdecode(b"M\xfcller")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes no names but UTF-8")
+    return folder
+
+
 MIDDLE_MM = (12.0, -30.0)
 """Where the drawn chest stands, off the origin along x and y."""
 

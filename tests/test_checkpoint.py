@@ -48,6 +48,18 @@ def test_a_saved_checkpoint_comes_back_equal(tmp_path: Path, card: Card, weights
     assert training["adam.0.step"] == 5
 
 
+def test_a_folder_may_have_a_name_that_is_no_text(latin_folder: Path, card: Card, weights) -> None:
+    """safetensors takes text alone: whole weights were called damaged."""
+    for _ in range(2):
+        save_checkpoint(latin_folder / "last", card, weights, None)
+    model = load_tensors(latin_folder / "last", MODEL_FILE, load_card(latin_folder / "last"))
+    assert all(torch.equal(model[name], weights[name]) for name in weights)
+    assert sorted(path.name for path in (latin_folder / "last").iterdir()) == [
+        CARD_FILE,
+        MODEL_FILE,
+    ]
+
+
 def test_weights_may_be_read_by_whoever_may_read_the_card(
     tmp_path: Path, card: Card, weights
 ) -> None:

@@ -125,3 +125,14 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatc
     )
     Volume(np.ones((2, 3, 4), np.float32), np.eye(4), Unit.SUV).save(target)
     assert flushed == [False, True]  # the file, then its folder
+
+
+@pytest.mark.parametrize(
+    "name", ["v.nii.gz", os.fsdecode(b"v\xfc.nii.gz"), os.fsdecode(b"v\xfc.nii")]
+)
+def test_names_may_be_no_text(latin_folder: Path, name: str) -> None:
+    """SimpleITK ends the whole process when it is given one."""
+    written = Volume(np.ones((2, 3, 4), np.float32), np.eye(4), Unit.SUV)
+    written.save(latin_folder / name)
+    assert np.array_equal(Volume.load(latin_folder / name, Unit.SUV).voxels, written.voxels)
+    assert [path.name for path in latin_folder.iterdir()] == [name]

@@ -29,6 +29,7 @@ from petcast.disk.durable import (
     write_directory,
     write_json,
 )
+from petcast.disk.names import text_name
 from petcast.errors import FormatError, UsageError
 from petcast.models.synthesizer import Synthesizer
 from petcast.recipe import Recipe
@@ -159,7 +160,8 @@ def _save_tensors(tensors: Tensors, path: Path) -> None:
     path.touch()
     mode = stat.S_IMODE(path.stat().st_mode)
     try:
-        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path)
+        with text_name(path) as named:
+            save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, named)
     except SafetensorError as error:
         found = re.search(r"os error (\d+)", str(error))
         if found is None:
@@ -223,7 +225,8 @@ def load_tensors(checkpoint: Path, name: str, card: Card) -> Tensors:
 
 def _tensors_in(path: Path) -> tuple[Tensors, str]:
     try:
-        return load_file(path), ""
+        with text_name(path) as named:
+            return load_file(named), ""
     except SafetensorError as error:
         return {}, str(error)
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petcast.disk.durable import named_whole
+from petcast.disk.names import text_name
 from petcast.disk.stored import is_whole, read_voxels
 from petcast.errors import FormatError, GeometryError, UnitError
 
@@ -315,7 +316,8 @@ class Volume:
         voxel_bytes = image.GetNumberOfPixels() * image.GetSizeOfPixelComponent()
         with named_whole(path) as partial:
             try:
-                sitk.WriteImage(image, str(partial))
+                with text_name(partial) as named:
+                    sitk.WriteImage(image, named)
             except RuntimeError as error:
                 raise OSError(errno.EIO, "The image could not be written", str(path)) from error
             if not is_whole(partial, voxel_bytes):  # ITK says nothing of a full disk
@@ -341,14 +343,15 @@ class Volume:
         if not path.is_file():
             raise FormatError(f"{path} is missing")
         reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
         try:
-            reader.ReadImageInformation()
-            _require_unit(reader, path, unit)
-            voxels = read_voxels(path)
-            if voxels is not None and voxels.shape[::-1] == reader.GetSize():
-                return cls(voxels, _affine_of(reader), unit)
-            volume = cls.from_image(reader.Execute(), unit)
+            with text_name(path) as named:
+                reader.SetFileName(named)
+                reader.ReadImageInformation()
+                _require_unit(reader, path, unit)
+                voxels = read_voxels(path)
+                if voxels is not None and voxels.shape[::-1] == reader.GetSize():
+                    return cls(voxels, _affine_of(reader), unit)
+                volume = cls.from_image(reader.Execute(), unit)
         except RuntimeError as error:
             raise FormatError(f"{path} cannot be read as an image; is it whole?") from error
         if not np.isfinite(volume.voxels).all():  # scaled beyond all numbers

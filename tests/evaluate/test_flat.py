@@ -192,6 +192,14 @@ def test_swapped_axes_are_named_where_no_header_tells(tmp_path: Path, grey: np.n
 
 
 @pytest.mark.slow
+def test_a_png_may_lie_in_a_folder_whose_name_is_no_text(
+    tmp_path: Path, latin_folder: Path, grey: np.ndarray
+) -> None:
+    save_slices(tmp_path / "t", "p", grey).rename(latin_folder / "t")
+    found = measured(latin_folder / "t", latin_folder / "t")
+    assert found.value("prediction", "body", "suv_mae") == 0
+
+
 def test_grey_in_three_channels_is_grey_and_colour_is_refused(
     tmp_path: Path, grey: np.ndarray
 ) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from petcast.disk.names import text_name
 from petcast.disk.npy import map_array
 from petcast.errors import DataError, FormatError, GeometryError, UsageError
 
@@ -251,7 +252,8 @@ def _read_png(path: Path, whose: str) -> NDArray[Any]:
     import SimpleITK as sitk
 
     try:
-        image = sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="PNGImageIO"))
+        with text_name(path) as named:
+            image = sitk.GetArrayFromImage(sitk.ReadImage(named, imageIO="PNGImageIO"))
     except RuntimeError as error:
         raise FormatError(f"{whose}: a PNG cannot be read; is it whole?") from error
     if image.ndim == 2:
