@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -253,6 +254,19 @@ def test_what_a_disk_refuses_is_said_in_a_line(monkeypatch, capsys, number: int,
     assert f"{os.strerror(number)}" in (said := capsys.readouterr().err)
     assert "/share/pairs" in said
     assert said.rpartition("; ")[2].startswith(("give ", "have ", "look ", "make "))  # what to do
+
+
+def test_no_room_for_temporary_files_is_said_in_a_line(monkeypatch, capsys) -> None:
+    """A full or read-only disk: `tempfile` says it as of a file that is missing, and names none."""
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(cli, "app", tempfile.TemporaryFile)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 3
+    said = capsys.readouterr().err
+    assert "/nowhere" in said
+    assert "set TMPDIR" in said
 
 
 def test_an_error_without_a_file_is_a_mistake_of_our_own(monkeypatch) -> None:

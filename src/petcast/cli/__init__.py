@@ -42,6 +42,8 @@ REMEDIES = {
     **dict.fromkeys(GONE, "look after the disk or the share, and give the command again"),
     **dict.fromkeys(UNSTEADY, "look whether it is still there, or give another place"),
 }
+NO_PLACE = "No usable temporary directory"
+"""How `tempfile` begins to say that its folders are full or read-only; it names no file."""
 LOOP = "Symlink loop"
 """How `Path.resolve` begins to say it before Python 3.13."""
 
@@ -96,14 +98,9 @@ def main() -> None:
     except PetcastError as error:
         _fail(str(error), error.exit_status)
     except OSError as error:
-        if error.errno in IN_THE_WAY:
-            where = error.filename2 or error.filename or "the way"
-            _fail(f"{where}: {error.strerror}; give another place", 2)
-        remedy = REMEDIES.get(error.errno or 0)
-        if remedy is None or (error.errno in UNSTEADY and error.filename is None):
+        if (told := _told_of(error)) is None:
             raise
-        where = error.filename or "while writing"
-        _fail(f"{error.strerror}: {where}; nothing was damaged; {remedy}", 3)
+        _fail(*told)
     except MemoryError as error:
         said = str(error) or "no more is said"
         remedy = "free what others take of it, and give the command again"
@@ -112,6 +109,22 @@ def main() -> None:
         if not str(error).startswith(LOOP):
             raise
         _fail(f"{error}; give another place", 2)
+
+
+def _told_of(error: OSError) -> tuple[str, int] | None:
+    """What the system refused, and the status; None of a mistake of the program's own."""
+    said = error.strerror or ""
+    if error.errno in IN_THE_WAY:
+        where = error.filename2 or error.filename or "the way"
+        return f"{where}: {said}; give another place", 2
+    if said.startswith(NO_PLACE):
+        remedy = "make room there, or set TMPDIR to a folder that can be written"
+        return f"{said}; nothing was damaged; {remedy}", 3
+    remedy = REMEDIES.get(error.errno or 0, "")
+    if not remedy or (error.errno in UNSTEADY and error.filename is None):
+        return None
+    where = error.filename or "while writing"
+    return f"{said}: {where}; nothing was damaged; {remedy}", 3
 
 
 def _fail(text: str, status: int) -> None:
