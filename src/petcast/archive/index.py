@@ -124,8 +124,8 @@ def _query(path: Path, collection_id: str) -> list[tuple[Any, ...]]:
     except duckdb.Error as error:
         kind = type(error).__name__
         raise FormatError(
-            f"{path} cannot be read as a series index ({kind}); install {PACKAGE} again, "
-            "in the version of constraints.txt"
+            f"{path} cannot be read as a series index ({kind}): pip uninstall {PACKAGE}, and then "
+            "pip install 'petcast[archive]'"
         ) from error
 
 
