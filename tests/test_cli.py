@@ -13,9 +13,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from petcast import cli
+from petcast.cli.common import next_step
 from petcast.cli.tables import print_table
 from petcast.errors import DataError, TrainingError, UsageError
 from petcast.predict import Prediction
@@ -193,6 +195,18 @@ def test_signs_that_the_terminal_does_not_know_end_no_command(monkeypatch) -> No
         cli.main()
     sys.stdout.flush()
     assert b"DIR?" in written.getvalue()
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_the_next_step_names_a_folder_by_its_own_bytes(monkeypatch, encoding: str) -> None:
+    """Names of older systems are no UTF-8; a shell would not find what stands for them."""
+    written, folder = io.BytesIO(), os.fsdecode(b"M\xfcller")
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    monkeypatch.setattr(cli, "app", lambda: typer.echo(f"{next_step('scan', folder)} \u0416"))
+    cli.main()
+    sys.stdout.flush()
+    sign = "?" if encoding == "latin-1" else "\u0416"
+    assert written.getvalue() == b"Next: petcast scan 'M\xfcller' " + f"{sign}\n".encode()
 
 
 @pytest.mark.slow

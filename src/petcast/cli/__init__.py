@@ -11,6 +11,7 @@ Libraries that are slow to import are imported by the command that needs them, s
 error; `--json` prints one document on standard output and nothing else.
 """
 
+import codecs
 import errno
 import io
 import logging
@@ -44,6 +45,7 @@ REMEDIES = {
 }
 NO_PLACE = "No usable temporary directory"
 """How `tempfile` begins to say that its folders are full or read-only; it names no file."""
+PRINTABLE = "petcast-printable"
 LOOP = "Symlink loop"
 """How `Path.resolve` begins to say it before Python 3.13."""
 
@@ -92,7 +94,8 @@ def main() -> None:
     """Run the command line; the exit status is that of the contract in its documentation."""
     logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
     if isinstance(sys.stdout, io.TextIOWrapper):  # tables hold signs that not every locale has
-        sys.stdout.reconfigure(errors="replace")
+        codecs.register_error(PRINTABLE, _printable)
+        sys.stdout.reconfigure(errors=PRINTABLE)
     try:
         app()
     except PetcastError as error:
@@ -109,6 +112,15 @@ def main() -> None:
         if not str(error).startswith(LOOP):
             raise
         _fail(f"{error}; give another place", 2)
+
+
+def _printable(error: UnicodeError) -> tuple[bytes | str, int]:
+    """Print a path's bytes as they came, so that it can be copied, and ? for what is no byte."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    first = ord(error.object[error.start])
+    escaped = 0xDC80 <= first <= 0xDCFF
+    return bytes([first - 0xDC00]) if escaped else "?", error.start + 1
 
 
 def _told_of(error: OSError) -> tuple[str, int] | None:
