@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -143,6 +144,26 @@ def test_a_body_wider_than_the_model_grid_is_said_to_have_no_pet_there(
     assert bool((made.pet.voxels[ct.voxels == 0] == 0).any()) == bool(said)
     _, *told = made.warnings
     assert [words in one for words, one in zip(said, told, strict=True)] == [True] * len(said)
+
+
+@pytest.mark.parametrize(
+    ("columns", "slices", "said"),
+    [
+        (slice(None), 12, False),
+        (slice(25, 55), 12, True),  # 30 voxels of 60
+        (slice(11, None), 12, False),  # a few voxels at one side: an elbow
+        (slice(25, 55), 1, False),  # one slice of twelve: shoulders
+    ],
+)
+def test_a_body_that_the_ct_does_not_hold_whole_is_said(
+    echo: Synthesizer, card: Card, columns: slice, slices: int, said: bool
+) -> None:
+    ct = cylinder()
+    whole = np.array(ct.voxels)
+    whole[slices:, :, columns.start or 0] = -1000  # air beside the others
+    whole[slices:, :, (columns.stop or 96) - 1] = -1000
+    made = predict_volume(echo, replace(ct, voxels=np.ascontiguousarray(whole[..., columns])), card)
+    assert any("cuts the body off" in one for one in made.warnings) == said
 
 
 def test_a_folder_of_nifti_asks_for_the_file_and_names_none(tmp_path: Path) -> None:

@@ -29,6 +29,11 @@ from petcast.recipe import PreparationRecipe
 from petcast.volume import Grid, Unit, Volume
 from petcast.words import count
 
+LONGEST_CUT_MM = 60.0
+"""An arm at the edge of a slice is shorter: common, and far from the lungs."""
+MOST_CUT = 0.1
+"""Share of the slices that may be cut further: shoulders often are."""
+
 LEAST_BEYOND_ML = 1.0
 """Less of a body beyond the model grid is a fold of skin, or half of a thinned voxel."""
 
@@ -119,7 +124,9 @@ def cast_on_grid(
         on_grid.like(finite(suv), Unit.SUV).resampled(ct.grid, outside=0.0, antialias=False)
         for suv in cast(on_grid.voxels)
     ]
-    told = _without_neighbours(on_grid, card), _beyond_lungs(on_grid), _beyond_grid(upright, grid)
+    body = body_mask(thinned(upright))
+    told = (_without_neighbours(on_grid, card), _beyond_lungs(on_grid), _beyond_grid(body, grid),
+            _beyond_view(body))  # fmt: skip
     return images, [warning for warnings in told for warning in warnings]
 
 
@@ -185,9 +192,8 @@ def _without_neighbours(ct: Volume, card: Card) -> list[str]:
     ]
 
 
-def _beyond_grid(ct: Volume, grid: Grid) -> list[str]:
+def _beyond_grid(body: Volume, grid: Grid) -> list[str]:
     """What is to be said of a body wider than the model grid: a PET of 0 there looks measured."""
-    body = body_mask(thinned(ct))
     z, y, x = np.nonzero(body.voxels)
     places = (np.linalg.inv(grid.affine) @ body.affine @ np.stack([x, y, z, np.ones_like(x)]))[:2]
     size = np.array(grid.shape[:0:-1])[:, np.newaxis]
@@ -199,6 +205,22 @@ def _beyond_grid(ct: Volume, grid: Grid) -> list[str]:
     return [
         f"{100 * beyond.mean():.2g} % of the body in this CT lie outside the {width_mm:.0f} × "
         f"{depth_mm:.0f} mm that the model sees; the PET is 0 there, and nothing was cast."
+    ]
+
+
+def _beyond_view(body: Volume) -> list[str]:
+    """What is to be said of a body that the CT does not hold whole, as one zoomed to the lungs."""
+    inside = np.asarray(body.voxels) > 0
+    x_mm, y_mm, _ = body.spacing_mm
+    rows, columns = inside[:, [0, -1], :].sum(axis=(1, 2)), inside[:, :, [0, -1]].sum(axis=(1, 2))
+    cut = rows * x_mm + columns * y_mm > LONGEST_CUT_MM
+    held = inside.any(axis=(1, 2))
+    if not held.any() or cut.sum() <= MOST_CUT * held.sum():
+        return []
+    share = 100 * cut.sum() / held.sum()
+    return [
+        f"The CT's field of view cuts the body off in {share:.0f} % of its slices: towards its "
+        "edges the PET is made without what lies beyond them."
     ]
 
 
