@@ -108,6 +108,12 @@ def test_ids_that_begin_with_a_digit_stand_to_the_left(capsys) -> None:
     assert head.index("SUV") > 25  # above the ends of its numbers
 
 
+def test_a_head_that_looks_like_markup_is_printed_as_it_is(capsys) -> None:
+    """A reader of a reading is called what the reader typed."""
+    print_table("Readers", [["", "[/x] [red]"], ["area", "0.5"]])
+    assert "[/x] [red]" in capsys.readouterr().out
+
+
 def test_help_imports_neither_torch_nor_dicom() -> None:
     code = (
         "import sys; from petcast import cli; from typer.testing import CliRunner;"

@@ -112,6 +112,9 @@ def test_nothing_answered_is_no_number(reading: Path, answer: Answer) -> None:
         {"image": 0, "synthetic": 1, "quality": 1, "artefacts": ["dust"]},
         {"image": 0, "synthetic": 1, "quality": 1, "artefacts": [["blur"]]},
         {"image": 0, "synthetic": 1, "quality": 1, "seconds": float("inf")},
+        {"image": 0, "synthetic": 1, "quality": 1, "seconds": float("nan")},
+        {"image": 0, "synthetic": 1, "quality": 1, "seconds": 10**400},
+        {"image": 0, "synthetic": 1, "quality": 1, "seconds": 1.7e308},
         {"image": 0, "synthetic": 1, "quality": 1, "seconds": "2"},
         "blur",
     ],
@@ -123,6 +126,17 @@ def test_an_answer_that_the_page_does_not_give_is_refused(
     with pytest.raises(FormatError, match="answer 2 is none that the page gives"):
         score_reading(reading, [answer("AB", {}, answers=[good, row])])
     assert not (reading / "scores.json").exists()
+
+
+@pytest.mark.parametrize("name", [None, "  ", ["AB"], 7, "A\x1b[31mB", "A\ud800"])
+def test_a_reader_without_a_name_is_refused(name: Any, reading: Path, answer: Answer) -> None:
+    with pytest.raises(FormatError, match="is no name"):
+        score_reading(reading, [answer("AB", ALL, reader=name)])
+
+
+def test_a_name_of_blanks_around_is_the_same_name(reading: Path, answer: Answer) -> None:
+    with pytest.raises(UsageError, match="another file of reader 'AB'"):
+        score_reading(reading, [answer("AB", ALL), answer("CD", ALL, reader=" AB ")])
 
 
 def test_files_that_do_not_belong_here_are_refused(reading: Path, answer: Answer) -> None:

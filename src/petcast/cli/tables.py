@@ -62,9 +62,11 @@ def _table(title: str, rows: Sequence[Sequence[str]], padding: int = 1) -> "Tabl
     for number, name in enumerate(head):
         numeric = all(_is_numeric(row[number]) for row in body)
         justify: Literal["left", "right"] = "right" if numeric else "left"
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=number == 0)
+        table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=number == 0)
     for row in body:
-        table.add_row(*map(Text, row))  # never as markup: a path may hold brackets
+        table.add_row(
+            *map(Text, row)
+        )  # never as markup, nor a head: a path and a name may hold brackets
     return table
 
 

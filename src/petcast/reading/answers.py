@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,9 @@ ARTEFACTS = {
     "invented": "uptake is invented",
 }
 """What may disturb, by its key in the files."""
+
+LONGEST_S = 1e8
+"""Three years before one picture: no page was open for longer."""
 
 Document = dict[str, Any]
 
@@ -130,12 +133,21 @@ def read_answers(paths: Sequence[Path], key: Mapping[str, Any]) -> list[Reader]:
         if document["reading"] != key["id"]:
             raise UsageError(f"{path} answers another reading ({document['reading']}) than this "
                              f"({key['id']}); give the folder that its page came from")  # fmt: skip
-        reader = Reader(str(document["reader"]), _answers(document["answers"], key, path))
+        reader = Reader(_name(document["reader"], path), _answers(document["answers"], key, path))
         if reader.name in readers:
             raise UsageError(f"{path}: there is another file of reader {reader.name!r}; give the "
                              "later one alone, or have them called by different names")  # fmt: skip
         readers[reader.name] = reader
     return [readers[name] for name in sorted(readers)]
+
+
+def _name(written: Any, path: Path) -> str:
+    """What the page lets a reader be called; nothing that a terminal would take for an order."""
+    name = written.strip() if isinstance(written, str) else ""
+    if not name or any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name):
+        raise FormatError(f"{path}: its `reader` is no name, but {written!r:.60}; have the page "
+                          "write the file again")  # fmt: skip
+    return name
 
 
 def _answers(rows: Any, key: Mapping[str, Any], path: Path) -> dict[int, Answer]:
@@ -164,7 +176,7 @@ def _answer(row: Any, images: int) -> Answer | None:
         return None
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         return None
-    if not (math.isfinite(seconds) and seconds >= 0):
+    if not 0 <= seconds <= LONGEST_S:  # NaN is not, and an int may be too long for a float
         return None
     return Answer(image, synthetic, quality, tuple(artefacts), float(seconds))
 
