@@ -21,11 +21,11 @@ def test_a_reader_without_a_mistake(reading: Path, answer: Answer) -> None:
     found = score_reading(reading, [answer("AB", ALL)])
     real, ours = found["sources"]
     assert (real["name"], real["answers"], real["patients"]) == ("real", 4, 4)
-    assert real["called_synthetic"] == {"value": 0, "low": 0.0, "high": 0.0, "n": 4}
+    assert real["called_synthetic"] == {"value": 0, "low": None, "high": None, "n": 4}
     assert ours["called_synthetic"]["value"] == 1
     assert (real["quality"]["value"], ours["quality"]["value"]) == (4, 2)
     [apart] = found["told_apart"]
-    assert (apart["name"], apart["auc"], apart["low"]) == ("Stage02", 1.0, 1.0)
+    assert (apart["name"], apart["auc"], apart["low"]) == ("Stage02", 1.0, None)
     assert apart["readers"] == [{"name": "AB", "auc": 1.0}]
     assert found["readers"] == [{"name": "AB", "answered": 9, "images": 9, "median_seconds": 14.0}]
     assert json.loads((reading / "scores.json").read_text()) == found
@@ -65,6 +65,23 @@ def test_patients_count_alike(reading: Path, answer: Answer) -> None:
     assert "AB answered 3 of 9 pictures" in found["notes"]
 
 
+def test_patients_who_all_say_the_same_give_no_interval(reading: Path, answer: Answer) -> None:
+    """Four of four are no proof that nobody is ever mistaken: [100–100] would say so."""
+    found = score_reading(reading, [answer("AB", ALL)])
+    assert any("all patients say the same" in note for note in found["notes"])
+    assert any("4 patients only" in note for note in found["notes"])
+    found = score_reading(reading, [answer("AB", ALL | {1: (2, 5), 0: (3, 1)})])
+    ours = found["sources"][1]["called_synthetic"]
+    assert ours["low"] < ours["value"] < ours["high"]
+
+
+def test_notes_count_the_patients_whom_readers_judged(reading: Path, answer: Answer) -> None:
+    """All stopped after two of four patients: no interval, and none is spoken of."""
+    found = score_reading(reading, [answer("AB", {k: ALL[k] for k in range(4)})])
+    assert found["told_apart"][0]["low"] is None
+    assert found["notes"][1:] == ["2 patients only: no interval can be given"]
+
+
 def test_what_disturbs_is_counted(reading: Path, answer: Answer) -> None:
     path = answer("AB", ALL)
     document = json.loads(path.read_text())
@@ -84,9 +101,9 @@ def test_what_disturbs_is_counted(reading: Path, answer: Answer) -> None:
 def test_tables_hold_it_all(reading: Path, answer: Answer) -> None:
     tables = printed(score_reading(reading, [answer("AB", ALL), answer("CD", ALL)]))
     (_, sources), (_, apart), (_, agreement) = tables
-    assert sources[2][:4] == ["Stage02", "8", "100 [100–100]", "2.0 [2.0–2.0]"]
+    assert sources[2][:4] == ["Stage02", "8", "100", "2.0"]
     assert apart == [["", "area under ROC", "AB", "CD"],
-                     ["Stage02", "1.00 [1.00–1.00]", "1.00", "1.00"]]  # fmt: skip
+                     ["Stage02", "1.00", "1.00", "1.00"]]  # fmt: skip
     assert [row[0] for row in agreement[1:]] == ["AB and CD", "AB again", "CD again"]
     assert all(len({len(row) for row in rows}) == 1 for _, rows in tables)
 

@@ -9,7 +9,7 @@ from typing import Any
 import petcast
 from petcast.disk.durable import write_json
 from petcast.errors import UsageError
-from petcast.evaluate.statistics import SEED, bootstrap_interval
+from petcast.evaluate.statistics import SEED, bootstrap_interval, few_patients
 from petcast.reading.answers import (
     ARTEFACTS,
     CALLS,
@@ -22,7 +22,13 @@ from petcast.reading.answers import (
     read_answers,
     read_key,
 )
-from petcast.reading.statistics import FEWEST_PATIENTS, Rated, telling_apart, weighted_kappa
+from petcast.reading.statistics import (
+    FEWEST_PATIENTS,
+    Rated,
+    telling_apart,
+    weighted_kappa,
+    with_width,
+)
 from petcast.words import count, number
 
 CALLED_SYNTHETIC = 4
@@ -64,7 +70,7 @@ def score_reading(reading: Path, answers: Sequence[Path]) -> Document:
         "told_apart": [_apart_row(name, readers, images) for name in names if name != REAL],
         "agreement": [*_between(readers, images), *_within(readers, images)],
     }  # fmt: skip
-    document["notes"] = list(_notes(document, images))
+    document["notes"] = list(_notes(document, readers, images))
     write_json(reading / SCORES_FILE, document)
     return document
 
@@ -101,7 +107,8 @@ def _source_row(name: str, readers: Sequence[Reader], images: Images) -> Documen
 def _with_interval(values: Sequence[float]) -> Document:
     """The mean over patients, and its interval where there are enough of them."""
     enough = len(values) >= FEWEST_PATIENTS
-    low, high = (bootstrap_interval(values, seed=SEED) if enough else None) or (None, None)
+    ends = (bootstrap_interval(values, seed=SEED) if enough else None) or (None, None)
+    low, high = with_width(ends)
     return {"value": _mean(values), "low": low, "high": high, "n": len(values)}
 
 
@@ -153,17 +160,28 @@ def _agreement(kind: str, names: list[str], pairs: Sequence[tuple[Answer, Answer
     return {"kind": kind, "readers": names, "images": len(pairs), "kappa": kappas}
 
 
-def _notes(document: Document, images: Images) -> Iterable[str]:
+def _notes(document: Document, readers: Sequence[Reader], images: Images) -> Iterable[str]:
     for reader in document["readers"]:
         if reader["answered"] < reader["images"]:
             yield (f"{reader['name']} answered {reader['answered']} of "
                    f"{count(reader['images'], 'picture')}")  # fmt: skip
-    patients = len({image["patient"] for image in images})
+    patients = len({images[at]["patient"] for reader in readers for at in reader.answers})
     if patients < FEWEST_PATIENTS:
         yield f"{count(patients, 'patient')} only: no interval can be given"
-    else:
-        who = "one reader" if len(document["readers"]) == 1 else "these readers"
-        yield f"the intervals are over {patients} patients, for {who}: others may judge otherwise"
+        return
+    who = "one reader" if len(readers) == 1 else "these readers"
+    yield f"the intervals are over {patients} patients, for {who}: others may judge otherwise"
+    yield from (finding.detail for finding in few_patients(patients))
+    if any(row["value"] is not None and row["low"] is None for row in _measured(document)):
+        yield ("where all patients say the same no interval is given: they do not tell how others "
+               "would differ")  # fmt: skip
+
+
+def _measured(document: Document) -> Iterable[Document]:
+    for row in document["sources"]:
+        yield from (row["called_synthetic"], row["quality"])
+    for row in document["told_apart"]:
+        yield {"value": row["auc"], "low": row["low"]}
 
 
 def printed(document: Mapping[str, Any]) -> list[tuple[str, list[list[str]]]]:

@@ -15,6 +15,8 @@ from petcast.evaluate.statistics import DRAWS, SEED, expanded_tail, resampled_pa
 FEWEST_PATIENTS = 3
 """Below it an interval over patients says nothing."""
 
+Ends = tuple[float | None, float | None]
+
 
 @dataclass(frozen=True)
 class Rated:
@@ -37,7 +39,8 @@ class Area:
 
     Attributes:
         value: 0.5 is guessing, 1 is telling apart without a mistake.
-        low: Lower end of its 95 % interval over patients; None with fewer than three.
+        low: Lower end of its 95 % interval over patients; None with fewer than three, or where
+            every draw of them gives the same area.
         high: Upper end.
         readers: Each reader's own, None of one who did not see both kinds.
     """
@@ -74,7 +77,6 @@ def telling_apart(readers: Sequence[Sequence[Rated]]) -> Area | None:
     return Area(value, *ends, tuple(each))
 
 
-Ends = tuple[float | None, float | None]
 Counts = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Pairs of a synthetic and a real picture, by the patients of both: those won, and all."""
 
@@ -110,7 +112,23 @@ def _interval(readers: Sequence[Counts], patients: int) -> Ends:
         return None, None
     tail = expanded_tail(patients)
     low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
+    return with_width((float(low), float(high)))
+
+
+def with_width(ends: Ends) -> Ends:
+    """Leave out an interval of no width: patients who are all alike say not how others differ.
+
+    Args:
+        ends: Lower and upper.
+
+    Returns:
+        The same, or None twice.
+
+    Example:
+        >>> with_width((1.0, 1.0)), with_width((0.5, 1.0))
+        ((None, None), (0.5, 1.0))
+    """
+    return ends if ends[0] != ends[1] else (None, None)
 
 
 def weighted_kappa(first: Sequence[int], second: Sequence[int], grades: int) -> float | None:
