@@ -18,6 +18,7 @@ from petcast import cli
 from petcast.errors import DataError, FormatError, NotFiniteError, UsageError
 from petcast.pairs import Pairs
 from petcast.reading import make, make_reading
+from petcast.reading.order import Place, Shown, put_in_order
 from petcast.reading.page import draw_ct, draw_pet, write_page
 from petcast.recipe import load_recipe
 from petcast.train import train
@@ -134,6 +135,35 @@ def test_a_reading_of_a_run(two_patient_pairs: Path, run: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_petcast_and_the_page_do_not_tell_the_order(
+    two_patient_pairs: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seed and the number of slices are known or guessed: more must go into the order."""
+    drawn_from: list[str] = []
+
+    def noted(places: list[Place], sources: int, *, seed: str) -> list[Shown]:
+        drawn_from.append(seed)
+        return put_in_order(places, sources, seed=seed)
+
+    monkeypatch.setattr(make, "put_in_order", noted)
+    made = make_reading(two_patient_pairs, [run], tmp_path, slices=3)
+    key = json.loads(made.key.read_text())
+    for hidden in (key["data_hash"], *key["sources"][1]["weights"].values()):
+        assert hidden in drawn_from[0]
+        assert hidden not in made.page.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_validation_patients_are_named_whatever_else_is_said(
+    two_patient_pairs: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studies = Pairs.open(two_patient_pairs).studies("test")
+    monkeypatch.setattr(Pairs, "studies", lambda *_: studies)
+    made = make_reading(two_patient_pairs, [run], tmp_path, slices=99, part="validation")
+    assert [note.split(" patients")[0] for note in made.notes[1:]] == ["these are validation"]
+
+
+@pytest.mark.slow
 def test_patients_who_were_trained_on_are_named(
     two_patient_pairs: Path, run: Path, tmp_path: Path
 ) -> None:
@@ -152,8 +182,9 @@ def test_what_cannot_be_shown_is_refused(
         make_reading(two_patient_pairs, [run], out, part="validation")
     with pytest.raises(UsageError, match="no run is given"):
         make_reading(two_patient_pairs, [], out)
-    with pytest.raises(UsageError, match="cannot be shown"):
-        make_reading(two_patient_pairs, [run], out, suv_max=float("nan"))
+    for suv_max in (float("nan"), float("inf"), 1e-310, 0.0, -1.0):
+        with pytest.raises(UsageError, match="cannot be shown"):
+            make_reading(two_patient_pairs, [run], out, suv_max=suv_max)
     with pytest.raises(UsageError, match="both be called"):
         make_reading(two_patient_pairs, [run, run], out)
     monkeypatch.setattr(make, "predict_slices", lambda *_, **__: np.full((1, 9, 9, 9), np.nan))

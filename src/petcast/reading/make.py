@@ -1,5 +1,7 @@
 """From pairs and runs to a reading."""
 
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ from petcast.words import count
 
 SLICES = 24
 SUV_MAX = 7.0
+LEAST_SUV_MAX = 0.1
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,9 @@ def make_reading(
     """
     if not runs:
         raise UsageError("no run is given whose synthetic PET could be judged; name one or more")
-    if slices < 1 or not suv_max > 0:
-        raise UsageError(f"{slices} slices up to SUV {suv_max:g} cannot be shown; give more than 0")
+    if slices < 1 or not (LEAST_SUV_MAX <= suv_max < math.inf):
+        raise UsageError(f"{slices} slices up to SUV {suv_max:g} cannot be shown; give one or more "
+                         f"slices and a finite SUV of {LEAST_SUV_MAX:g} or more")  # fmt: skip
     store = Pairs.open(pairs)
     studies = store.studies(part)
     if not studies:
@@ -99,7 +103,7 @@ def make_reading(
         require_grid(store, source.card)
     held = {(study.patient, study.id): study.slices for study in studies}
     places = choose_places(held, slices, seed=seed)
-    order = put_in_order(places, 1 + len(sources), seed=seed)
+    order = put_in_order(places, 1 + len(sources), seed=_secret(store, sources, seed))
     key = _key(store, sources, places, order, part, suv_max, seed)
     _require_free(out, key["id"])
     seen, pictures = _draw(studies, sources, places, suv_max, device)
@@ -125,6 +129,12 @@ def _sources(runs: Sequence[Path]) -> list[_Source]:
 
 def _twice(names: Sequence[str]) -> str:
     return next(name for name in names if names.count(name) > 1)
+
+
+def _secret(store: Pairs, sources: Sequence[_Source], seed: int) -> str:
+    """What the order is drawn from: the seed alone would tell it to whoever has petcast."""
+    hidden = [seed, store.index["hash"], *(source.card.sha256 for source in sources)]
+    return json.dumps(hidden, sort_keys=True)
 
 
 def _key(
@@ -197,15 +207,16 @@ def _notes(
     wanted: int,
     part: str,
 ) -> list[str]:
-    notes, shown = [], {place.study for place in places}
+    notes, seen, shown = [], False, {place.study for place in places}
     if len(places) < wanted:
         notes.append(f"there are no more than {count(len(places), 'slice')}")
     for source in sources:
         learned = trained_on(source.run)
         known = {s.patient for s in studies if s.id in shown and learned.knows(s)}
+        seen = seen or bool(known)
         if known:
             notes.append(f"{source.name} was trained on {count(len(known), 'patient')} of those "
                          "shown: what readers say of it holds for no other patient")  # fmt: skip
-    if part != "test" and len(notes) < 1:
+    if part != "test" and not seen:
         notes.append(f"these are {part} patients, by whom a model may have been chosen")
     return notes

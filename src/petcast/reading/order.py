@@ -84,7 +84,7 @@ def _quotas(holds: Mapping[str, int], wanted: int, seed: int) -> dict[str, int]:
     return quotas
 
 
-def put_in_order(places: Sequence[Place], sources: int, *, seed: int = 0) -> list[Shown]:
+def put_in_order(places: Sequence[Place], sources: int, *, seed: int | str = 0) -> list[Shown]:
     """Mix the pictures so that their order tells nothing.
 
     In each round every slice comes once, in another source's picture each time, and the sources are
@@ -94,7 +94,8 @@ def put_in_order(places: Sequence[Place], sources: int, *, seed: int = 0) -> lis
     Args:
         places: The chosen slices.
         sources: The real PET and the runs.
-        seed: The same seed gives the same order.
+        seed: The same seed gives the same order. A page shows how many pictures there are and which
+            slice each is, so a seed that can be guessed tells all sources.
 
     Returns:
         Each slice of each source once, and some of the first round twice.
