@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import json
 import re
 import shutil
@@ -80,23 +81,91 @@ def test_the_page_says_what_the_reader_may_know_and_no_more() -> None:
     assert data["reading"] == "00ff"
 
 
-@pytest.mark.slow
-def test_the_script_asks_in_a_browser(tmp_path: Path) -> None:
+def in_a_browser(folder: Path, page: str) -> str:
+    """The page's elements after its scripts ran."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("needs chromium")
-    (tmp_path / "page.html").write_text(page_of(), encoding="utf-8")
+    (folder / "page.html").write_text(page, encoding="utf-8")
     done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/own",
-         "--dump-dom", f"file://{tmp_path}/page.html"],
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/own",
+         "--dump-dom", f"file://{folder}/page.html"],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
-    asked = Counter(re.findall(r'<input type="(\w+)" name="(\w+)"', done.stdout))
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_script_asks_in_a_browser(tmp_path: Path) -> None:
+    asked = Counter(
+        re.findall(r'<input type="(\w+)" name="(\w+)"', in_a_browser(tmp_path, page_of()))
+    )
     assert asked == {
         ("radio", "synthetic"): 6,
         ("radio", "quality"): 5,
         ("checkbox", "artefacts"): 5,
     }
+
+
+DRIVER = """
+const at = (id) => document.getElementById(id);
+const press = (key, more) => (document.activeElement || document.body).dispatchEvent(
+  new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true, ...more }));
+const begin = (name) => {
+  at("read").hidden = true;
+  at("reader").focus();
+  at("reader").value = name;
+  at("begin").click();
+};
+const names = [];
+HTMLAnchorElement.prototype.click = function () { names.push(this.download); };
+"""
+
+
+def driven(folder: Path, steps: str) -> dict[str, Any]:
+    """What the browser keeps, and the names of saved files, after steps of a reader."""
+    driver = f"""{DRIVER}{steps}
+    document.body.dataset.told = JSON.stringify(
+      {{ names, kept: JSON.parse(localStorage.getItem("petcast-reading-00ff")) }});"""
+    page = re.sub(r"<meta http-equiv[^>]+>", "", page_of())  # whose policy allows no other script
+    shown = in_a_browser(folder, page.replace("</body>", f"<script>{driver}</script></body>"))
+    found = re.search(r'data-told="([^"]*)"', shown)
+    assert found is not None
+    told = json.loads(html.unescape(found[1]))
+    kept = {name: {int(k): (a["synthetic"], a["quality"], a["artefacts"], a["comment"])
+                   for k, a in answers.items() if a["quality"]}
+            for name, answers in told["kept"]["readers"]}  # fmt: skip
+    return {"kept": kept, "names": told["names"]}
+
+
+@pytest.mark.slow
+def test_two_readers_of_one_browser_do_not_take_each_other_s_answers(tmp_path: Path) -> None:
+    told = driven(tmp_path, """
+    begin("AB"); press("1"); press("2"); press("Enter"); press("3"); press("3"); press("Enter");
+    begin("  "); begin("山田 Müller"); press("6"); press("5"); press("Enter");
+    at("pause").click(); at("save").click();
+    begin("AB"); press("4"); press("4"); press("Enter");
+    """)  # fmt: skip
+    assert told["kept"] == {
+        "AB": {0: (1, 2, [], ""), 1: (3, 3, [], ""), 2: (4, 4, [], "")},
+        "山田 Müller": {0: (6, 5, [], "")},
+    }
+    assert told["names"] == ["answers-山田-Müller.json"]
+
+
+@pytest.mark.slow
+def test_keys_are_enough_and_none_answers_by_mistake(tmp_path: Path) -> None:
+    told = driven(tmp_path, """
+    begin("AB");
+    press("5"); press("5", { repeat: true }); press("Backspace"); press("4"); press("3");
+    press("2"); press("1"); press("1"); press("Enter");
+    press("1"); press("1"); at("comment").focus(); at("comment").value = "lung";
+    press("Enter", { isComposing: true }); press("Enter");
+    press("2"); press("2"); press("Backspace"); press("5"); press("Enter");
+    """)  # fmt: skip
+    assert told["kept"]["AB"] == {
+        0: (4, 3, ["blur"], ""), 1: (1, 1, [], "lung"), 2: (2, 5, [], ""),
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")

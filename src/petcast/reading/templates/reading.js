@@ -4,23 +4,29 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const at = (id) => document.getElementById(id);
   const kept = "petcast-reading-" + data.reading;
-  let state = recall() || { reader: "", answers: {} };
+  let state = { reader: "", answers: {} };
+  let forgets = false;
+  let saved = true;
   let place = 0;
   let since = 0;
 
-  // What was answered outlives the page where the browser allows it.
+  // What was answered outlives the page where the browser allows it; each reader's apart.
   function recall() {
     try {
-      return JSON.parse(localStorage.getItem(kept));
+      const all = JSON.parse(localStorage.getItem(kept)) || {};
+      return { last: all.last || "", readers: new Map(all.readers || []) };
     } catch {
-      return null;
+      return { last: "", readers: new Map() };
     }
   }
 
   function keep() {
+    const { last, readers } = recall(); // again, as another window may have kept another reader's
+    if (state.reader) readers.set(state.reader, state.answers);
     try {
-      localStorage.setItem(kept, JSON.stringify(state));
+      localStorage.setItem(kept, JSON.stringify({ last: state.reader || last, readers: [...readers] }));
     } catch {
+      forgets = true;
       at("forgetful").hidden = false;
     }
   }
@@ -41,13 +47,13 @@
 
   data.calls.forEach((words, k) => at("synthetic").append(choice("radio", "synthetic", k + 1, words, k + 1)));
   data.qualities.forEach((words, k) => at("quality").append(choice("radio", "quality", k + 1, words, k + 1)));
-  Object.entries(data.artefacts).forEach(([key, words]) => at("artefacts").append(choice("checkbox", "artefacts", key, words)));
+  Object.entries(data.artefacts).forEach(([key, words], k) => at("artefacts").append(choice("checkbox", "artefacts", key, words, k + 1)));
 
   const inputs = (name) => [...document.querySelectorAll(`input[name=${name}]`)];
   const chosen = (name) => inputs(name).filter((one) => one.checked).map((one) => one.value);
   const choose = (name, values) => inputs(name).forEach((one) => { one.checked = values.includes(one.value); });
   const whole = (answer) => Boolean(answer && answer.synthetic && answer.quality);
-  const done = () => data.images.filter((_, k) => whole(state.answers[k])).length;
+  const done = (answers = state.answers) => data.images.filter((_, k) => whole(answers[k])).length;
 
   function only(id) {
     for (const one of ["start", "read", "end"]) at(one).hidden = one !== id;
@@ -72,9 +78,9 @@
 
   // Which question the digits answer, and whether one may go on.
   function settle() {
-    const asked = chosen("synthetic").length ? (chosen("quality").length ? "" : "quality") : "synthetic";
-    for (const one of ["synthetic", "quality"]) at(one).classList.toggle("active", one === asked);
-    at("next").disabled = asked !== "";
+    const asked = chosen("synthetic").length ? (chosen("quality").length ? "artefacts" : "quality") : "synthetic";
+    for (const one of ["synthetic", "quality", "artefacts"]) at(one).classList.toggle("active", one === asked);
+    at("next").disabled = asked !== "artefacts";
     at("next").textContent = place + 1 < data.images.length ? "Next" : "Finish";
     return asked;
   }
@@ -90,18 +96,20 @@
       seconds: Math.round(10 * (before.seconds + (now - since) / 1000)) / 10,
     };
     since = now;
+    saved = false;
     keep();
   }
 
   function show(number) {
     place = number;
     draw();
+    if (document.activeElement.tagName === "INPUT") document.activeElement.blur(); // digits are answers, no words of a remark
     only("read");
   }
 
   function finish() {
     const left = data.images.length - done();
-    at("thanks").textContent = left ? "Saved for later" : "Thank you, that was all";
+    at("thanks").textContent = left ? (forgets ? "Not all is answered yet" : "Kept for later") : "Thank you, that was all";
     at("left").textContent = left
       ? `${done()} of ${data.images.length} pictures are answered. Go on whenever you like, or save what there is.`
       : "All pictures are answered.";
@@ -125,22 +133,29 @@
   function save() {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([file()], { type: "application/json" }));
-    const name = state.reader.normalize("NFKD").replace(/[^A-Za-z0-9]+/g, "-").replace(/^-|-$/g, "");
+    const name = state.reader.normalize("NFC").replace(/[^\p{L}\p{M}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
     link.download = `answers-${name || "reader"}.json`;
     link.click();
+    saved = true;
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
 
   at("who").addEventListener("submit", (event) => {
     event.preventDefault();
-    state.reader = at("reader").value.trim();
-    if (!state.reader) return;
+    const name = at("reader").value.trim();
+    if (!name) {
+      at("reader").value = ""; // blanks are none: the browser says so of an empty field
+      at("reader").reportValidity();
+      return;
+    }
+    // Without storage the page itself holds them, for this reader alone.
+    state = { reader: name, answers: recall().readers.get(name) || (name === state.reader ? state.answers : {}) };
     keep();
     show(firstOpen());
   });
   at("questions").addEventListener("submit", (event) => {
     event.preventDefault();
-    if (settle()) return;
+    if (settle() !== "artefacts") return;
     note();
     if (place + 1 < data.images.length) show(place + 1);
     else finish();
@@ -151,28 +166,53 @@
   at("save").addEventListener("click", save);
   at("on").addEventListener("click", () => show(firstOpen()));
 
+  function answer(digit) {
+    const asked = settle();
+    const input = inputs(asked)[digit - 1];
+    if (!input) return;
+    input.checked = asked !== "artefacts" || !input.checked;
+    note();
+    settle();
+  }
+
+  function takeBack() {
+    const last = ["artefacts", "quality", "synthetic"].find((name) => chosen(name).length);
+    if (!last) return at("back").click();
+    choose(last, []);
+    note();
+    settle();
+  }
+
+  // A key that is held down answers once; one that ends a word of Chinese or Japanese not at all.
   document.addEventListener("keydown", (event) => {
     const typing = event.target.id === "comment" || event.target.id === "reader";
-    if (at("read").hidden || event.ctrlKey || event.altKey || event.metaKey || (typing && event.key !== "Enter")) return;
+    if (at("read").hidden || event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
+    if (event.repeat ? !typing : typing && event.key !== "Enter") {
+      if (event.key === "Enter") event.preventDefault();
+      return;
+    }
     if (event.key === "Enter" && event.target.tagName !== "BUTTON") {
       event.preventDefault();
       at("next").click();
-    } else {
-      const asked = settle();
-      const input = asked && inputs(asked).find((one) => one.value === event.key);
-      if (input) {
-        input.checked = true;
-        note();
-        settle();
-      }
+    } else if (event.key === "Backspace") {
+      takeBack();
+    } else if (/^[1-9]$/.test(event.key)) {
+      answer(Number(event.key));
     }
   });
 
-  keep();
-  at("reader").value = state.reader;
-  if (state.reader) {
-    at("begin").textContent = "Go on";
-    at("resumed").hidden = false;
-    at("resumed").textContent = `${done()} of ${data.images.length} pictures are answered in this browser.`;
+  function greet() {
+    const answers = recall().readers.get(at("reader").value.trim());
+    at("begin").textContent = answers ? "Go on" : "Begin";
+    at("resumed").hidden = !answers;
+    if (answers) at("resumed").textContent = `${done(answers)} of ${data.images.length} pictures are answered under this name in this browser.`;
   }
+
+  window.addEventListener("beforeunload", (event) => {
+    if (forgets && !saved) event.preventDefault();
+  });
+  at("reader").addEventListener("input", greet);
+  at("reader").value = recall().last;
+  keep();
+  greet();
 })();
