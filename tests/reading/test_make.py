@@ -154,6 +154,22 @@ def test_two_readers_of_one_browser_do_not_take_each_other_s_answers(tmp_path: P
 
 
 @pytest.mark.slow
+def test_a_browser_that_keeps_nothing_says_so_and_saves(tmp_path: Path) -> None:
+    refuses = """<script>Object.defineProperty(window, "localStorage", { get() { throw 1; } });
+    addEventListener("load", () => {
+      const names = [];
+      HTMLAnchorElement.prototype.click = function () { names.push(this.download); };
+      const at = (id) => document.getElementById(id);
+      const warned = !at("forgetful").hidden;
+      at("reader").value = "AB"; at("begin").click(); at("pause").click(); at("save").click();
+      document.body.dataset.told = [warned, at("thanks").textContent, ...names].join("; ");
+    });</script>"""
+    page = re.sub(r"<meta http-equiv[^>]+>", refuses, page_of())
+    shown = in_a_browser(tmp_path, page)
+    assert 'data-told="true; Not all is answered yet; answers-AB.json"' in shown
+
+
+@pytest.mark.slow
 def test_keys_are_enough_and_none_answers_by_mistake(tmp_path: Path) -> None:
     told = driven(tmp_path, """
     begin("AB");
@@ -220,6 +236,16 @@ def test_petcast_and_the_page_do_not_tell_the_order(
     for hidden in (key["data_hash"], *key["sources"][1]["weights"].values()):
         assert hidden in drawn_from[0]
         assert hidden not in made.page.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_window_beyond_what_a_run_learned_is_named(
+    two_patient_pairs: Path, run: Path, tmp_path: Path
+) -> None:
+    """The SUV that it is trained on end at 10: darker is real."""
+    [note] = make_reading(two_patient_pairs, [run], tmp_path, slices=2, suv_max=20.0).notes
+    assert "learned SUV up to 10" in note
+    assert "--suv-max 10" in note
 
 
 @pytest.mark.slow

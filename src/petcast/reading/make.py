@@ -112,8 +112,8 @@ def make_reading(
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / KEY_FILE, key)
     write_text(out / PAGE_FILE, page)
-    notes = tuple(_notes(studies, sources, places, slices, part))
-    return Made(out / PAGE_FILE, out / KEY_FILE, len(order), notes)
+    notes = [*_notes(studies, sources, places, slices, part), *_cut_short(sources, suv_max)]
+    return Made(out / PAGE_FILE, out / KEY_FILE, len(order), tuple(notes))
 
 
 def _sources(runs: Sequence[Path]) -> list[_Source]:
@@ -220,3 +220,13 @@ def _notes(
     if part != "test" and not seen:
         notes.append(f"these are {part} patients, by whom a model may have been chosen")
     return notes
+
+
+def _cut_short(sources: Sequence[_Source], suv_max: float) -> list[str]:
+    """Say who never learned spots as dark as real ones may be: they would tell all."""
+    return [
+        f"{source.name} learned SUV up to {top:g}, and the pictures show up to {suv_max:g}: what "
+        f"is hotter tells the real PET; --suv-max {top:g} would not"
+        for source in sources
+        if (top := source.card.recipe.model.suv_window[1]) < suv_max
+    ]

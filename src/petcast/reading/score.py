@@ -179,7 +179,8 @@ def _notes(document: Document, readers: Sequence[Reader], images: Images) -> Ite
 
 def _measured(document: Document) -> Iterable[Document]:
     for row in document["sources"]:
-        yield from (row["called_synthetic"], row["quality"])
+        if row["patients"] >= FEWEST_PATIENTS:
+            yield from (row["called_synthetic"], row["quality"])
     for row in document["told_apart"]:
         yield {"value": row["auc"], "low": row["low"]}
 
