@@ -50,6 +50,13 @@ def test_all_pictures_of_a_slice_are_cut_alike_by_its_ct() -> None:
     assert header == (48).to_bytes(4, "big") + (28).to_bytes(4, "big")
 
 
+def test_lengths_in_the_page_do_not_tell_a_smooth_picture() -> None:
+    """Compressed, the real PET was the longer one of each slice."""
+    seen = draw_ct(np.zeros((64, 64), np.int16))
+    noisy = np.random.default_rng(0).uniform(0, 7, (64, 64))
+    assert len(draw_pet(noisy, seen, 7.0)) == len(draw_pet(np.ones((64, 64)), seen, 7.0))
+
+
 def test_black_is_the_window_s_end_whatever_the_picture_holds() -> None:
     seen = draw_ct(np.zeros((8, 8), np.int16))
     same = [draw_pet(np.full((8, 8), suv, np.float32), seen, 7.0) for suv in (7.0, 70.0)]

@@ -57,9 +57,11 @@ def draw_pet(suv: Float[np.ndarray, "y x"], seen: Seen, suv_max: float) -> str:
         suv_max: What is black.
 
     Returns:
-        A picture of the same size for every PET of the slice.
+        A picture of the same size, and as long a text, for every PET of the slice: a smooth one
+        compresses better, so lengths in the page's source would tell what is what.
     """
-    return png_uri(to_levels(np.asarray(suv)[seen.box], 0.0, suv_max), grey(inverted=True))
+    levels = to_levels(np.asarray(suv)[seen.box], 0.0, suv_max)
+    return png_uri(levels, grey(inverted=True), compressed=False)
 
 
 def write_page(

@@ -93,17 +93,19 @@ def with_box(levels: Levels, box: tuple[slice, slice]) -> Levels:
     return drawn
 
 
-def png_uri(levels: Levels, palette: Palette) -> str:
+def png_uri(levels: Levels, palette: Palette, *, compressed: bool = True) -> str:
     """Encode a picture as a data URI.
 
     Args:
         levels: Colour numbers, shape (y, x).
         palette: From `grey`, `diverging` or `glow`.
+        compressed: If not, all pictures of one size are as long: a length tells how smooth one is.
 
     Returns:
         What the `src` of an image takes.
     """
-    return _encoded(levels[:, :, None], _INDEXED, (b"PLTE", palette.tobytes()))
+    return _encoded(levels[:, :, None], _INDEXED, (b"PLTE", palette.tobytes()),
+                    level=9 if compressed else 0)  # fmt: skip
 
 
 def rgb_uri(colours: NDArray[np.uint8]) -> str:
@@ -145,7 +147,9 @@ _TRUE_COLOUR, _INDEXED = 2, 3
 """PNG's numbers of the kinds of colour."""
 
 
-def _encoded(pixels: NDArray[np.uint8], kind: int, *more: tuple[bytes, bytes]) -> str:
+def _encoded(
+    pixels: NDArray[np.uint8], kind: int, *more: tuple[bytes, bytes], level: int = 9
+) -> str:
     height, width, channels = pixels.shape
     # Each row begins with its filter's number; 0 is none, which suits colour numbers best.
     rows = np.zeros((height, 1 + width * channels), dtype=np.uint8)
@@ -153,7 +157,7 @@ def _encoded(pixels: NDArray[np.uint8], kind: int, *more: tuple[bytes, bytes]) -
     parts = (
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)),
         *more,
-        (b"IDAT", zlib.compress(rows.tobytes(), 9)),
+        (b"IDAT", zlib.compress(rows.tobytes(), level)),
         (b"IEND", b""),
     )
     content = b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, data) for name, data in parts)
