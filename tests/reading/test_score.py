@@ -9,7 +9,7 @@ import pytest
 
 from petcast.errors import FormatError, UsageError
 from petcast.reading import printed, score_reading
-from petcast.reading.answers import read_key
+from petcast.reading.answers import id_of, read_key
 
 Answer = Callable[..., Path]
 
@@ -80,6 +80,19 @@ def test_notes_count_the_patients_whom_readers_judged(reading: Path, answer: Ans
     found = score_reading(reading, [answer("AB", {k: ALL[k] for k in range(4)})])
     assert found["told_apart"][0]["low"] is None
     assert found["notes"][1:] == ["2 patients only: no interval can be given"]
+
+
+def test_readers_count_alike_within_a_patient(reading: Path, answer: Answer) -> None:
+    """One judged two slices of a patient, the other one."""
+    key = json.loads((reading / "key.json").read_text())
+    key["images"].append({**key["images"][1], "slice": 4})
+    key["id"] = id_of(key)
+    (reading / "key.json").write_text(json.dumps(key))
+    both, one = answer("AB", {1: (6, 1), 9: (6, 1)}), answer("CD", {1: (1, 4)})
+    ours = score_reading(reading, [both, one])["sources"][1]
+    assert (ours["answers"], ours["patients"]) == (3, 1)
+    assert ours["called_synthetic"]["value"] == 0.5
+    assert ours["quality"]["value"] == 2.5
 
 
 def test_what_disturbs_is_counted(reading: Path, answer: Answer) -> None:

@@ -1,6 +1,7 @@
 """From readers' answers to numbers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean, median
@@ -81,27 +82,41 @@ def _reader_row(reader: Reader, images: int) -> Document:
             "median_seconds": median(took) if took else None}  # fmt: skip
 
 
-def _given(readers: Sequence[Reader], images: Images, name: str) -> dict[str, list[Answer]]:
-    """All readers' answers to new pictures of a source, by patient."""
-    found: dict[str, list[Answer]] = {}
+Given = dict[str, dict[str, list[Answer]]]
+"""Answers by patient, then by reader."""
+
+
+def _given(readers: Sequence[Reader], images: Images, name: str) -> Given:
+    """All answers to new pictures of a source."""
+    found: Given = {}
     for reader in readers:
         for at, answer in reader.answers.items():
             if images[at]["source"] == name and images[at]["repeats"] is None:
-                found.setdefault(images[at]["patient"], []).append(answer)
+                own = found.setdefault(images[at]["patient"], {})
+                own.setdefault(reader.name, []).append(answer)
     return dict(sorted(found.items()))
+
+
+def _by_patient(given: Given, value: Callable[[Answer], float]) -> list[float]:
+    """Each patient's mean over readers, who count alike however many slices they judged."""
+    return [fmean(fmean(map(value, answers)) for answers in own.values()) for own in given.values()]
 
 
 def _source_row(name: str, readers: Sequence[Reader], images: Images) -> Document:
     given = _given(readers, images, name)
-    calls = [fmean(one.synthetic >= CALLED_SYNTHETIC for one in own) for own in given.values()]
-    qualities = [fmean(one.quality for one in own) for own in given.values()]
-    shares = {key: _mean([fmean(key in one.artefacts for one in own) for own in given.values()])
-              for key in ARTEFACTS}  # fmt: skip
+    calls = _by_patient(given, lambda one: one.synthetic >= CALLED_SYNTHETIC)
+    qualities = _by_patient(given, lambda one: one.quality)
+    shares = {key: _mean(_by_patient(given, partial(_marked, key))) for key in ARTEFACTS}
+    answers = sum(len(one) for own in given.values() for one in own.values())
     return {
-        "name": name, "answers": sum(map(len, given.values())), "patients": len(given),
+        "name": name, "answers": answers, "patients": len(given),
         "called_synthetic": _with_interval(calls), "quality": _with_interval(qualities),
         "artefacts": shares,
     }  # fmt: skip
+
+
+def _marked(artefact: str, answer: Answer) -> bool:
+    return artefact in answer.artefacts
 
 
 def _with_interval(values: Sequence[float]) -> Document:
