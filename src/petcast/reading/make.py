@@ -15,7 +15,8 @@ from petcast.claim import trained_on
 from petcast.dataset import require_finite
 from petcast.device import choose_device
 from petcast.disk.durable import write_json, write_text
-from petcast.errors import DataError, NotFiniteError, UsageError
+from petcast.errors import DataError, UsageError
+from petcast.evaluate.measure import refuse_not_finite
 from petcast.models.synthesizer import Synthesizer
 from petcast.pairs import PairedStudy, Pairs
 from petcast.predict import predict_slices
@@ -188,9 +189,7 @@ def _draw(
         ct, pets = study.ct, [np.asarray(study.pet)]
         for source in sources:
             suv = predict_slices(source.synthesizer, ct, device=where, last_only=True)[-1]
-            if not np.isfinite(suv).all():
-                what = f"study {study.id}, {source.name}: the prediction holds NaN or infinite"
-                raise NotFiniteError(f"{what} values; train anew")
+            refuse_not_finite(suv, f"study {study.id}, {source.name}")
             pets.append(suv)
         for k, place in enumerate(places):
             if place.study == study.id:
