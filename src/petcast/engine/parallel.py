@@ -6,6 +6,7 @@ to rounding, or in the same bits where that one works on as many parts.
 """
 
 import atexit
+import gc
 import logging
 import os
 import time
@@ -228,7 +229,16 @@ def _keep_until_exit(group: object) -> None:
     tensors go. Only where Python lets go of the group last does it open that lock first; else the
     two wait for each other, now and then, after all work is done.
     """
-    atexit.register(id, group)  # which holds it until every frame has been left
+    atexit.register(_let_go, group)  # which holds it until every frame has been left
+
+
+def _let_go(_: object) -> None:
+    """Clear what owns the group from within a cycle, too.
+
+    When Python itself comes to that, it gives its lock to nobody any more, and a thread of gloo's
+    that asks for it aborts the process.
+    """
+    gc.collect()
 
 
 @contextmanager
